@@ -1,0 +1,1 @@
+"""Four CNNs of a 2019 notebook, rebuilt so that a TensorFlow stack can be verified by training them."""

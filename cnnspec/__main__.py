@@ -1,0 +1,163 @@
+"""`python -m cnnspec`: the harness by hand."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+MODELS = ("model1", "model2", "model3", "model4")
+EXIT_CODES = """\
+exit codes:
+  0  done
+  2  the command line is wrong
+  3  the data are missing, damaged or not MNIST; a baseline is missing or malformed
+  4  a loss became NaN or infinite
+  5  the device that was asked for is not there
+"""
+
+
+def main(arguments=None):
+    """Run one command and return its exit code."""
+    options = parser().parse_args(arguments)
+    hide_gpus(options)
+    # Only now may the framework be imported: it looks for devices when it starts.
+    from cnnspec.baselines import BaselineError
+    from cnnspec.ensembles import EnsembleError
+    from cnnspec.mnist import DataError
+    from cnnspec.stack import DeviceMissing
+    from cnnspec.training import MalformedRun, NonFiniteLoss
+
+    codes = {DataError: 3, EnsembleError: 3, BaselineError: 3, MalformedRun: 3, NonFiniteLoss: 4, DeviceMissing: 5}
+    try:
+        options.command(options)
+    except tuple(codes) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return codes[type(error)]
+    return 0
+
+
+def parser():
+    """The command line."""
+    top = argparse.ArgumentParser(
+        prog="python -m cnnspec",
+        description="Build and train the four models of the notebook, by hand.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    train = commands.add_parser(
+        "train",
+        help="train a model, write its JSON and its loss curves, print the results table",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    train.add_argument("model", choices=(*MODELS, "all"), help="the notebook's name of the model, or all four")
+    add_data_options(train)
+    train.add_argument("--seed", type=int, default=0, help="seed of Python, NumPy and the backend (default: 0)")
+    train.add_argument("--out", type=Path, default=Path("runs"), help="folder for JSON and figures (default: runs)")
+    train.add_argument("--json-only", action="store_true", help="draw no figures")
+    train.add_argument(
+        "--train-each-epoch", action="store_true", help="also evaluate the train set after every epoch (slower)"
+    )
+    train.set_defaults(command=run_train)
+
+    calibrate = commands.add_parser(
+        "calibrate",
+        help="train many seeds and store them as a reference ensemble; started again, it goes on where it stopped",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    calibrate.add_argument(
+        "--models", nargs="+", choices=(*MODELS, "all"), default=["all"], metavar="MODEL", help="models (default: all)"
+    )
+    add_data_options(calibrate)
+    calibrate.add_argument("--runs", type=int, default=24, help="number of seeds (default: 24)")
+    calibrate.add_argument("--first-seed", type=int, default=0, help="the first of them (default: 0)")
+    calibrate.add_argument("--out", type=Path, required=True, help="folder of the ensemble, one CSV per model")
+    calibrate.set_defaults(command=run_calibrate)
+    return top
+
+
+def add_data_options(command):
+    """Options that every training shares."""
+    command.add_argument("--dataset", choices=("mnist5k", "mnist"), default="mnist5k", help="default: mnist5k, embedded")
+    command.add_argument(
+        "--mnist",
+        type=Path,
+        metavar="PATH",
+        help="full MNIST in a file: an .npz, or a folder of the four IDX files (default: Keras downloads it)",
+    )
+    command.add_argument("--epochs", type=positive, default=10, help="default: 10, as the notebook")
+    command.add_argument(
+        "--optimizer", choices=("adam", "adadelta"), default="adam", help="default: adam, the notebook's (assumed)"
+    )
+    command.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="default: auto")
+
+
+def positive(text):
+    """A whole number of at least one."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return number
+
+
+def hide_gpus(options):
+    """With --device cpu, keep the framework from seeing a GPU."""
+    if options.device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+
+
+def run_train(options):
+    """The command `train`."""
+    from cnnspec import mnist, results, stack, training
+
+    stack.require(options.device)
+    data = mnist.load(options.dataset, options.mnist)
+    runs = []
+    for model in MODELS if options.model == "all" else [options.model]:
+        print(f"{model} on {data.name}, seed {options.seed}, {options.epochs} epochs", flush=True)
+        run = training.train(
+            model,
+            data,
+            seed=options.seed,
+            epochs=options.epochs,
+            optimizer=options.optimizer,
+            evaluate_train_each_epoch=options.train_each_epoch,
+        )
+        path = options.out / f"{model}-{data.name}-{options.optimizer}-seed{options.seed}.json"
+        run.to_json(path)
+        print(f"wrote {path}")
+        if not options.json_only:
+            for figure in results.draw_loss_curves(run, path.with_suffix("")):
+                print(f"wrote {figure}")
+        runs.append(run)
+    print("\n".join(stack.describe(runs[0].stack)))
+    print(results.results_table(runs).to_string())
+
+
+def run_calibrate(options):
+    """The command `calibrate`."""
+    from cnnspec.calibrate import calibrate
+
+    models = MODELS if "all" in options.models else options.models
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        calibrate(
+            executor,
+            options.out,
+            models,
+            options.dataset,
+            range(options.first_seed, options.first_seed + options.runs),
+            options.epochs,
+            options.optimizer,
+            options.mnist,
+            report=lambda line: print(line, flush=True),
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""Many runs make an ensemble: one fresh process per run, resumable, on any concurrent.futures.Executor."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import as_completed
+from pathlib import Path
+
+from cnnspec import ensembles
+from cnnspec.training import TrainingRun
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+class RunFailed(RuntimeError):
+    """A run's own process failed; the message holds its command and the end of what it printed."""
+
+
+def train_in_fresh_process(model, dataset, seed, epochs, optimizer, mnist=None, train_each_epoch=True):
+    """Train in a process of its own through `python -m cnnspec train` and return the TrainingRun. Raises RunFailed."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "cnnspec", "train", model, "--dataset", dataset, "--seed", str(seed)]
+        command += ["--epochs", str(epochs), "--optimizer", optimizer, "--out", folder, "--json-only"]
+        command += ["--mnist", str(mnist)] if mnist else []
+        command += ["--train-each-epoch"] if train_each_epoch else []
+        process = subprocess.run(command, cwd=str(PROJECT), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if process.returncode:
+            output = process.stdout.decode("utf-8", "replace")[-2000:]
+            raise RunFailed(f"{' '.join(command)} ended with {process.returncode}:\n{output}")
+        return TrainingRun.from_json(next(Path(folder).glob("*.json")))
+
+
+def calibrate(executor, out, models, dataset, seeds, epochs, optimizer="adam", mnist=None, report=print):
+    """Fill the ensembles under `out` (one CSV per model) with a run of every seed that they lack.
+
+    Runs go to `executor` seed by seed, so that an interruption leaves the models equally far; finished rows are
+    stored at once. `train_each_epoch` is on for mnist5k, where it is cheap, and off for full MNIST.
+    Raises EnsembleError for a run from another stack, RunFailed.
+    """
+    files = {model: Path(out) / f"{model}.csv" for model in models}
+    stored = {model: ensembles.seeds(file) for model, file in files.items()}
+    wanted = [(model, seed) for seed in seeds for model in models if seed not in stored[model]]
+    report(f"{len(wanted)} runs to do, {len(files) * len(list(seeds)) - len(wanted)} already stored under {out}")
+    settings = {"epochs": epochs, "optimizer": optimizer, "mnist": mnist, "train_each_epoch": dataset == "mnist5k"}
+    futures = {executor.submit(train_in_fresh_process, model, dataset, seed, **settings): model for model, seed in wanted}
+    started = time.time()
+    try:
+        for done, future in enumerate(as_completed(futures), start=1):
+            run = future.result()
+            ensembles.append(files[futures[future]], run)
+            left = (time.time() - started) / done * (len(wanted) - done)
+            report(
+                f"[{done}/{len(wanted)}] {run.model} seed {run.seed}: test loss {run.scores['test_loss']:.4f}, "
+                f"train loss {run.scores['train_loss']:.4f}; about {left / 60:.0f} min left"
+            )
+    finally:
+        for future in futures:
+            future.cancel()

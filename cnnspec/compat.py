@@ -1,0 +1,47 @@
+"""Where Keras 2.2.4 (2019, Python 3.7) and today's Keras differ: every difference that the package needs, in one place."""
+
+from __future__ import annotations
+
+import random
+
+import keras
+import numpy as np
+
+KERAS_VERSION = tuple(int(part) for part in keras.__version__.split(".")[:2])
+IS_2019 = KERAS_VERSION < (2, 4)  # the last standalone Keras before tf.keras took over
+
+METRIC_NAMES = {"acc": "accuracy", "val_acc": "val_accuracy"}  # Keras 2.2.4 abbreviates, whatever the metric was called
+
+
+def input_layer(shape):
+    """First entry of a Sequential model for images of `shape` (without the batch).
+
+    Keras 2.2.4 cannot add an `Input` to a Sequential, and Keras 3 warns about `input_shape`.
+    """
+    if IS_2019:
+        return keras.layers.InputLayer(input_shape=shape)
+    return keras.Input(shape=shape)
+
+
+def seed_everything(seed):
+    """Forget earlier models and seed Python, NumPy and the backend.
+
+    In Keras 2.2.4 unseeded initialisers, dropout and shuffling all draw their seeds from NumPy. TensorFlow's graph
+    seed stays unset there, as in the notebook: setting it would make `he_uniform(seed=1)` differ from run to run.
+    """
+    keras.backend.clear_session()
+    if IS_2019:
+        random.seed(seed)
+        np.random.seed(seed)
+    else:
+        keras.utils.set_random_seed(seed)
+
+
+def metric_name(name):
+    """Today's name of a metric that a training log or `model.metrics_names` uses."""
+    return METRIC_NAMES.get(name, name)
+
+
+def backend():
+    """Name of the Keras backend: tensorflow, jax or torch."""
+    return keras.backend.backend()

@@ -1,0 +1,34 @@
+"""Files written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replaced_whole(path):
+    """Path of a temporary file beside `path`, which takes its place when the block ends without an error.
+
+    A reader sees the old file or the new one, never a part; after an error the old file is untouched.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=str(path.parent), prefix=f".{path.stem}-", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.chmod(name, 0o644)  # mkstemp makes files that only their owner reads
+        os.replace(name, str(path))
+    finally:
+        if temporary.exists():
+            temporary.unlink()
+
+
+def write_whole(path, text):
+    """Write `text` to `path` in UTF-8, whole or not at all."""
+    with replaced_whole(path) as temporary:
+        temporary.write_bytes(text.encode("utf-8"))

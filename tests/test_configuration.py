@@ -1,0 +1,200 @@
+"""Do the settings that no summary shows resolve to 2019's: strides, activations, initialisers, loss, optimizer, fit?
+
+Every setting of every layer is compared, both ways: a default that drifted in a new Keras fails here, and so does a
+setting that 2019 did not have and that is not switched off.
+"""
+
+import inspect
+
+import keras
+import numpy as np
+import pytest
+from keras import backend as K
+
+from cnnspec import mnist, notebook, training
+from cnnspec.architectures import ARCHITECTURES
+from tests import checks
+
+SUMMARY = [row for _, row in notebook.facts("summary").iterrows()]
+CONFIGURATION = notebook.facts("configuration")
+LATER = notebook.facts("later_settings")
+NEXT = (
+    "compare cnnspec/architectures.py and training.py with the cell, else look for a changed default in Keras' release notes"
+)
+
+# Not settings of the computation: a name; the precision policy, which is the numerics tests' matter; how TensorFlow
+# compiles; the shape that Keras 2 keeps for rebuilding.
+NOT_COMPARED = ("name", "dtype", "jit_compile", "is_legacy_optimizer", "batch_input_shape")
+
+
+@pytest.fixture(scope="module")
+def models():
+    return {name: build() for name, build in ARCHITECTURES.items()}
+
+
+def resolved(thing):
+    """The settings of a layer or optimizer as a flat dict: initialisers opened up, activations by name.
+
+    Keras calls the same initialiser HeUniform, he_uniform or VarianceScaling; its scale, mode, distribution and seed say
+    what it is.
+    """
+    settings = {}
+    for name, value in thing.get_config().items():
+        if name in NOT_COMPARED:
+            continue
+        if name == "activation":
+            function = thing.activation
+            settings[name] = getattr(function, "__name__", type(function).__name__)
+        elif name.endswith("_initializer"):
+            settings.update(resolved_initializer(name, getattr(thing, name)))
+        else:
+            settings[name] = value
+    return settings
+
+
+def resolved_initializer(name, initializer):
+    """An initialiser's settings under the names `name`, `name.scale` and so on."""
+    if not hasattr(initializer, "scale"):
+        settings = {f"{name}.{key}": value for key, value in initializer.get_config().items()}
+        return {name: type(initializer).__name__, **settings}
+    parts = {part: getattr(initializer, part) for part in ("scale", "mode", "distribution")}
+    return {
+        name: "VarianceScaling",
+        **{f"{name}.{part}": value for part, value in parts.items()},
+        f"{name}.seed": initializer.get_config().get("seed"),
+    }
+
+
+def later_settings(name):
+    """Settings of a class that came after 2019: setting -> (the value that keeps 2019's behaviour, since when)."""
+    rows = LATER[LATER["class"].isin([name, "every layer"])]
+    return {row.setting: (notebook.literal(row.value), f"without effect; since {row.since}") for row in rows.itertuples()}
+
+
+def with_later_settings(name, facts, obtained):
+    """Split (value, source) facts into expected values and sources, joined by the later settings that the stack has."""
+    later = {setting: fact for setting, fact in later_settings(name).items() if setting in obtained}
+    facts = {**later, **facts}
+    return {key: value for key, (value, _) in facts.items()}, {key: source for key, (_, source) in facts.items()}
+
+
+@pytest.mark.parametrize("row", SUMMARY, ids=lambda row: f"{row['model']}-{row['row']}-{row['layer']}")
+def test_layer_settings(models, row):
+    """Each layer's resolved settings are the cell's, or Keras 2.2.4's defaults where the cell is silent."""
+    subject = f"{row['model']}, layer {row['row']} ({row['layer']}): settings"
+    layers = models[row["model"]].layers
+    if int(row["row"]) > len(layers):
+        checks.fail(subject, [f"expected  a {row['class']}   (from {row['cell']})", "obtained  no layer"], NEXT)
+    layer = layers[int(row["row"]) - 1]
+    mine = CONFIGURATION[(CONFIGURATION.model == row["model"]) & (CONFIGURATION.row == row["row"])]
+    facts = {fact.setting: (notebook.literal(fact.value), fact.source) for fact in mine.itertuples()}
+    obtained = {"class": type(layer).__name__, **resolved(layer)}
+    facts["class"] = (row["class"], row["cell"])
+    if "data_format" in obtained:
+        facts["data_format"] = (K.image_data_format(), "Keras' image data format, as In [4] uses it")
+    if obtained.get("axis") == [3]:  # Keras 2 resolves the axis -1 of an image when the layer is built
+        obtained["axis"] = -1
+    expected, sources = with_later_settings(row["class"], facts, obtained)
+    checks.same_settings(subject, expected, sources, obtained, NEXT)
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    """model2 compiled as the suite compiles every model."""
+    model = ARCHITECTURES["model2"]()
+    training.compile_model(model)
+    return model
+
+
+def test_optimizer(compiled):
+    """The optimizer and all its hyperparameters are Keras 2.2.4's defaults."""
+    facts = notebook.globals_toml()["compile"]
+    mine = {name: (fact["value"], fact["cell"]) for name, fact in facts["optimizer_settings"].items()}
+    mine["class"] = (facts["optimizer"]["value"], facts["optimizer"]["cell"])
+    obtained = {"class": type(compiled.optimizer).__name__, **resolved(compiled.optimizer)}
+    expected, sources = with_later_settings(obtained["class"], mine, obtained)
+    checks.same_settings("the optimizer", expected, sources, obtained, NEXT)
+
+
+def test_loss(compiled):
+    """The loss is categorical cross-entropy of probabilities, without label smoothing."""
+    facts = notebook.globals_toml()["compile"]
+    expected = {name: fact["value"] for name, fact in facts["loss_settings"].items()}
+    sources = {name: fact["cell"] for name, fact in facts["loss_settings"].items()}
+    expected["name"], sources["name"] = facts["loss"]["value"], facts["loss"]["cell"]
+    loss = compiled.loss
+    if hasattr(loss, "get_config"):
+        settings = {"name": loss.name, **{name: loss.get_config().get(name) for name in facts["loss_settings"]}}
+    else:
+        defaults = inspect.signature(loss).parameters
+        settings = {"name": loss.__name__, **{name: defaults[name].default for name in facts["loss_settings"]}}
+    checks.same_settings("the loss", expected, sources, settings, NEXT)
+
+
+class RecordingModel:
+    """Stands where a Keras model would and records how it is compiled, fitted and evaluated."""
+
+    def __init__(self):
+        self.calls = {}
+
+    def compile(self, **arguments):
+        self.calls["compile"] = arguments
+
+    def fit(self, x, y, **arguments):
+        self.calls["fit"] = {"x": x, "y": y, **arguments}
+
+    def evaluate(self, x, y, **arguments):
+        self.calls.setdefault("evaluate", []).append({"x": x, "y": y, **arguments})
+        return 0.5, 0.9
+
+
+@pytest.fixture
+def recorded(monkeypatch):
+    """(data set, calls) of one training of a RecordingModel with nothing but defaults."""
+    digits = mnist.Dataset("mnist5k", *(np.full((2, 1), value, "float32") for value in (1, 2, 3, 4)))
+    model = RecordingModel()
+    monkeypatch.setitem(training.ARCHITECTURES, "model1", lambda: model)
+    training.train("model1", digits)
+    return digits, model.calls
+
+
+def test_fit(recorded):
+    """`fit` gets the train set, the notebook's batch size and epochs, the test set for validation, and nothing that
+    would change the order or the weight of a sample."""
+    digits, calls = recorded
+    facts = notebook.globals_toml()
+    obtained = dict(calls["fit"])
+    names = {id(array): name for name, array in digits._asdict().items()}
+    for name in ("x", "y"):
+        obtained[name] = names.get(id(obtained[name]), "another array")
+    obtained["validation_data"] = ", ".join(names.get(id(array), "another array") for array in obtained["validation_data"])
+    obtained["shuffle"] = obtained.get("shuffle", inspect.signature(keras.Model.fit).parameters["shuffle"].default)
+    obtained["callbacks"] = [type(callback).__name__ for callback in obtained["callbacks"]]
+    expected = {
+        "x": "x_train",
+        "y": "y_train",
+        "batch_size": facts["globals"]["batch_size"]["value"],
+        "epochs": facts["globals"]["epochs"]["value"],
+        "verbose": 1,
+        "validation_data": facts["fit"]["validation_data"]["value"],
+        "shuffle": facts["fit"]["shuffle"]["value"],
+        "callbacks": ["EpochRecorder"],
+    }
+    sources = dict.fromkeys(expected, "In [9]") | {"batch_size": "In [39]", "epochs": "In [39]"}
+    sources |= {"shuffle": facts["fit"]["shuffle"]["cell"], "callbacks": "cnnspec: records, changes nothing"}
+    checks.same_settings("the call of model.fit", expected, sources, obtained, NEXT)
+
+
+def test_metrics(recorded):
+    """The one metric is accuracy."""
+    fact = notebook.globals_toml()["compile"]["metric"]
+    checks.equal("the metrics", [fact["value"]], fact["cell"], recorded[1]["compile"]["metrics"], NEXT)
+
+
+def test_evaluate(recorded):
+    """The whole test set and then the whole train set are evaluated (In [11], In [12])."""
+    digits, calls = recorded
+    names = {id(array): name for name, array in digits._asdict().items()}
+    obtained = [(names.get(id(call["x"])), names.get(id(call["y"]))) for call in calls["evaluate"]]
+    expected = [("x_test", "y_test"), ("x_train", "y_train")]
+    checks.equal("what model.evaluate was given", expected, "In [11], In [12]", obtained, NEXT)

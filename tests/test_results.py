@@ -1,0 +1,72 @@
+"""Does the run end in the notebook's results table and plots, and is the table the recorded one?"""
+
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from cnnspec import notebook, results, training
+from tests import checks
+from tests.snapshots import results_table_extension
+
+NEXT = "look at cnnspec/results.py; then: pytest tests/test_results.py"
+
+
+def test_snapshot(trained, settings, snapshot, request, record_property):
+    """The results table is the stored one, each loss as near to it as one healthy run is to another."""
+    runs = [trained(model) for model in notebook.MODELS]
+    title = f"{settings.dataset}, {settings.epochs} epochs, seed {settings.seed}"
+    record_property("table", f"{title}\n{results.results_table(runs).to_string()}")
+    extension = results_table_extension(settings, update=request.config.option.update_snapshots)
+    table = results.results_table(runs, cut=float)
+    assert snapshot(extension_class=extension) == table
+
+
+def test_the_notebooks_own_table():
+    """From the notebook's evaluated scores comes the notebook's table, digit for digit: rows, columns, cut decimals."""
+    expected = notebook.facts("results").drop(columns="cell").set_index("row").astype(float).rename_axis(None)
+    obtained = results.results_table([notebook_run(model) for model in notebook.MODELS])
+    checks.equal("rows of the table", list(expected.index), "Out[46]", list(obtained.index), NEXT)
+    checks.equal("columns of the table", list(expected.columns), "Out[46]", list(obtained.columns), NEXT)
+    for row, model in expected.stack().index:
+        checks.equal(f"{row} of {model}", expected.at[row, model], "Out[46]", obtained.at[row, model], NEXT)
+
+
+@pytest.mark.parametrize("dataset", ["mnist5k", "mnist"])
+@pytest.mark.parametrize("suffix", [".png", ".svg"])
+def test_loss_curves(tmp_path, dataset, suffix):
+    """The figure exists in both formats, with the notebook's axis labels; on full MNIST the notebook's curve is in it."""
+    written = results.draw_loss_curves(notebook_run("model2", dataset), tmp_path / "model2")
+    checks.equal("files of the figure", ["model2.png", "model2.svg"], "the two formats", [p.name for p in written], NEXT)
+    content = (tmp_path / f"model2{suffix}").read_bytes()
+    if suffix == ".png":
+        checks.equal("the PNG's signature", b"\x89PNG\r\n\x1a\n", "the PNG format", content[:8], NEXT)
+        return
+    texts = comments(content)
+    wanted = {"epoch", "Categorical Crossentropy Loss", "Train Loss", "CV Loss"}
+    checks.equal("labels missing in the figure", set(), "In [10]", wanted - texts, NEXT)
+    behind = any("notebook" in text for text in texts)
+    checks.equal(f"the notebook's curve is drawn on {dataset}", dataset == "mnist", "the data set", behind, NEXT)
+
+
+def comments(svg):
+    """Texts of an SVG that Matplotlib wrote: it draws glyphs and keeps each text as a comment."""
+    parser = ElementTree.XMLParser(target=ElementTree.TreeBuilder(insert_comments=True))
+    root = ElementTree.fromstring(svg, parser)
+    return {element.text.strip() for element in root.iter() if element.tag is ElementTree.Comment}
+
+
+def notebook_run(model, dataset="mnist"):
+    """The notebook's own training of a model as a TrainingRun."""
+    scores = notebook.facts("scores").query("model == @model")
+    log = notebook.history(model)
+    return training.TrainingRun(
+        model=model,
+        dataset=dataset,
+        seed=0,
+        epochs=len(log),
+        batch_size=128,
+        optimizer="adam",
+        history={metric: log[metric].tolist() for metric in log},
+        scores={f"{row.split}_{row.metric}": float(row.value) for row in scores.itertuples()},
+        stack={"framework": "tensorflow 1.13", "device": "CPU"},
+    )

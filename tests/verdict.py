@@ -1,0 +1,72 @@
+"""The verdict at the end of a run: what each tier found, the trainings in their bands, the results table."""
+
+from pathlib import Path
+
+from cnnspec import stack, statistics
+
+TIERS = {  # test module -> the question it answers
+    "test_architecture": "the same layers, shapes and parameters",
+    "test_configuration": "the same settings, loss and optimizer",
+    "test_data": "the real digits, prepared as the notebook does",
+    "test_training": "each model trains to the right place",
+    "test_results": "the results table and the plots",
+}
+PASS = "PASS: this stack does what the notebook's did, as far as the tests above can see."
+PARTIAL = "NO VERDICT: some tiers did not run; plain `pytest` runs them all."
+
+
+def write(terminal, config):
+    """Write the verdict of this run to pytest's terminal, from what the tests reported."""
+    if config.option.collectonly:
+        return
+    counts = {module: {"passed": 0, "failed": 0, "skipped": 0} for module in TIERS}
+    properties = []
+    for outcome in ("passed", "failed", "error", "skipped"):
+        for report in terminal.getreports(outcome):
+            module = Path(report.nodeid.split("::")[0]).stem
+            if module in counts and (report.when == "call" or outcome != "passed"):
+                counts[module]["failed" if outcome == "error" else outcome] += 1
+                properties += report.user_properties
+    if not any(sum(count.values()) for count in counts.values()):
+        return
+    terminal.section("verdict")
+    for line in stack.describe(stack.current()):
+        terminal.line(line)
+    terminal.line("")
+    for module, count in counts.items():
+        terminal.line(f"{module.removeprefix('test_'):<14} {told(count):<32} {TIERS[module]}")
+    write_trainings(terminal, [value for name, value in properties if name == "check"])
+    for table in [value for name, value in properties if name == "table"]:
+        terminal.line(f"\nresults table: {table}")
+    terminal.line("")
+    failed = sum(count["failed"] for count in counts.values())
+    if failed:
+        terminal.line(f"FAIL: {failed} checks failed; each message above says what to do next.", red=True)
+    elif any(not count["passed"] for count in counts.values()):
+        terminal.line(PARTIAL)
+    else:
+        terminal.line(PASS, green=True)
+
+
+def told(count):
+    """Outcomes of one tier in words."""
+    words = [f"{number} {outcome}" for outcome, number in count.items() if number]
+    return ", ".join(words) or "not run"
+
+
+def write_trainings(terminal, checks):
+    """The final test and train losses in their bands, and the check of any kind that came nearest to its bound."""
+    if not checks:
+        return
+    terminal.line("\ntrainings, each loss in the band of the reference ensemble")
+    for check in checks:
+        if check["subject"].endswith(("test loss, last epoch", "train loss, evaluated")) or check["used"] > 1:
+            terminal.line(f"  {check['subject']:<44} {check['text']}")
+    nearest = max(checks, key=lambda check: check["used"])
+    terminal.line(
+        f"  nearest to its bound, of {len(checks)}: {nearest['subject']}, at {nearest['used']:.0%} of what is accepted"
+    )
+    terminal.line(
+        f"  a healthy stack fails any of them in {statistics.FALSE_ALARM_RATE:.1%} of runs at most; each catches a"
+    )
+    terminal.line(f"  shift of the size given in {statistics.POWER:.0%} of cases (s: the spread of a run from seed to seed)")
