@@ -63,7 +63,22 @@ def parser():
     train.add_argument(
         "--train-each-epoch", action="store_true", help="also evaluate the train set after every epoch (slower)"
     )
+    train.add_argument(
+        "--redraw",
+        action="store_true",
+        help="draw the kernels that the notebook seeds with 1 from --seed instead, as every run of an ensemble does",
+    )
     train.set_defaults(command=run_train)
+
+    trajectory = commands.add_parser(
+        "trajectory",
+        help="take the first thirty steps from fixed weights, without dropout and shuffle, and record them",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    trajectory.add_argument("--out", type=Path, required=True, help="folder for the recordings and their provenance")
+    trajectory.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="default: auto")
+    trajectory.set_defaults(command=run_trajectory)
 
     calibrate = commands.add_parser(
         "calibrate",
@@ -127,6 +142,7 @@ def run_train(options):
             seed=options.seed,
             epochs=options.epochs,
             optimizer=options.optimizer,
+            redraw=options.redraw,
             evaluate_train_each_epoch=options.train_each_epoch,
         )
         path = options.out / f"{model}-{data.name}-{options.optimizer}-seed{options.seed}.json"
@@ -138,6 +154,22 @@ def run_train(options):
         runs.append(run)
     print("\n".join(stack.describe(runs[0].stack)))
     print(results.results_table(runs).to_string())
+
+
+def run_trajectory(options):
+    """The command `trajectory`."""
+    from cnnspec import mnist, stack, trajectory
+    from cnnspec.files import write_whole
+
+    stack.require(options.device)
+    data = mnist.load("mnist5k")
+    for model in MODELS:
+        for optimizer in trajectory.OPTIMIZERS:
+            trajectory.record(options.out, model, optimizer, trajectory.run(model, data, optimizer))
+            print(f"recorded {model}, {optimizer}", flush=True)
+    facts = "".join(f'{key} = "{value}"\n' for key, value in stack.current().items())
+    command = f'command = "python -m cnnspec trajectory --out {options.out.name}"\n'
+    write_whole(options.out / "provenance.toml", f"runs = 1\n{command}\n[stack]\n{facts}")
 
 
 def run_calibrate(options):

@@ -21,9 +21,22 @@ def read_csv(path, columns, remedy=RESTORE):
     except FileNotFoundError as error:
         raise BaselineError(f"{path} is missing; {remedy}") from error
     except ValueError as error:  # pandas' parser errors and undecodable bytes
-        raise BaselineError(f"{path} is malformed ({error}); {remedy}") from error
+        raise BaselineError(f"{path} is malformed ({str(error).strip()}); {remedy}") from error
     if list(frame.columns) != list(columns):
         raise BaselineError(f"{path} has columns {list(frame.columns)}, expected {list(columns)}; {remedy}")
+    return frame
+
+
+def read_table(path, remedy=RESTORE):
+    """A CSV of nothing but finite numbers as a frame of floats. Raises BaselineError, which ends with `remedy`."""
+    try:
+        frame = pd.read_csv(str(path)).astype(float)
+    except FileNotFoundError as error:
+        raise BaselineError(f"{path} is missing; {remedy}") from error
+    except ValueError as error:  # parser errors, and words where numbers belong
+        raise BaselineError(f"{path} is malformed ({str(error).strip()}); {remedy}") from error
+    if frame.isna().any().any():
+        raise BaselineError(f"{path} has gaps where numbers belong; {remedy}")
     return frame
 
 
@@ -36,7 +49,7 @@ def read_toml(path, remedy=RESTORE):
     except FileNotFoundError as error:
         raise BaselineError(f"{path} is missing; {remedy}") from error
     except ValueError as error:
-        raise BaselineError(f"{path} is malformed ({error}); {remedy}") from error
+        raise BaselineError(f"{path} is malformed ({str(error).strip()}); {remedy}") from error
 
 
 def digests(dataset):

@@ -20,10 +20,13 @@ class RunFailed(RuntimeError):
 
 
 def train_in_fresh_process(model, dataset, seed, epochs, optimizer, mnist=None, train_each_epoch=True):
-    """Train in a process of its own through `python -m cnnspec train` and return the TrainingRun. Raises RunFailed."""
+    """Train in a process of its own through `python -m cnnspec train --redraw` and return the TrainingRun.
+
+    Raises RunFailed.
+    """
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "cnnspec", "train", model, "--dataset", dataset, "--seed", str(seed)]
-        command += ["--epochs", str(epochs), "--optimizer", optimizer, "--out", folder, "--json-only"]
+        command += ["--epochs", str(epochs), "--optimizer", optimizer, "--redraw", "--out", folder, "--json-only"]
         command += ["--mnist", str(mnist)] if mnist else []
         command += ["--train-each-epoch"] if train_each_epoch else []
         process = subprocess.run(command, cwd=str(PROJECT), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

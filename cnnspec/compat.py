@@ -45,3 +45,21 @@ def metric_name(name):
 def backend():
     """Name of the Keras backend: tensorflow, jax or torch."""
     return keras.backend.backend()
+
+
+def draw(initializer, shape):
+    """Draw an array of `shape` from a Keras initialiser."""
+    if IS_2019:
+        return keras.backend.eval(initializer(shape))
+    return keras.ops.convert_to_numpy(initializer(shape)) if hasattr(keras, "ops") else initializer(shape).numpy()
+
+
+def loss_of_step(model, x, y):
+    """Loss of one training step of a compiled model on a batch, before the step.
+
+    Some Keras 3 (3.3.3, no longer 3.15.1) report the mean over all steps since the metrics were reset; Keras 2.2.4 has
+    nothing to reset.
+    """
+    if hasattr(model, "reset_metrics"):
+        model.reset_metrics()
+    return float(np.ravel(model.train_on_batch(x, y))[0])

@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from cnnspec.files import write_whole
 
-IDENTITY = ("model", "dataset", "optimizer", "batch_size", "epochs", "seed")
+IDENTITY = ("model", "dataset", "optimizer", "redrawn", "batch_size", "epochs", "seed")
 STACK = ("python", "platform", "keras", "backend", "framework", "numpy", "device", "cpu", "cores", "memory_gib", "precision")
 SAME_STACK = ("python", "keras", "backend", "framework", "numpy", "device", "cpu", "cores", "precision")
 SCORES = ("test_loss", "test_accuracy", "train_loss", "train_accuracy")

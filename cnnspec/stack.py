@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 import platform
+from contextlib import contextmanager
 
 import keras
 import numpy as np
@@ -95,6 +96,40 @@ def precision():
 def gpus():
     """Names of the GPUs that the framework can use, empty without one."""
     return _GPUS[backend()]()
+
+
+@contextmanager
+def as_shipped():
+    """TF32 as the framework ships it: changes nothing."""
+    yield
+
+
+@contextmanager
+def tf32_off():
+    """TF32 switched off for as long as the block lasts; without effect where there is no GPU."""
+    name = backend()
+    framework = importlib.import_module(name)
+    if name == "tensorflow":
+        switch = framework.config.experimental
+        before = switch.tensor_float_32_execution_enabled()
+        switch.enable_tensor_float_32_execution(False)
+        try:
+            yield
+        finally:
+            switch.enable_tensor_float_32_execution(before)
+    elif name == "jax":
+        with framework.default_matmul_precision("highest"):
+            yield
+    else:
+        switches = (framework.backends.cuda.matmul, framework.backends.cudnn)
+        before = [switch.allow_tf32 for switch in switches]
+        for switch in switches:
+            switch.allow_tf32 = False
+        try:
+            yield
+        finally:
+            for switch, value in zip(switches, before):
+                switch.allow_tf32 = value
 
 
 def _tensorflow_gpus():

@@ -9,10 +9,11 @@ import time
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from cnnspec import stack
 from cnnspec.architectures import ARCHITECTURES
-from cnnspec.compat import metric_name, seed_everything
+from cnnspec.compat import draw, metric_name, seed_everything
 from cnnspec.files import write_whole
 
 batch_size = 128  # In [39]
@@ -23,6 +24,7 @@ epochs = 10  # In [39]
 OPTIMIZERS = {
     "adam": lambda: keras.optimizers.Adam(),
     "adadelta": lambda: keras.optimizers.Adadelta(1.0),
+    "sgd": lambda: keras.optimizers.SGD(0.001),  # for trajectories: no division by a gradient's size
 }
 
 
@@ -41,7 +43,7 @@ class TrainingRun:
     `history` has one list per metric with a value per epoch: loss and accuracy (means over the epoch's batches, dropout on),
     val_loss and val_accuracy (the test set), seconds and, where asked for, train_loss and train_accuracy (the train
     set evaluated after the epoch). `scores` are test_loss, test_accuracy, train_loss, train_accuracy at the end.
-    Losses are mean categorical cross-entropies in nats, accuracies fractions.
+    Losses are mean categorical cross-entropies in nats, accuracies fractions. `redrawn`: see `redraw_kernels`.
     """
 
     model: str
@@ -50,6 +52,7 @@ class TrainingRun:
     epochs: int
     batch_size: int
     optimizer: str
+    redrawn: bool
     history: dict
     scores: dict
     stack: dict
@@ -106,19 +109,38 @@ def compile_model(model, optimizer="adam"):
     model.compile(loss=keras.losses.categorical_crossentropy, optimizer=OPTIMIZERS[optimizer](), metrics=["accuracy"])
 
 
+def redraw_kernels(model, seed):
+    """Draw anew, from other seeds, every kernel whose initialiser has a seed.
+
+    The notebook's `he_uniform(seed=1)` names one draw on one stack and another on the next, so what a reference
+    ensemble must cover is the spread over draws, not one of them.
+    """
+    generator = np.random.RandomState(seed)
+    for layer in model.layers:
+        initializer = getattr(layer, "kernel_initializer", None)
+        settings = initializer.get_config() if initializer else {}
+        if settings.get("seed") is not None:
+            other = type(initializer).from_config({**settings, "seed": int(generator.randint(2**31 - 1))})
+            kernel, bias = layer.get_weights()
+            layer.set_weights([draw(other, kernel.shape), bias])
+
+
 def evaluate(model, split, x, y):
     """In [11], In [12]: {split_loss, split_accuracy} of `model` on images x and one-hot labels y."""
     loss, accuracy = model.evaluate(x, y, verbose=0)
     return {f"{split}_loss": float(loss), f"{split}_accuracy": float(accuracy)}
 
 
-def train(name, data, seed=0, epochs=epochs, optimizer="adam", verbose=1, evaluate_train_each_epoch=False):
+def train(name, data, seed=0, epochs=epochs, optimizer="adam", verbose=1, redraw=False, evaluate_train_each_epoch=False):
     """Train model `name` on a Dataset with a seed and return its TrainingRun.
 
-    `verbose=1` shows Keras' progress bar. Raises KeyError for an unknown name, NonFiniteLoss.
+    `verbose=1` shows Keras' progress bar; `redraw` applies `redraw_kernels`. Raises KeyError for an unknown name,
+    NonFiniteLoss.
     """
     seed_everything(seed)
     model = ARCHITECTURES[name]()
+    if redraw:
+        redraw_kernels(model, seed)
     compile_model(model, optimizer)
     recorder = EpochRecorder(
         f"{name} on {data.name} with seed {seed}",
@@ -142,6 +164,7 @@ def train(name, data, seed=0, epochs=epochs, optimizer="adam", verbose=1, evalua
         epochs=epochs,
         batch_size=batch_size,
         optimizer=optimizer,
+        redrawn=redraw,
         history=recorder.history,
         scores=scores,
         stack=stack.current(),

@@ -5,7 +5,9 @@ A message stands alone: the quantity, what was expected and from where, what cam
 
 import math
 
+import numpy as np
 import pytest
+from scipy import stats
 
 
 def fail(subject, lines, following):
@@ -108,3 +110,106 @@ def line(subject, quantity, band, value):
         "text": f"{quantity.show(value):>8}  {picture(band, value)}  {quantity.show(low):>8} to {quantity.show(high):<8}"
         f" catches {band.smallest_shift / band.deviation:.1f} s{quantity.show_shift(band.smallest_shift)}",
     }
+
+
+def near_float64(subject, findings, following):
+    """Every tensor lies within its bound of the float64 implementation.
+
+    `findings` are (name, error, bound, reason, precision betrayed) tuples; all that fail stand in one message.
+    """
+    __tracebackhide__ = True
+    lines = [
+        f"{name}: off by {error:.2g} relative, at most {bound:.2g} ({why}); that looks like {precision}"
+        for name, error, bound, why, precision in findings
+        if not error <= bound
+    ]
+    if lines:
+        fail(subject, [*lines, "expected  the float64 implementation in cnnspec/reference.py"], following)
+
+
+LEAST_NORM = 1e-3  # of a variable; below it a relative error would be one of zero
+
+
+def same_path(subject, names, expected, obtained, tolerance, source, following):
+    """Two trajectories agree: (losses (steps,), norms (steps, variables), final probabilities (images, classes)) each.
+
+    In step k the relative error of the loss and of each norm is at most first · growth^(k − 1), and never above `most`;
+    probabilities lie on average within their bound. The message names the first step and variable that leave the path.
+    """
+    __tracebackhide__ = True
+    lines = []
+    for step in range(len(expected[0])):
+        pairs = [("loss", "loss", expected[0][step], obtained[0][step])]
+        norms = zip(names, expected[1][step], obtained[1][step], strict=True)
+        pairs += [(f"norm of {name}", "norm", was, now) for name, was, now in norms]
+        for name, kind, was, now in pairs:
+            bound = min(tolerance[kind]["first"] * tolerance[kind]["growth"] ** step, tolerance[kind]["most"])
+            apart = abs(now - was) / max(abs(was), LEAST_NORM)
+            if not apart <= bound:
+                values = f"expected {was:.7g}, obtained {now:.7g}, off by {apart:.2g}, at most {bound:.2g}"
+                lines.append(f"step {step + 1}, {name}: {values}")
+        if lines:  # later steps only follow
+            lines[0] = f"first divergent: {lines[0]}"
+            break
+    apart = float(abs(obtained[2] - expected[2]).mean())
+    if not apart <= tolerance["probability"]:
+        lines.append(
+            f"probabilities after the last step: {apart:.2g} apart on average, at most {tolerance['probability']:.2g}"
+        )
+    if lines:
+        fail(subject, [*lines[:8], f"expected  {source}; bounds: {tolerance['why']}"], following)
+
+
+def at_most(subject, value, bound, source, following):
+    """A number does not exceed a bound; a NaN does."""
+    __tracebackhide__ = True
+    if not value <= bound:
+        fail(subject, [f"expected  at most {bound:.9g}   (from {source})", f"obtained  {value:.9g}"], following)
+
+
+def drawn_from(subject, values, distribution, false_alarm, following):
+    """Values are independent draws from a SciPy distribution: mean, variance, Kolmogorov-Smirnov, each with a third of α."""
+    __tracebackhide__ = True
+    count, alpha = len(values), false_alarm / 3
+    mean, variance = distribution.stats()
+    fourth = distribution.moment(4) if mean == 0 else distribution.expect(lambda x: (x - mean) ** 4)
+    quantile = stats.norm.ppf(1 - alpha / 2)
+    rows = {
+        "mean": (values.mean(), mean, quantile * math.sqrt(variance / count)),
+        "variance": (((values - mean) ** 2).mean(), variance, quantile * math.sqrt((fourth - variance**2) / count)),
+    }
+    lines = [
+        f"{name}: expected {due:.6g} ± {margin:.2g}, obtained {value:.6g}"
+        for name, (value, due, margin) in rows.items()
+        if not abs(value - due) <= margin
+    ]
+    p = stats.kstest(values, distribution.cdf).pvalue
+    if not p >= alpha:
+        lines.append(f"Kolmogorov-Smirnov: p = {p:.2g}, the values do not follow the distribution")
+    if lines:
+        fail(subject, [*lines, f"expected  {count} draws from theory (false-alarm rate {false_alarm:.0e})"], following)
+
+
+def proportion(subject, successes, trials, expected, false_alarm, following):
+    """A share of independent trials is the expected one, by the exact binomial test."""
+    __tracebackhide__ = True
+    p = stats.binomtest(successes, trials, expected).pvalue
+    if not p >= false_alarm:
+        lines = [
+            f"expected  {expected:.6g} of {trials}   (from theory, false-alarm rate {false_alarm:.0e})",
+            f"obtained  {successes / trials:.6g}   (p = {p:.2g})",
+        ]
+        fail(subject, lines, following)
+
+
+def uncorrelated(subject, first, second, false_alarm, following):
+    """Two series of equal length are uncorrelated, by Fisher's transformation of Pearson's coefficient."""
+    __tracebackhide__ = True
+    correlation = float(np.corrcoef(first, second)[0, 1])
+    bound = math.tanh(stats.norm.ppf(1 - false_alarm / 2) / math.sqrt(len(first) - 3))
+    if not abs(correlation) <= bound:
+        lines = [
+            f"expected  a correlation of 0 ± {bound:.2g}   (from theory, false-alarm rate {false_alarm:.0e})",
+            f"obtained  {correlation:.3g}",
+        ]
+        fail(subject, lines, following)

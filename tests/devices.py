@@ -7,12 +7,13 @@ import pytest
 
 
 def share_out(environment=os.environ):
-    """Give an xdist worker its share of the CPU cores and, where there are several GPUs, one of them.
+    """Settings that libraries read when they are imported. A setting that the user made stays.
 
-    Nothing happens outside a worker. A setting that the user made stays.
+    An xdist worker gets its share of the CPU cores and, where there are several GPUs, one of them.
     """
     environment.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several processes may share a GPU under JAX
     environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # 0 prints a line per library loaded
+    environment.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's threads would spin against the framework's
     worker = environment.get("PYTEST_XDIST_WORKER", "")
     if not worker.startswith("gw"):
         return

@@ -9,6 +9,7 @@ from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
 from cnnspec import baselines, ensembles, statistics
 from cnnspec.files import write_whole
+from tests import checks
 
 QUANTITY_OF_ROW = {"Test Loss": "test loss, last epoch", "Train Loss": "train loss, evaluated"}
 
@@ -30,8 +31,8 @@ def results_table_extension(settings, update):
             return str(baselines.BASELINES / "snapshots" / f"{settings.dataset}-{settings.epochs}-epochs")
 
         @classmethod
-        def get_snapshot_name(cls, *, test_location, index=0):
-            return "results_table"
+        def matches_test_location(cls, *, test_location, snapshot_location):
+            return snapshot_location == cls.get_location(test_location=test_location, index=0)
 
         def serialize(self, data, **_):
             return data.map(lambda loss: f"{loss:.6g}").to_csv(index_label="row", lineterminator="\n")
@@ -42,18 +43,26 @@ def results_table_extension(settings, update):
             return not differences(serialized_data, snapshot_data, settings)
 
         def diff_lines(self, serialized_data, snapshot_data):
-            if snapshot_data:
-                yield from differences(serialized_data, snapshot_data, settings)
-            yield (
-                f"next: look at the training tests first; if the change is meant: pytest tests/test_results.py "
-                f"--dataset {settings.dataset} --epochs {settings.epochs} --snapshot-update"
-            )
+            return differences(serialized_data, snapshot_data, settings) if snapshot_data else []
 
         @classmethod
         def write_snapshot_collection(cls, *, snapshot_collection, name_order=None):
             write_whole(snapshot_collection.location, next(iter(snapshot_collection)).data)
 
     return ResultsTable
+
+
+def check_results_table(snapshot, table, settings, update):
+    """The results table `table` (a frame of losses) is the one stored for `settings`."""
+    __tracebackhide__ = True
+    stored = snapshot.use_extension(results_table_extension(settings, update))
+    if stored != table:
+        command = f"pytest tests/test_results.py --dataset {settings.dataset} --epochs {settings.epochs} --snapshot-update"
+        checks.fail(
+            f"the results table of {settings.dataset} after {settings.epochs} epochs",
+            stored.get_assert_diff(),
+            f"look at the training tests first; if the change is meant: {command}",
+        )
 
 
 def differences(obtained, expected, settings):

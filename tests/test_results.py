@@ -6,19 +6,18 @@ import pytest
 
 from cnnspec import notebook, results, training
 from tests import checks
-from tests.snapshots import results_table_extension
+from tests.snapshots import check_results_table
 
 NEXT = "look at cnnspec/results.py; then: pytest tests/test_results.py"
 
 
-def test_snapshot(trained, settings, snapshot, request, record_property):
+def test_results_table(trained, settings, snapshot, request, record_property):
     """The results table is the stored one, each loss as near to it as one healthy run is to another."""
     runs = [trained(model) for model in notebook.MODELS]
     title = f"{settings.dataset}, {settings.epochs} epochs, seed {settings.seed}"
     record_property("table", f"{title}\n{results.results_table(runs).to_string()}")
-    extension = results_table_extension(settings, update=request.config.option.update_snapshots)
     table = results.results_table(runs, cut=float)
-    assert snapshot(extension_class=extension) == table
+    check_results_table(snapshot, table, settings, update=request.config.option.update_snapshots)
 
 
 def test_the_notebooks_own_table():
@@ -66,6 +65,7 @@ def notebook_run(model, dataset="mnist"):
         epochs=len(log),
         batch_size=128,
         optimizer="adam",
+        redrawn=False,
         history={metric: log[metric].tolist() for metric in log},
         scores={f"{row.split}_{row.metric}": float(row.value) for row in scores.itertuples()},
         stack={"framework": "tensorflow 1.13", "device": "CPU"},

@@ -1,0 +1,115 @@
+"""Does every comparison fail when it must, with a message that stands alone?"""
+
+import math
+
+import pytest
+
+from cnnspec import statistics
+from tests import checks
+
+LOSS = statistics.QUANTITIES["loss, last epoch"]
+ERRORS = statistics.QUANTITIES["test errors"]
+BAND = statistics.Band(mean=math.log(0.1), deviation=0.05, size=24, runs=1, alpha=1e-4)
+
+
+def failure(check, *arguments):
+    """The text of a check's failure; the test fails if the check passes."""
+    with pytest.raises(pytest.fail.Exception) as error:
+        check(*arguments)
+    return str(error.value)
+
+
+def test_equal():
+    """An exact fact passes only when it is equal, and says what was expected, from where, what came, what is next."""
+    checks.equal("filters", 32, "In [5]", 32, "do this")
+    text = failure(checks.equal, "filters", 32, "In [5]", 64, "do this")
+    assert text.splitlines() == [
+        "filters",
+        "  expected  32   (from In [5])",
+        "  obtained  64",
+        "  next      do this",
+    ]
+
+
+SETTINGS = {  # expected, obtained, lines of the message
+    "changed": ({"a": 1}, {"a": 2}, ["a: expected 1 (from here), obtained 2"]),
+    "missing": ({"a": 1}, {}, ["a: expected 1 (from here), the stack has no such setting"]),
+    "extra and on": ({}, {"b": 3}, ["b: obtained 3, a setting that 2019 did not have and that is not off"]),
+    "two at once": (
+        {"a": 1, "c": "x"},
+        {"a": 2, "c": "y"},
+        ["a: expected 1 (from here), obtained 2", "c: expected 'x' (from here), obtained 'y'"],
+    ),
+    "a bool is no number": ({"a": True}, {"a": 1}, ["a: expected True (from here), obtained 1"]),
+    "float": ({"a": 0.001}, {"a": 0.0010001}, ["a: expected 0.001 (from here), obtained 0.0010001"]),
+    "nan": ({"a": 0.001}, {"a": math.nan}, ["a: expected 0.001 (from here), obtained nan"]),
+    "none is not zero": ({"a": None}, {"a": 0}, ["a: expected None (from here), obtained 0"]),
+}
+
+
+@pytest.mark.parametrize(("expected", "obtained", "lines"), SETTINGS.values(), ids=SETTINGS)
+def test_same_settings_fails(expected, obtained, lines):
+    """Differences are found both ways and gathered into one message."""
+    text = failure(checks.same_settings, "settings", expected, dict.fromkeys(expected, "here"), obtained, "do this")
+    assert [line.strip() for line in text.splitlines()[1:-1]] == lines
+
+
+def test_same_settings_passes():
+    """float32 roundings, lists for tuples, and settings of a later Keras that are off do not matter."""
+    expected = {"learning_rate": 0.001, "strides": (1, 1), "seed": None, "smoothing": 0.0}
+    obtained = {"learning_rate": 0.0010000000474974513, "strides": [1, 1], "seed": None, "smoothing": 0.0}
+    later = {"weight_decay": None, "use_ema": False, "renorm_clipping": {}}
+    checks.same_settings("settings", expected, dict.fromkeys(expected, "here"), obtained | later, "do this")
+
+
+@pytest.mark.parametrize("obtained", [1.0002, 0.9998, math.nan, math.inf])
+def test_close_fails(obtained):
+    """Beyond the tolerance, or no number: the message gives the distance, the bound and its reason."""
+    text = failure(checks.close, "loss", 1.0, "the log", obtained, {"relative": 1e-4, "why": "rounding"}, "do this")
+    assert "at most 0.0001: rounding" in text
+    assert "expected  1   (from the log)" in text
+
+
+def test_close_passes():
+    """Within the tolerance, on either side."""
+    for obtained in (1.00009, 0.99991):
+        checks.close("loss", 1.0, "the log", obtained, {"relative": 1e-4, "why": "rounding"}, "do this")
+
+
+@pytest.mark.parametrize(("value", "words"), [(0.15, "above"), (0.07, "below"), (math.inf, "above"), (math.nan, "below")])
+def test_within_band_fails(value, words):
+    """Too bad, too good and no number fail; the message shows the band, the value in it and the distance in s."""
+    text = failure(checks.within_band, "model1: loss", LOSS, BAND, math.log(value), "a.csv", "do this")
+    assert "around 0.1000   (from a.csv, 24 runs)" in text
+    assert f"s {words} the mean" in text
+    assert "false-alarm rate 0.0001" in text
+
+
+@pytest.mark.parametrize("value", [0.1, 0.115, 0.085])
+def test_within_band_passes(value):
+    """Inside the band, off its middle on either side."""
+    checks.within_band("model1: loss", LOSS, BAND, math.log(value), "a.csv", "do this")
+
+
+def test_a_band_of_counts_ends_at_zero():
+    """A band of error counts never begins below none."""
+    band = statistics.Band(mean=1.0, deviation=1.0, size=24, runs=1, alpha=1e-4)
+    text = failure(checks.within_band, "model1: errors", ERRORS, band, 20.0, "a.csv", "do this")
+    assert "expected  0.0 to" in text
+    assert "obtained  400.0" in text
+
+
+PICTURES = {  # value in half-widths from the mean -> what stands in the line
+    "mean": (0.0, "          [         o         ]          "),
+    "inside": (0.5, "          [         |    o    ]          "),
+    "above": (1.5, "          [         |         ]    o     "),
+    "far above": (9.0, "          [         |         ]         >"),
+    "far below": (-9.0, "<         [         |         ]          "),
+    "nan": (math.nan, "          [         |         ]         >"),
+}
+
+
+@pytest.mark.parametrize(("distance", "expected"), PICTURES.values(), ids=PICTURES)
+def test_picture(distance, expected):
+    """The line of text puts the value where it lies."""
+    assert checks.picture(BAND, BAND.mean + distance * BAND.half_width) == expected

@@ -1,0 +1,120 @@
+"""Does `python -m cnnspec` do what it says, and do its exit codes mean something?"""
+
+import dataclasses
+import re
+
+import pytest
+
+from cnnspec import __main__ as command_line
+from cnnspec import mnist, training
+from tests.meta.test_files import RUN
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+    """Stands where `training.train` would: records its calls and returns a made-up run."""
+    calls = []
+
+    def train(model, data, **settings):
+        calls.append((model, data.name, settings))
+        scores = {"test_loss": 0.12345, "test_accuracy": 0.9, "train_loss": 0.05, "train_accuracy": 0.95}
+        stack = RUN.stack | {key: "x" for key in ("keras", "numpy", "python", "platform", "device", "cpu", "precision")}
+        stack["memory_gib"] = 1
+        return dataclasses.replace(RUN, model=model, seed=settings["seed"], scores=scores, stack=stack)
+
+    monkeypatch.setattr(training, "train", train)
+    return calls
+
+
+def test_train(trainings, tmp_path, capsys):
+    """`train all` trains the four models, writes a JSON and two figures each, and prints the results table."""
+    arguments = ["train", "all", "--dataset", "mnist5k", "--epochs", "1", "--seed", "3", "--out", str(tmp_path)]
+    assert command_line.main(arguments) == 0
+    assert [call[:2] for call in trainings] == [(f"model{n}", "mnist5k") for n in (1, 2, 3, 4)]
+    assert trainings[0][2]["epochs"] == 1
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json"] * 4 + [".png"] * 4 + [".svg"] * 4
+    output = capsys.readouterr().out
+    assert re.search(r"Test Loss +0\.1234 +0\.1234 +0\.1234 +0\.1234", output)
+    assert re.search(r"Train Loss +0\.05", output)
+
+
+def not_finite(model, data, **settings):
+    raise training.NonFiniteLoss("model1 on mnist5k with seed 0: loss is nan in epoch 2")
+
+
+def test_a_nan_is_exit_code_4(monkeypatch, tmp_path, capsys):
+    """A loss that is not finite ends with code 4, and nothing is written."""
+    monkeypatch.setattr(training, "train", not_finite)
+    assert command_line.main(["train", "model1", "--out", str(tmp_path)]) == 4
+    assert "error: model1 on mnist5k with seed 0: loss is nan in epoch 2" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_bad_data_is_exit_code_3(tmp_path, capsys):
+    """Data that are missing end with code 3 and one line."""
+    missing = str(tmp_path / "none.npz")
+    assert command_line.main(["train", "model1", "--dataset", "mnist", "--mnist", missing]) == 3
+    assert capsys.readouterr().err == (
+        f"error: {missing} does not exist; name an .npz file of MNIST or a folder of its four IDX files\n"
+    )
+
+
+def test_a_missing_gpu_is_exit_code_5(monkeypatch, capsys):
+    """A GPU that was asked for and is not there ends with code 5."""
+    monkeypatch.setattr("cnnspec.stack.gpus", list)
+    assert command_line.main(["train", "model1", "--device", "gpu"]) == 5
+    assert "finds no GPU" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["train"], ["train", "model5"], ["train", "model1", "--epochs", "0"], ["train", "model1", "--epochs", "x"]],
+)
+def test_a_wrong_command_line_is_exit_code_2(arguments, capsys):
+    """A command line that makes no sense ends with code 2 and says why."""
+    with pytest.raises(SystemExit) as ended:
+        command_line.main(arguments)
+    assert ended.value.code == 2
+    assert "usage: python -m cnnspec" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["calibrate", "--help"]])
+def test_help_explains_itself(arguments, capsys):
+    """Every help text lists the exit codes, and no option is without an explanation."""
+    with pytest.raises(SystemExit) as ended:
+        command_line.main(arguments)
+    assert ended.value.code == 0
+    output = capsys.readouterr().out
+    assert "exit codes:" in output
+    unexplained = re.findall(r"^  (--[a-z-]+(?: [A-Z{][^ ]*)?)\n(?=  -|\n)", output, re.MULTILINE)
+    assert unexplained == []
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_stops_the_run(value):
+    """The recorder stops at the end of the epoch and names model, metric and epoch."""
+    recorder = training.EpochRecorder("model1 on mnist5k with seed 0")
+    recorder.on_epoch_begin(0)
+    recorder.on_epoch_end(0, {"loss": 0.5, "val_loss": 0.4})
+    with pytest.raises(training.NonFiniteLoss, match=r"model1 on mnist5k with seed 0: val_loss is (nan|inf) in epoch 2"):
+        recorder.on_epoch_end(1, {"loss": 0.5, "val_loss": value})
+
+
+def test_2019s_metric_names_are_translated():
+    """Keras 2.2.4 logs acc; the record says accuracy."""
+    recorder = training.EpochRecorder("model1")
+    recorder.on_epoch_end(0, {"acc": 0.5, "val_acc": 0.25})
+    assert {name: recorder.history[name] for name in ("accuracy", "val_accuracy")} == {
+        "accuracy": [0.5],
+        "val_accuracy": [0.25],
+    }
+
+
+def test_a_model_that_diverges(monkeypatch):
+    """A real training whose loss overflows ends with NonFiniteLoss in the epoch where it happens."""
+    keras = training.keras
+    digits = mnist.load("mnist5k")
+    few = mnist.Dataset("mnist5k", *(array[:64] for array in digits[1:]))
+    monkeypatch.setitem(training.OPTIMIZERS, "adam", lambda: keras.optimizers.SGD(1e30))
+    with pytest.raises(training.NonFiniteLoss, match=r"model4 on mnist5k with seed 0: \w+ is (nan|inf) in epoch \d"):
+        training.train("model4", few, epochs=3, verbose=0)

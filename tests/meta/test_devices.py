@@ -1,0 +1,58 @@
+"""Are threads and GPUs shared out, and does a missing GPU fail the run?"""
+
+import os
+
+import pytest
+
+from tests import devices
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+WORKERS = {  # worker, GPUs visible -> the GPU that it gets
+    "no worker": ({"CUDA_VISIBLE_DEVICES": "0,1"}, "0,1"),
+    "first of two": ({"PYTEST_XDIST_WORKER": "gw0", "CUDA_VISIBLE_DEVICES": "4,7"}, "4"),
+    "second of two": ({"PYTEST_XDIST_WORKER": "gw1", "CUDA_VISIBLE_DEVICES": "4,7"}, "7"),
+    "third worker": ({"PYTEST_XDIST_WORKER": "gw2", "CUDA_VISIBLE_DEVICES": "4,7"}, "4"),
+    "one GPU": ({"PYTEST_XDIST_WORKER": "gw1", "CUDA_VISIBLE_DEVICES": "4"}, "4"),
+    "GPUs hidden": ({"PYTEST_XDIST_WORKER": "gw1", "CUDA_VISIBLE_DEVICES": "-1"}, "-1"),
+}
+
+
+@pytest.mark.parametrize(("environment", "gpu"), WORKERS.values(), ids=WORKERS)
+def test_share_of_the_gpus(environment, gpu):
+    """Each xdist worker gets one of the GPUs that the user left visible."""
+    environment = {"PYTEST_XDIST_WORKER_COUNT": "2", **environment}
+    devices.share_out(environment)
+    assert environment["CUDA_VISIBLE_DEVICES"] == gpu
+
+
+def test_share_of_the_threads():
+    """Two workers get half of the cores each, outside xdist nothing is set, and a user's own setting stays."""
+    worker = {"PYTEST_XDIST_WORKER": "gw0", "PYTEST_XDIST_WORKER_COUNT": "2", "CUDA_VISIBLE_DEVICES": ""}
+    devices.share_out(worker)
+    assert worker["TF_NUM_INTRAOP_THREADS"] == worker["OMP_NUM_THREADS"] == str(max(1, CORES // 2))
+    alone = {}
+    devices.share_out(alone)
+    assert "TF_NUM_INTRAOP_THREADS" not in alone
+    chosen = worker | {"OMP_NUM_THREADS": "3"}
+    devices.share_out(chosen)
+    assert chosen["OMP_NUM_THREADS"] == "3"
+
+
+def test_cpu_hides_the_gpus():
+    """--device cpu hides every GPU; auto changes nothing."""
+    hidden, untouched = {"CUDA_VISIBLE_DEVICES": "0"}, {"CUDA_VISIBLE_DEVICES": "0"}
+    devices.choose("cpu", hidden)
+    devices.choose("auto", untouched)
+    assert hidden["CUDA_VISIBLE_DEVICES"] == "-1"
+    assert untouched == {"CUDA_VISIBLE_DEVICES": "0"}
+
+
+def test_a_missing_gpu_fails(monkeypatch):
+    """--device gpu without a usable GPU ends the run as failed; with one, or with auto, it goes on."""
+    monkeypatch.setattr("cnnspec.stack.gpus", list)
+    with pytest.raises(pytest.exit.Exception, match="finds no GPU it can use") as error:
+        devices.require("gpu")
+    assert error.value.returncode == pytest.ExitCode.TESTS_FAILED
+    devices.require("auto")
+    monkeypatch.setattr("cnnspec.stack.gpus", lambda: ["H200"])
+    devices.require("gpu")

@@ -1,0 +1,62 @@
+"""Is what the README says true: its commands, environments, options and files?"""
+
+import configparser
+import re
+
+import pytest
+
+from cnnspec import __main__ as command_line
+from cnnspec import baselines
+
+PROJECT = baselines.BASELINES.parent
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+CI = (PROJECT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def environments():
+    """Names of the environments in tox.ini."""
+    tox = configparser.ConfigParser()
+    tox.read(PROJECT / "tox.ini")
+    return {section.removeprefix("testenv:") for section in tox.sections() if section.startswith("testenv:")}
+
+
+def test_every_environment_has_a_description():
+    """tox list explains every environment."""
+    tox = configparser.ConfigParser()
+    tox.read(PROJECT / "tox.ini")
+    assert all(tox.has_option(f"testenv:{name}", "description") for name in environments())
+
+
+def test_environments_exist():
+    """Every `tox run -e` of the README names environments of tox.ini."""
+    named = {name for names in re.findall(r"tox run -e ([a-z0-9,]+)", README) for name in names.split(",")}
+    assert named
+    assert named <= environments()
+
+
+def test_ci_runs_the_readmes_test_command():
+    """.ci/run calls the second of the README's two commands."""
+    commands = re.search(r"```sh\n(.*?)```", README, re.DOTALL).group(1).splitlines()
+    assert commands[1] == "python -m tox run -e test"
+    assert commands[1] in CI
+
+
+def test_options_exist(pytestconfig):
+    """Every option that the README names is one of pytest's or of the command line's."""
+    known = options_of("train") | options_of("calibrate") | {"--snapshot-update"}
+    known |= {f"--{name.replace('_', '-')}" for name in vars(pytestconfig.option)}
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
+    assert named
+    assert named - known == set()
+
+
+def options_of(command):
+    """Option strings of one command of `python -m cnnspec`."""
+    (commands,) = [action for action in command_line.parser()._actions if action.dest != "help"]
+    return {option for action in commands.choices[command]._actions for option in action.option_strings}
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:baselines|tests|cnnspec)/[\w./-]*)`", README))))
+def test_files_exist(path):
+    """Every file and folder that the README names is there."""
+    assert (PROJECT / path).exists()

@@ -1,0 +1,89 @@
+"""Are files written whole or not at all, and malformed ones refused with one clear error?"""
+
+import json
+
+import pytest
+
+from cnnspec import baselines, training
+from cnnspec.files import replaced_whole, write_whole
+
+RUN = training.TrainingRun(
+    model="model2",
+    dataset="mnist5k",
+    seed=3,
+    epochs=1,
+    batch_size=128,
+    optimizer="adam",
+    redrawn=False,
+    history={"loss": [0.1], "val_loss": [0.30000000000000004]},
+    scores={"test_loss": 0.2},
+    stack={"framework": "tensorflow 0", "device": "CPU", "cores": 2},
+)
+
+
+def test_an_error_leaves_the_old_file(tmp_path):
+    """A write that fails midway leaves what was there, and nothing beside it."""
+    path = tmp_path / "a.json"
+    write_whole(path, "old")
+
+    def fail_midway():
+        with replaced_whole(path) as temporary:
+            temporary.write_text("half of the n")
+            raise RuntimeError("midway")
+
+    with pytest.raises(RuntimeError, match="midway"):
+        fail_midway()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_run_survives_its_file(tmp_path):
+    """A TrainingRun comes back from JSON as it went, to the last bit."""
+    RUN.to_json(tmp_path / "run.json")
+    assert training.TrainingRun.from_json(tmp_path / "run.json") == RUN
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda text: text[:-20], "is not a whole JSON file"),
+        (lambda text: "[]", "is not a training run: missing"),
+        (lambda text: json.dumps(json.loads(text) | {"colour": 1}), r"unknown \['colour'\]"),
+    ],
+    ids=["truncated", "no run", "unknown field"],
+)
+def test_a_malformed_run_is_refused(tmp_path, spoil, message):
+    """A damaged or foreign JSON file gets one error that says what is wrong."""
+    path = tmp_path / "run.json"
+    RUN.to_json(path)
+    path.write_text(spoil(path.read_text()))
+    with pytest.raises(training.MalformedRun, match=message):
+        training.TrainingRun.from_json(path)
+
+
+BAD_CSV = {
+    "missing": (None, "is missing; restore it"),
+    "other columns": ("a,c\n1,2\n", r"has columns \['a', 'c'\], expected \['a', 'b'\]; restore it"),
+    "empty": ("", "is malformed .*; restore it"),
+    "ragged": ("a,b\n1,2\n1,2,3,4\n", "is malformed .*; restore it"),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), BAD_CSV.values(), ids=BAD_CSV)
+def test_a_malformed_baseline_is_refused(tmp_path, text, message):
+    """A missing or malformed CSV gets one error that ends with the remedy."""
+    path = tmp_path / "a.csv"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(baselines.BaselineError, match=message):
+        baselines.read_csv(path, ("a", "b"), "restore it")
+
+
+@pytest.mark.parametrize(("text", "message"), [(None, "is missing"), ("a = ", "is malformed")], ids=["missing", "malformed"])
+def test_a_malformed_toml_is_refused(tmp_path, text, message):
+    """The same for TOML."""
+    path = tmp_path / "a.toml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(baselines.BaselineError, match=message):
+        baselines.read_toml(path)

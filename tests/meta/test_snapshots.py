@@ -1,0 +1,127 @@
+"""Does the results table's snapshot live as a baseline should: missing fails, made, compared within tolerance, rewritten?"""
+
+import shutil
+
+import pytest
+import syrupy
+
+from cnnspec import baselines
+
+# A project of one test, whose table comes from table.csv. It judges by the real extension and the real ensembles.
+CONFTEST = """
+import dataclasses, pathlib, pytest
+from cnnspec import baselines
+
+@dataclasses.dataclass
+class Settings:
+    dataset: str = "mnist5k"
+    epochs: int = 3
+    ensembles: pathlib.Path = pathlib.Path({ensembles!r})
+
+@pytest.fixture
+def settings(monkeypatch):
+    monkeypatch.setattr(baselines, "BASELINES", pathlib.Path({folder!r}))
+    return Settings()
+"""
+TEST = """
+import pandas as pd
+from tests.snapshots import check_results_table
+
+def test_table(snapshot, settings, request):
+    table = pd.read_csv("table.csv", index_col="row")
+    check_results_table(snapshot, table, settings, update=request.config.option.update_snapshots)
+
+def test_other():
+    assert True
+"""
+TABLE = "row,model1,model2\nTest Loss,0.16,0.18\nTrain Loss,0.11,0.14\n"
+
+
+@pytest.fixture
+def project(pytester, monkeypatch):
+    """A pytester project whose snapshots lie outside its tests, in `stored`."""
+    monkeypatch.setattr(syrupy, "_syrupy", syrupy._syrupy)  # the inner runs' session must not replace the outer run's
+    stored = pytester.path / "stored"
+    pytester.makeconftest(CONFTEST.format(folder=str(stored), ensembles=str(baselines.BASELINES / "ensembles" / "mnist5k")))
+    (pytester.path / "suite").mkdir()
+    (pytester.path / "suite" / "test_it.py").write_text(TEST)
+    (pytester.path / "table.csv").write_text(TABLE)
+    pytester.makeini("[pytest]\npythonpath = .")
+    return pytester
+
+
+def run(project, *arguments):
+    return project.runpytest_inprocess("-p", "no:benchmark", "-p", "no:xdist", *arguments)
+
+
+def snapshot_file(project):
+    return project.path / "stored" / "snapshots" / "mnist5k-3-epochs" / "test_table.csv"
+
+
+def test_the_life_of_a_snapshot(project):
+    """Missing fails; made; passes; changed beyond tolerance fails; updated; passes."""
+    missing = run(project)
+    missing.assert_outcomes(passed=1, failed=1)
+    missing.stdout.fnmatch_lines(["*does not exist*", "*next * --snapshot-update*"])
+    run(project, "--snapshot-update").assert_outcomes(passed=2)
+    assert snapshot_file(project).read_text() == TABLE
+    run(project).assert_outcomes(passed=2)
+    (project.path / "table.csv").write_text(TABLE.replace("0.18", "0.9"))
+    changed = run(project)
+    changed.assert_outcomes(passed=1, failed=1)
+    changed.stdout.fnmatch_lines(["*Test Loss of model2: expected 0.1800 (from the stored table), obtained 0.9000, +400%*"])
+    assert "0.9" not in snapshot_file(project).read_text()
+    run(project, "--snapshot-update").assert_outcomes(passed=2)
+    run(project).assert_outcomes(passed=2)
+
+
+def test_within_tolerance_passes_and_is_rewritten_on_request(project):
+    """A table that moved within its tolerance passes and stays stored as it was; --snapshot-update rewrites it."""
+    run(project, "--snapshot-update")
+    (project.path / "table.csv").write_text(TABLE.replace("0.18", "0.181"))
+    run(project).assert_outcomes(passed=2)
+    assert snapshot_file(project).read_text() == TABLE
+    run(project, "--snapshot-update").assert_outcomes(passed=2)
+    assert "0.181" in snapshot_file(project).read_text()
+
+
+@pytest.mark.parametrize("arguments", [["suite/test_it.py::test_table"], ["suite/test_it.py::test_other"], ["-k", "table"]])
+def test_no_snapshot_is_left_over(project, arguments):
+    """Running one node, or a part, neither fails for unused snapshots nor deletes the stored one."""
+    run(project, "--snapshot-update")
+    result = run(project, *arguments)
+    assert result.ret == 0
+    result.stdout.no_fnmatch_line("*snapshot* unused*")
+    run(project, "--snapshot-update", *arguments)
+    assert snapshot_file(project).exists()
+
+
+def test_other_settings_do_not_disturb(project):
+    """A table stored for other epochs is neither compared nor reported unused nor deleted."""
+    run(project, "--snapshot-update")
+    other = snapshot_file(project).parent.with_name("mnist5k-10-epochs") / "test_table.csv"
+    other.parent.mkdir()
+    shutil.copy(snapshot_file(project), other)
+    result = run(project)
+    result.assert_outcomes(passed=2)
+    result.stdout.no_fnmatch_line("*snapshot* unused*")
+    run(project, "--snapshot-update")
+    assert other.exists()
+
+
+SPOILT = {  # what the table becomes -> what the failure says
+    "model missing": ("row,model1\nTest Loss,0.16\nTrain Loss,0.11\n", "*columns of the results table: expected*"),
+    "row missing": ("row,model1,model2\nTest Loss,0.16,0.18\n", "*rows of the results table: expected*"),
+    "nan": (TABLE.replace("0.18", "nan"), "*Test Loss of model2: expected 0.1800*obtained nan*"),
+    "zero": (TABLE.replace("0.18", "0"), "*Test Loss of model2: expected 0.1800*obtained 0.0000*"),
+}
+
+
+@pytest.mark.parametrize(("table", "message"), SPOILT.values(), ids=SPOILT)
+def test_a_different_table_fails(project, table, message):
+    """Rows and columns are compared both ways, and no number is not a number within tolerance."""
+    run(project, "--snapshot-update")
+    (project.path / "table.csv").write_text(table)
+    result = run(project)
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines([message])

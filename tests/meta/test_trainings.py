@@ -1,0 +1,54 @@
+"""Is each model trained once per run of the suite, and does everyone who asks get the same answer?"""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from cnnspec import training
+from tests import trainings
+from tests.meta.test_files import RUN
+
+
+def settings(folder, out=None):
+    return trainings.Settings("mnist5k", None, 1, 1000, "auto", folder, out)
+
+
+def test_trained_once(tmp_path):
+    """Eight askers at once, one training; the run and its figures are kept, copies where --out says."""
+    trained = []
+
+    def train(model, settings):
+        trained.append(model)
+        time.sleep(0.2)
+        return RUN
+
+    asked = settings(tmp_path / "shared", out=tmp_path / "kept")
+    asked.folder.mkdir()
+    with ThreadPoolExecutor(8) as executor:
+        runs = list(executor.map(lambda _: trainings.trained_once("model2", asked, train), range(8)))
+    assert trained == ["model2"]
+    assert runs == [RUN] * 8
+    assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["model2.json", "model2.png", "model2.svg"]
+
+
+def test_a_failed_training_fails_for_everyone(tmp_path):
+    """A NaN is reported to all who ask, and the model is not trained again."""
+    trained = []
+
+    def train(model, settings):
+        trained.append(model)
+        raise training.NonFiniteLoss("model2: loss is nan in epoch 1")
+
+    for _ in range(2):
+        with pytest.raises(training.NonFiniteLoss, match="loss is nan in epoch 1"):
+            trainings.trained_once("model2", settings(tmp_path), train)
+    assert trained == ["model2"]
+
+
+def test_the_command_repeats_the_run():
+    """The command that messages give names everything that the user chose."""
+    asked = trainings.Settings("mnist", "digits.npz", 2, 7, "auto", Path(), None)
+    assert asked.command() == "pytest --dataset mnist --epochs 2 --seed 7 --mnist digits.npz"
+    assert asked.command(seed=8).split()[5:7] == ["--seed", "8"]

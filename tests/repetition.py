@@ -1,0 +1,52 @@
+"""`python -m tests.repetition [MODEL …]`: train every model with seed 0, the models named with seed 1 too.
+
+Prints digests of the weights as JSON: {"deterministic": bool, "0": {model: SHA-256}, "1": {model: SHA-256}}.
+"""
+
+import hashlib
+import json
+import sys
+
+from cnnspec import mnist, notebook, stack
+from cnnspec.architectures import ARCHITECTURES
+from cnnspec.compat import backend, seed_everything
+from cnnspec.training import batch_size, compile_model
+
+SAMPLES = 256
+
+
+def switch_determinism_on():
+    """Switch deterministic kernels on where the backend has a switch; returns what the backend then says of it."""
+    if backend() == "tensorflow":
+        import tensorflow
+
+        tensorflow.config.experimental.enable_op_determinism()
+        from tensorflow.python.framework import config
+
+        return config.is_op_determinism_enabled()
+    if backend() == "torch":
+        import torch
+
+        torch.set_num_threads(1)
+        torch.use_deterministic_algorithms(True)
+        return torch.are_deterministic_algorithms_enabled()
+    import os
+
+    return not stack.gpus() or "xla_gpu_deterministic_ops=true" in os.environ.get("XLA_FLAGS", "")
+
+
+def digest(model, seed):
+    """SHA-256 of all weights after two epochs on the first digits, shuffled, with dropout."""
+    data = mnist.load("mnist5k")
+    seed_everything(seed)
+    built = ARCHITECTURES[model]()
+    compile_model(built)
+    built.fit(data.x_train[:SAMPLES], data.y_train[:SAMPLES], batch_size=batch_size, epochs=2, verbose=0)
+    return hashlib.sha256(b"".join(array.tobytes() for array in built.get_weights())).hexdigest()
+
+
+if __name__ == "__main__":
+    found = {"deterministic": switch_determinism_on()}
+    found["0"] = {model: digest(model, 0) for model in notebook.MODELS}
+    found["1"] = {model: digest(model, 1) for model in sys.argv[1:]}
+    print(json.dumps(found))

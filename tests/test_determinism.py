@@ -1,0 +1,70 @@
+"""Does the same seed on the same stack give the same weights, bit for bit?
+
+Two fresh processes train at the same time, one thread each on a CPU: with several, TensorFlow adds up partial sums in the
+order in which threads finish, and a model of many channels repeats only to about 1e-2 in single weights. On a GPU the
+processes switch deterministic kernels on and say whether they are.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from cnnspec import baselines, notebook
+from tests import checks
+
+NEXT = "look for operations without a deterministic kernel: release notes of the framework, cuDNN, oneDNN"
+ONE_THREAD = {
+    **dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1"),
+    "XLA_FLAGS": "--xla_gpu_deterministic_ops=true --xla_cpu_multi_thread_eigen=false",
+}
+PROCESSES = {"first": [], "second": ["model2"]}  # the models that each trains with a second seed as well
+
+
+@pytest.fixture(scope="module")
+def digests():
+    """What two processes of `tests.repetition` printed, run at once."""
+    command = [sys.executable, "-m", "tests.repetition"]
+    started = {
+        name: subprocess.Popen(
+            [*command, *models],
+            cwd=baselines.BASELINES.parent,
+            env=os.environ | ONE_THREAD,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name, models in PROCESSES.items()
+    }
+    found = {}
+    for name, process in started.items():
+        output, errors = process.communicate(timeout=600)
+        if process.returncode:
+            checks.fail(f"the {name} process that repeats a training", errors.splitlines()[-5:], "run the command by hand")
+        found[name] = json.loads(output.splitlines()[-1])
+    return found
+
+
+def test_deterministic_operations_are_on(digests):
+    """The processes ran with deterministic operations, and asked the framework whether they are on."""
+    for name in PROCESSES:
+        checks.equal(
+            f"{name} process: deterministic operations", True, "tests/repetition.py", digests[name]["deterministic"], NEXT
+        )
+
+
+@pytest.mark.parametrize("model", notebook.MODELS)
+def test_the_same_seed_repeats(digests, model):
+    """After two epochs with shuffling and dropout, both processes hold the same weights, bit for bit."""
+    first, second = (digests[name]["0"][model] for name in PROCESSES)
+    checks.equal(
+        f"{model}: SHA-256 of the weights of a second training", first, "the first training, same seed", second, NEXT
+    )
+
+
+def test_another_seed_differs(digests):
+    """Seed 1 ends elsewhere than seed 0."""
+    same = digests["second"]["0"]["model2"] == digests["second"]["1"]["model2"]
+    checks.equal("model2: seeds 0 and 1 end in the same weights", False, "two seeds", same, "look at seed_everything")

@@ -1,0 +1,244 @@
+"""Does each layer, gradient and optimizer step compute the right numbers?
+
+Each layer of the stack gets what the layer before it gave, and the float64 implementation gets the same, so that errors do
+not add up and the layer that is wrong is the layer that is named. Weights are drawn by NumPy, images are real digits.
+"""
+
+import functools
+
+import keras
+import numpy as np
+import pytest
+
+from cnnspec import mnist, notebook, reference, stack, trajectory
+from cnnspec.training import compile_model
+from tests import checks, numerics, probes
+
+BATCHES = (1, 32, 96)  # 96 is the last, partial batch of an epoch: 60000 mod 128
+NEXT = "compare settings (pytest tests/test_configuration.py), then try another device, oneDNN off, TF32 off"
+
+
+@functools.cache
+def probe(model):
+    """The model with drawn weights and without dropout, opened up."""
+    return probes.Probe(trajectory.build(model))
+
+
+@functools.cache
+def layers(model):
+    """The notebook's description of a model, its dropout switched off."""
+    return [{**layer, "rate": 0.0} if layer["class"] == "Dropout" else layer for layer in notebook.layers(model)]
+
+
+def digits(batch):
+    """The first `batch` images and labels of mnist5k."""
+    data = mnist.load("mnist5k")
+    return data.x_train[:batch], data.y_train[:batch]
+
+
+def black(batch):
+    """Images without a pixel: every channel is constant over each image, and over the batch."""
+    return np.zeros_like(digits(batch)[0]), digits(batch)[1]
+
+
+IMAGES = {**{f"batch of {batch}": functools.partial(digits, batch) for batch in BATCHES}, "black images": lambda: black(8)}
+
+
+def finding(layer, quantity, name, obtained, expected):
+    """One tensor for `checks.near_float64`."""
+    error = numerics.error(obtained, expected)
+    bound, why = numerics.bound(layer, quantity)
+    return name, error, bound, why, numerics.betrayed(error)
+
+
+@pytest.mark.parametrize("images", IMAGES)
+@pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
+@pytest.mark.parametrize("model", notebook.MODELS)
+def test_layer_outputs(model, training, images):
+    """Every layer's output, in inference and in training."""
+    x, _ = IMAGES[images]()
+    opened, findings = probe(model), []
+    before = x
+    for row, (layer, weights, output) in enumerate(
+        zip(layers(model), opened.drawn, opened.outputs(x, training), strict=True), 1
+    ):
+        expected, _ = reference.run_layer(layer, weights, before, training)
+        quantity = "output_in_training" if training and layer["class"] == "BatchNormalization" else "output"
+        findings.append(finding(layer["class"], quantity, f"layer {row} ({layer['class']})", output, expected))
+        before = output
+    checks.near_float64(
+        f"{model}, {images}, {'training' if training else 'inference'}: output of each layer", findings, NEXT
+    )
+
+
+# Equal images make every gradient before a BatchNormalization a sum that cancels, so that only its rounding could be judged.
+GRADIENTS = [
+    (model, images)
+    for model in notebook.MODELS
+    for images in IMAGES
+    if images != "black images" or not any(layer["class"] == "BatchNormalization" for layer in notebook.layers(model))
+]
+
+
+@pytest.mark.parametrize(("model", "images"), GRADIENTS)
+def test_layer_gradients(model, images):
+    """The loss's gradient at every layer's input, and of every kernel, bias, gamma and beta."""
+    x, y = IMAGES[images]()
+    opened, findings = probe(model), []
+    outputs = opened.outputs(x, training=True)
+    obtained = opened.gradients(x, y)
+    inputs = [x, *outputs[:-1]]
+    for row, layer in enumerate(layers(model), 1):
+        name = f"layer {row} ({layer['class']})"
+        weights, before = opened.drawn[row - 1], inputs[row - 1]
+        if row == len(inputs):  # the last layer meets the loss
+            network = reference.Network([layer], [weights])
+            _, (weight_gradients,) = network.loss_and_gradients(before, y)
+            (input_gradient,) = network.input_gradients
+        else:
+            upstream = obtained.inputs[row]
+            if layer.get("activation") == "relu":  # the stack's own choice where a sum is within rounding of zero
+                layer, upstream = {**layer, "activation": "linear"}, upstream * (outputs[row - 1] > 0)
+            _, pullback = reference.run_layer(layer, weights, before, training=True)
+            input_gradient, weight_gradients = pullback(upstream)
+        here = functools.partial(finding, layer["class"])
+        if layer["class"] == "MaxPooling2D":
+            pooled = (ties_together(layer, before, array) for array in (obtained.inputs[row - 1], input_gradient))
+            findings.append(here("input_gradient", f"{name}, input", *pooled))
+        else:
+            findings.append(here("input_gradient", f"{name}, input", obtained.inputs[row - 1], input_gradient))
+        expected = [gradient for gradient in weight_gradients if gradient is not None]
+        for place, arrays in enumerate(zip(obtained.weights[row - 1], expected, strict=True)):
+            findings.append(here("weight_gradient", f"{name}, weight {place + 1}", *arrays))
+    checks.near_float64(f"{model}, {images}: gradients of each layer", findings, NEXT)
+
+
+def ties_together(layer, inputs, gradient):
+    """A gradient at the input of a max pooling, summed over each window in which several elements are the maximum.
+
+    Every backend gives the window's gradient to one of them, and which one is told by `test_max_pooling_ties`.
+    """
+    rows, columns = layer["pool_size"]
+    height, width = inputs.shape[1] // rows, inputs.shape[2] // columns
+    shape = (len(inputs), height, rows, width, columns, inputs.shape[3])
+    x, g = (np.asarray(a, np.float64)[:, : height * rows, : width * columns].reshape(shape) for a in (inputs, gradient))
+    tied = (x == x.max(axis=(2, 4), keepdims=True)).sum(axis=(2, 4), keepdims=True) > 1
+    return np.where(tied, g.sum(axis=(2, 4), keepdims=True), g)
+
+
+@pytest.mark.parametrize("model", notebook.MODELS)
+def test_whole_model(model):
+    """Probabilities in inference and the loss in training, from image to end."""
+    x, y = digits(32)
+    opened = probe(model)
+    network = reference.Network(layers(model), opened.drawn)
+    predicted = opened.outputs(x, training=False)[-1]
+    findings = [("probabilities", numerics.error(predicted, network.predict(x)), *whole("inference"))]
+    loss, _ = network.loss_and_gradients(x, y)
+    findings.append(("loss in training", numerics.error(opened.gradients(x, y).loss, loss), *whole("training")))
+    checks.near_float64(f"{model}, from image to end", findings, NEXT)
+
+
+def whole(quantity):
+    """Bound and reason for a whole model, and no precision that its error would betray."""
+    bound, why = numerics.bound("whole_model", quantity)
+    return bound, why, "an error that grew through the layers"
+
+
+@pytest.mark.parametrize("tf32", ["as shipped", "off"])
+@pytest.mark.parametrize("operation", ["convolution", "matrix product"])
+def test_precision(operation, tf32, record_property):
+    """Products are computed in the declared precision, as the stack is shipped and with TF32 switched off."""
+    generator = np.random.RandomState(7)
+    layer, x, description = {
+        "convolution": (
+            keras.layers.Conv2D(32, (3, 3), padding="valid"),
+            generator.normal(size=(16, 14, 14, 32)),
+            {"class": "Conv2D", "kernel_size": (3, 3), "strides": (1, 1), "padding": "valid", "filters": 32},
+        ),
+        "matrix product": (keras.layers.Dense(256), generator.normal(size=(64, 512)), {"class": "Dense", "units": 256}),
+    }[operation]
+    x = x.astype("float32")
+    model = keras.Sequential([keras.Input(shape=x.shape[1:]), layer])
+    weights = [generator.normal(size=array.shape).astype("float32") for array in layer.get_weights()]
+    layer.set_weights(weights)
+    expected, _ = reference.run_layer(description, weights, x)
+    with stack.tf32_off() if tf32 == "off" else stack.as_shipped():
+        error = numerics.error(model.predict(x, verbose=0), expected)
+        declared = numerics.declared()
+        bound, why = numerics.bound(description["class"], "output")
+    found = numerics.betrayed(error)
+    record_property("precision", f"{operation}, TF32 {tf32}: {found} (off by {error:.1g}), declared {declared}")
+    checks.near_float64(f"{operation}, TF32 {tf32}, declared {declared}", [(operation, error, bound, why, found)], NEXT)
+
+
+def test_saturated_softmax():
+    """A softmax that is sure of a wrong digit gives a finite loss: the exact one, or that of probabilities cut at 1e-7.
+
+    Keras 2.2.4 cuts, and so do JAX, PyTorch and some versions between; Keras on TensorFlow recovers logits where it can.
+    """
+    model = keras.Sequential([keras.Input(shape=(10,)), keras.layers.Dense(10, activation="softmax")])
+    compile_model(model)
+    model.layers[-1].set_weights([60 * np.eye(10, dtype="float32"), np.zeros(10, "float32")])
+    x, y = np.eye(10, dtype="float32"), np.roll(np.eye(10, dtype="float32"), 1, axis=1)
+    loss = model.evaluate(x, y, verbose=0)[0]
+    exact = reference.softmax_crossentropy(60 * x.astype("float64"), y)[0]
+    cut = reference.softmax_crossentropy(60 * x.astype("float64"), y, clip=1e-7)[0]
+    nearest = min((exact, cut), key=lambda expected: abs(loss - expected))
+    findings = [("loss", numerics.error(loss, nearest), 1e-3, "float32 knows 1e-7 to three digits", "another loss")]
+    checks.near_float64(f"loss of a saturated softmax ({exact:.4f} exact, {cut:.4f} cut at 1e-7)", findings, NEXT)
+
+
+@pytest.mark.parametrize("model", ["model2", "model4"])
+def test_batch_composition(model):
+    """In inference an image's probabilities do not depend on its companions: permuted, split, alone."""
+    x, _ = digits(96)
+    order = np.random.RandomState(3).permutation(96)
+    opened = probe(model)
+    together = opened.outputs(x, training=False)[-1]
+    others = {
+        "permuted": (opened.outputs(x[order], training=False)[-1], together[order]),
+        "first 32": (opened.outputs(x[:32], training=False)[-1], together[:32]),
+        "alone": (opened.outputs(x[5:6], training=False)[-1], together[5:6]),
+    }
+    findings = [(name, numerics.error(*pair), *whole("inference")) for name, pair in others.items()]
+    checks.near_float64(f"{model}: probabilities in another batch", findings, NEXT)
+
+
+def test_evaluate_is_the_mean_over_samples():
+    """Loss and accuracy of `evaluate` are those of `predict`'s probabilities, the partial last batch weighted as it is."""
+    data = mnist.load("mnist5k")
+    x, y = data.x_test[:300], data.y_test[:300]
+    model = trajectory.build("model2")
+    compile_model(model)
+    model.fit(data.x_train[:512], data.y_train[:512], batch_size=128, verbose=0)  # an untrained model knows no digit
+    probabilities = model.predict(x, verbose=0).astype("float64")
+    obtained = model.evaluate(x, y, batch_size=128, verbose=0)
+    expected = {
+        "loss": -np.log((probabilities * y).sum(axis=1)).mean(),
+        "accuracy": (probabilities.argmax(axis=1) == y.argmax(axis=1)).mean(),
+    }
+    findings = [
+        (name, numerics.error(value, expected[name]), *whole("inference"))
+        for name, value in zip(expected, obtained, strict=True)
+    ]
+    checks.near_float64("evaluate on 300 images in batches of 128, 128 and 44", findings, NEXT)
+
+
+def test_max_pooling_ties():
+    """Where several elements are the maximum, the first of them, in row-major order, gets the window's gradient."""
+    x = np.zeros((1, 4, 4, 1), "float32")
+    model = keras.Sequential([keras.Input(shape=(4, 4, 1)), keras.layers.MaxPooling2D((2, 2)), keras.layers.Flatten()])
+    model.add(keras.layers.Dense(3, activation="softmax"))
+    opened = probes.Probe(model)
+    opened.drawn[-1] = [np.random.RandomState(1).normal(size=(4, 3)).astype("float32"), np.zeros(3, "float32")]
+    y = np.eye(3, dtype="float32")[:1]
+    gradient = opened.gradients(x, y).inputs[0][0, :, :, 0]
+    expected = np.zeros((4, 4))
+    network = reference.Network(
+        [{"class": "Flatten"}, {"class": "Dense", "units": 3, "activation": "softmax"}], [[], opened.drawn[-1]]
+    )
+    network.loss_and_gradients(np.zeros((1, 2, 2, 1)), y)
+    expected[::2, ::2] = network.input_gradients[0][0, :, :, 0]
+    findings = [finding("Dense", "input_gradient", "gradient at the tied inputs", gradient, expected)]
+    checks.near_float64("max pooling of equal elements", findings, NEXT)

@@ -1,0 +1,78 @@
+"""Does a step of training move every variable as the formulas say: the optimizer's slots, the moving statistics?"""
+
+import keras
+import numpy as np
+import pytest
+
+from cnnspec import mnist, notebook, reference, trajectory
+from cnnspec.compat import KERAS_VERSION
+from cnnspec.training import compile_model
+from tests import checks, numerics, probes
+
+NEXT = "compare the optimizer's settings (pytest tests/test_configuration.py), then its update rule with Kingma & Ba 2015"
+SETTINGS = {name: fact["value"] for name, fact in notebook.globals_toml()["compile"]["optimizer_settings"].items()}
+HYPERPARAMETERS = {name: value for name, value in SETTINGS.items() if name != "amsgrad"}
+
+
+def gradients(shapes, generator):
+    """Gradients of every size from 1e-9 to 10, so that epsilon and the slots' memories all matter."""
+    return [
+        (generator.normal(size=shape) * 10.0 ** generator.uniform(-9, 1, size=shape)).astype("float32") for shape in shapes
+    ]
+
+
+def as_tensor(array):
+    """A tensor of the backend under test."""
+    return keras.ops.convert_to_tensor(array) if hasattr(keras, "ops") else keras.backend.constant(array)
+
+
+@pytest.mark.parametrize("steps", [1, 10])
+@pytest.mark.parametrize("model", notebook.MODELS)
+def test_adam(model, steps):
+    """One step and ten, from given gradients: the movement of every variable, and both slots."""
+    built = trajectory.build(model)
+    compile_model(built)
+    variables = built.trainable_variables
+    before = [np.asarray(variable.numpy(), np.float64) for variable in variables]
+    expected, slots = [before], None
+    generator = np.random.RandomState(11)
+    for _ in range(steps):
+        drawn = gradients([array.shape for array in before], generator)
+        built.optimizer.apply_gradients([(as_tensor(g), v) for g, v in zip(drawn, variables, strict=True)])
+        expected, slots = reference.optimize(reference.adam_update, expected, [drawn], slots, **HYPERPARAMETERS)
+    bounds = numerics.bound("optimizer", "movement"), numerics.bound("optimizer", "slot")
+    found = probes.optimizer_arrays(built.optimizer)
+    findings = []
+    for row, (variable, start, end, (m, v, _)) in enumerate(zip(variables, before, expected[0], slots[0], strict=True), 1):
+        name = f"variable {row} {tuple(variable.shape)}"
+        error = numerics.error(np.asarray(variable.numpy(), np.float64) - start, end - start)
+        findings.append((f"{name}: its movement", error, *bounds[0], numerics.betrayed(error)))
+        for slot, array in (("first moment", m), ("second moment", v)):
+            candidates = [numerics.error(other, array) for other in found if other.shape == array.shape]
+            error = min(candidates, default=np.inf)  # Keras versions order their slots differently
+            findings.append((f"{name}: its {slot}", error, *bounds[1], numerics.betrayed(error)))
+    checks.near_float64(f"{model}: {steps} steps of Adam from given gradients", findings, NEXT)
+
+
+@pytest.mark.parametrize("model", ["model3", "model4"])
+def test_moving_statistics(model):
+    """One training step moves every moving mean and variance by (1 − momentum) of the way to the batch's."""
+    data = mnist.load("mnist5k")
+    x, y = data.x_train[:32], data.y_train[:32]
+    opened = probes.Probe(trajectory.build(model))
+    outputs = [x, *opened.outputs(x, training=True)]
+    opened.gradients(x, y)
+    convention = "keras-3" if KERAS_VERSION >= (3, 0) else "tf.keras"
+    findings = []
+    for row, layer in enumerate(notebook.layers(model), 1):
+        if layer["class"] != "BatchNormalization":
+            continue
+        start = [np.asarray(array, np.float64) for array in opened.drawn[row - 1][2:]]
+        end = reference.moving_statistics(layer, start, outputs[row - 1], convention)
+        for name, was, expected, obtained in zip(
+            ("mean", "variance"), start, end, opened.layers[row - 1].get_weights()[2:], strict=True
+        ):
+            error = numerics.error(obtained - was, expected - was)
+            bound = numerics.bound("BatchNormalization", "moving_statistics")
+            findings.append((f"layer {row}: movement of the moving {name}", error, *bound, "another momentum or variance"))
+    checks.near_float64(f"{model}: moving statistics after one step", findings, NEXT)

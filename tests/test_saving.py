@@ -1,0 +1,52 @@
+"""Does a saved model predict the same, and does training go on where it stopped?"""
+
+import keras
+import numpy as np
+import pytest
+
+from cnnspec import mnist, notebook, trajectory
+from cnnspec.compat import loss_of_step
+from cnnspec.training import compile_model
+from tests import checks
+
+NEXT = "look at this Keras' saving formats; its release notes may name a change"
+
+
+def trained(model, steps=3):
+    """The model with drawn weights, without dropout, after a few steps on fixed batches."""
+    built = trajectory.build(model)
+    compile_model(built)
+    for x, y in trajectory.batches(mnist.load("mnist5k"), steps):
+        built.train_on_batch(x, y)
+    return built
+
+
+def go_on(built, steps=3):
+    """The losses of further steps on fixed batches."""
+    batches = list(trajectory.batches(mnist.load("mnist5k"), 3 + steps))[3:]
+    return [loss_of_step(built, x, y) for x, y in batches]
+
+
+@pytest.mark.parametrize("model", notebook.MODELS)
+def test_a_saved_model_goes_on(model, tmp_path):
+    """From a .keras file come the same predictions, bit for bit, and training takes the same steps with the same slots."""
+    built = trained(model)
+    x = mnist.load("mnist5k").x_test[:64]
+    built.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    same = np.array_equal(built.predict(x, verbose=0), loaded.predict(x, verbose=0))
+    checks.equal(f"{model}: the loaded model predicts the same bits", True, "the saved model", same, NEXT)
+    checks.equal(f"{model}: losses of the next steps", go_on(built), "the saved model", go_on(loaded), NEXT)
+
+
+@pytest.mark.parametrize("model", ["model2", "model4"])
+def test_saved_weights_predict_the_same(model, tmp_path):
+    """Weights saved and loaded into a fresh model predict the same, bit for bit."""
+    built, fresh = trained(model), trajectory.ARCHITECTURES[model]()
+    x = mnist.load("mnist5k").x_test[:64]
+    differ = not np.array_equal(built.predict(x, verbose=0), fresh.predict(x, verbose=0))
+    checks.equal(f"{model}: a fresh model predicts something else", True, "another draw", differ, NEXT)
+    built.save_weights(tmp_path / "model.weights.h5")
+    fresh.load_weights(tmp_path / "model.weights.h5")
+    same = np.array_equal(built.predict(x, verbose=0), fresh.predict(x, verbose=0))
+    checks.equal(f"{model}: the loaded weights predict the same bits", True, "the saved model", same, NEXT)
