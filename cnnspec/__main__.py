@@ -77,6 +77,12 @@ def parser():
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     trajectory.add_argument("--out", type=Path, required=True, help="folder for the recordings and their provenance")
+    trajectory.add_argument(
+        "--by",
+        choices=("stack", "float64", "float64-2019"),
+        default="stack",
+        help="who takes the steps: this stack (default), or the float64 implementation in today's or 2019's conventions",
+    )
     trajectory.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="default: auto")
     trajectory.set_defaults(command=run_trajectory)
 
@@ -165,10 +171,16 @@ def run_trajectory(options):
     data = mnist.load("mnist5k")
     for model in MODELS:
         for optimizer in trajectory.OPTIMIZERS:
-            trajectory.record(options.out, model, optimizer, trajectory.run(model, data, optimizer))
+            if options.by == "stack":
+                walked = trajectory.run(model, data, optimizer)
+            else:
+                from cnnspec import lockstep
+
+                walked = lockstep.run(model, data, optimizer, lockstep.CONVENTIONS[options.by])
+            trajectory.record(options.out, model, optimizer, walked)
             print(f"recorded {model}, {optimizer}", flush=True)
     facts = "".join(f'{key} = "{value}"\n' for key, value in stack.current().items())
-    command = f'command = "python -m cnnspec trajectory --out {options.out.name}"\n'
+    command = f'command = "python -m cnnspec trajectory --by {options.by} --out {options.out.as_posix()}"\n'
     write_whole(options.out / "provenance.toml", f"runs = 1\n{command}\n[stack]\n{facts}")
 
 

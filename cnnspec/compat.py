@@ -23,13 +23,17 @@ def input_layer(shape):
     return keras.Input(shape=shape)
 
 
+def forget_models():
+    """Let go of earlier models; Keras 2.2.4 would go on building into their graph."""
+    keras.backend.clear_session()
+
+
 def seed_everything(seed):
-    """Forget earlier models and seed Python, NumPy and the backend.
+    """Seed Python, NumPy and the backend.
 
     In Keras 2.2.4 unseeded initialisers, dropout and shuffling all draw their seeds from NumPy. TensorFlow's graph
     seed stays unset there, as in the notebook: setting it would make `he_uniform(seed=1)` differ from run to run.
     """
-    keras.backend.clear_session()
     if IS_2019:
         random.seed(seed)
         np.random.seed(seed)

@@ -13,7 +13,7 @@ import numpy as np
 
 from cnnspec import stack
 from cnnspec.architectures import ARCHITECTURES
-from cnnspec.compat import draw, metric_name, seed_everything
+from cnnspec.compat import draw, forget_models, metric_name, seed_everything
 from cnnspec.files import write_whole
 
 batch_size = 128  # In [39]
@@ -24,7 +24,7 @@ epochs = 10  # In [39]
 OPTIMIZERS = {
     "adam": lambda: keras.optimizers.Adam(),
     "adadelta": lambda: keras.optimizers.Adadelta(1.0),
-    "sgd": lambda: keras.optimizers.SGD(0.001),  # for trajectories: no division by a gradient's size
+    "sgd": lambda: keras.optimizers.SGD(0.001),  # trajectory.SGD_RATE, for trajectories: no division by a gradient's size
 }
 
 
@@ -137,6 +137,7 @@ def train(name, data, seed=0, epochs=epochs, optimizer="adam", verbose=1, redraw
     `verbose=1` shows Keras' progress bar; `redraw` applies `redraw_kernels`. Raises KeyError for an unknown name,
     NonFiniteLoss.
     """
+    forget_models()
     seed_everything(seed)
     model = ARCHITECTURES[name]()
     if redraw:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import keras
 import numpy as np
 from keras.models import Sequential
 
 from cnnspec.architectures import ARCHITECTURES
 from cnnspec.baselines import read_table
-from cnnspec.compat import loss_of_step
+from cnnspec.compat import forget_models, loss_of_step
 from cnnspec.files import write_whole
 from cnnspec.mnist import input_shape
 from cnnspec.training import compile_model
@@ -24,6 +23,7 @@ BATCH = 16  # images a step; so few that the float64 reference keeps up
 WITNESSES = 64  # test images whose predicted probabilities end a trajectory
 SEED = 1905
 OPTIMIZERS = ("adam", "sgd")  # of training.OPTIMIZERS
+SGD_RATE = 0.001
 
 
 def draw_weights(shapes, seed=SEED):
@@ -99,7 +99,7 @@ def run(name, data, optimizer):
     Losses are (STEPS,), norms of every variable after each step (STEPS, variables) in the order of `weight_names`,
     probabilities of the first WITNESSES test images (WITNESSES, 10). `optimizer` is one of training.OPTIMIZERS.
     """
-    keras.backend.clear_session()
+    forget_models()
     model = build(name)
     compile_model(model, optimizer)
     losses, lengths = [], []
@@ -114,9 +114,9 @@ def norms(weights):
     return [float(np.linalg.norm(np.asarray(array, np.float64))) for array in weights]
 
 
-def record(folder, name, optimizer, trajectory):
+def record(folder, name, optimizer, walked):
     """Write a trajectory (losses, norms, probabilities) to two CSV files in `folder`, each whole or not at all."""
-    losses, lengths, probabilities = trajectory
+    losses, lengths, probabilities = walked
     classes = [type(layer).__name__ for layer in ARCHITECTURES[name]().layers]
     lines = [["step", "loss", *weight_names(classes)]]
     for step, (loss, row) in enumerate(zip(losses, lengths), start=1):

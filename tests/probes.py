@@ -6,10 +6,12 @@ layer has as its gradient the loss's gradient at that place.
 """
 
 import dataclasses
+import functools
 
 import keras
 import numpy as np
 
+from cnnspec import trajectory
 from cnnspec.compat import loss_of_step
 
 ops = getattr(keras, "ops", keras.backend)  # Keras 2 has no `ops`; both have `shape`
@@ -112,6 +114,12 @@ class Probe:
             else:
                 weights.append(mine)
         return Gradients(loss, inputs, weights)
+
+
+@functools.cache
+def opened(model):
+    """Probe of a model of the notebook with drawn weights and without dropout, made once per process."""
+    return Probe(trajectory.build(model))
 
 
 def optimizer_arrays(optimizer):

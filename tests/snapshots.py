@@ -22,13 +22,15 @@ def results_table_extension(settings, update):
     `--snapshot-update` rewrites a table that has moved within its tolerance.
     """
 
+    folder = str(baselines.BASELINES / "snapshots" / f"{settings.dataset}-{settings.epochs}-epochs")
+
     class ResultsTable(SingleFileSnapshotExtension):
         file_extension = "csv"
         _write_mode = WriteMode.TEXT
 
         @classmethod
         def dirname(cls, *, test_location):
-            return str(baselines.BASELINES / "snapshots" / f"{settings.dataset}-{settings.epochs}-epochs")
+            return folder
 
         @classmethod
         def matches_test_location(cls, *, test_location, snapshot_location):

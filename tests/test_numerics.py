@@ -19,12 +19,6 @@ NEXT = "compare settings (pytest tests/test_configuration.py), then try another 
 
 
 @functools.cache
-def probe(model):
-    """The model with drawn weights and without dropout, opened up."""
-    return probes.Probe(trajectory.build(model))
-
-
-@functools.cache
 def layers(model):
     """The notebook's description of a model, its dropout switched off."""
     return [{**layer, "rate": 0.0} if layer["class"] == "Dropout" else layer for layer in notebook.layers(model)]
@@ -57,7 +51,7 @@ def finding(layer, quantity, name, obtained, expected):
 def test_layer_outputs(model, training, images):
     """Every layer's output, in inference and in training."""
     x, _ = IMAGES[images]()
-    opened, findings = probe(model), []
+    opened, findings = probes.opened(model), []
     before = x
     for row, (layer, weights, output) in enumerate(
         zip(layers(model), opened.drawn, opened.outputs(x, training), strict=True), 1
@@ -84,7 +78,7 @@ GRADIENTS = [
 def test_layer_gradients(model, images):
     """The loss's gradient at every layer's input, and of every kernel, bias, gamma and beta."""
     x, y = IMAGES[images]()
-    opened, findings = probe(model), []
+    opened, findings = probes.opened(model), []
     outputs = opened.outputs(x, training=True)
     obtained = opened.gradients(x, y)
     inputs = [x, *outputs[:-1]]
@@ -130,7 +124,7 @@ def ties_together(layer, inputs, gradient):
 def test_whole_model(model):
     """Probabilities in inference and the loss in training, from image to end."""
     x, y = digits(32)
-    opened = probe(model)
+    opened = probes.opened(model)
     network = reference.Network(layers(model), opened.drawn)
     predicted = opened.outputs(x, training=False)[-1]
     findings = [("probabilities", numerics.error(predicted, network.predict(x)), *whole("inference"))]
@@ -194,7 +188,7 @@ def test_batch_composition(model):
     """In inference an image's probabilities do not depend on its companions: permuted, split, alone."""
     x, _ = digits(96)
     order = np.random.RandomState(3).permutation(96)
-    opened = probe(model)
+    opened = probes.opened(model)
     together = opened.outputs(x, training=False)[-1]
     others = {
         "permuted": (opened.outputs(x[order], training=False)[-1], together[order]),

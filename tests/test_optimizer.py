@@ -59,7 +59,7 @@ def test_moving_statistics(model):
     """One training step moves every moving mean and variance by (1 − momentum) of the way to the batch's."""
     data = mnist.load("mnist5k")
     x, y = data.x_train[:32], data.y_train[:32]
-    opened = probes.Probe(trajectory.build(model))
+    opened = probes.opened(model)
     outputs = [x, *opened.outputs(x, training=True)]
     opened.gradients(x, y)
     convention = "keras-3" if KERAS_VERSION >= (3, 0) else "tf.keras"

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from cnnspec import mnist, notebook, trajectory
+from cnnspec import mnist, trajectory
 from cnnspec.compat import loss_of_step
 from cnnspec.training import compile_model
 from tests import checks
@@ -27,7 +27,8 @@ def go_on(built, steps=3):
     return [loss_of_step(built, x, y) for x, y in batches]
 
 
-@pytest.mark.parametrize("model", notebook.MODELS)
+# Between them the two have every kind of layer that the four models have, and take half the time.
+@pytest.mark.parametrize("model", ["model1", "model4"])
 def test_a_saved_model_goes_on(model, tmp_path):
     """From a .keras file come the same predictions, bit for bit, and training takes the same steps with the same slots."""
     built = trained(model)
@@ -39,7 +40,7 @@ def test_a_saved_model_goes_on(model, tmp_path):
     checks.equal(f"{model}: losses of the next steps", go_on(built), "the saved model", go_on(loaded), NEXT)
 
 
-@pytest.mark.parametrize("model", ["model2", "model4"])
+@pytest.mark.parametrize("model", ["model4"])
 def test_saved_weights_predict_the_same(model, tmp_path):
     """Weights saved and loaded into a fresh model predict the same, bit for bit."""
     built, fresh = trained(model), trajectory.ARCHITECTURES[model]()

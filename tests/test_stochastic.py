@@ -93,7 +93,8 @@ def test_kernels_of_one_seed_differ_from_those_of_another():
     checks.uncorrelated("kernels of two unseeded layers", first, second, FALSE_ALARM, NEXT)
 
 
-def dropout(rate, steps, samples=64, width=1000, seed=0):
+@functools.cache
+def dropout(rate, steps=2, samples=64, width=1000, seed=0):
     """What Dropout makes of ones in training, (steps, samples, width): steps as `fit` takes them, one call each."""
     seed_everything(seed)
     layer = keras.layers.Dropout(rate)
@@ -108,7 +109,7 @@ RATES = sorted({layer["rate"] for model in notebook.MODELS for layer in notebook
 @pytest.mark.parametrize("rate", RATES)
 def test_dropout_values(rate):
     """What is kept is scaled by 1 / (1 − rate), exactly, and the rest is zero."""
-    values = sorted(set(np.unique(dropout(rate, 2)).tolist()))
+    values = sorted(set(np.unique(dropout(rate)).tolist()))
     expected = [0.0, float(np.float32(1 / (1 - rate)))]
     checks.equal(f"Dropout({rate}) of ones: its values", expected, "Srivastava et al. 2014, section 10", values, NEXT)
 
@@ -116,14 +117,14 @@ def test_dropout_values(rate):
 @pytest.mark.parametrize("rate", RATES)
 def test_dropout_rate(rate):
     """The share of zeros is the rate, and so the mean stays: a binomial test of 128,000 draws."""
-    dropped = dropout(rate, 2) == 0
+    dropped = dropout(rate) == 0
     checks.proportion(f"Dropout({rate}): share of zeros", int(dropped.sum()), dropped.size, rate, FALSE_ALARM, NEXT)
 
 
 @pytest.mark.parametrize("rate", RATES)
 def test_dropout_masks_are_new(rate):
     """Each step and each sample has a mask of its own: two masks agree as often as chance has it."""
-    dropped = dropout(rate, 2) == 0
+    dropped = dropout(rate) == 0
     agree = rate**2 + (1 - rate) ** 2
     pairs = {"steps": (dropped[0], dropped[1]), "samples": (dropped[0, :-1], dropped[0, 1:])}
     for name, (one, other) in pairs.items():

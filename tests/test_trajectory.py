@@ -11,41 +11,20 @@ import functools
 import numpy as np
 import pytest
 
-from cnnspec import baselines, mnist, notebook, reference, trajectory
+from cnnspec import baselines, lockstep, mnist, notebook, trajectory
 from cnnspec.compat import KERAS_VERSION
 from tests import checks
 
-CONVENTION = "keras-3" if KERAS_VERSION >= (3, 0) else "tf.keras"
-RECORDING = baselines.BASELINES / "trajectories" / "2019"
+STORED = baselines.BASELINES / "trajectories"
+CASES = [(model, optimizer) for model in notebook.MODELS for optimizer in trajectory.OPTIMIZERS]
 NEXT = "run pytest tests/test_numerics.py tests/test_optimizer.py: they name the layer or the update rule"
-ADAM = {name: fact["value"] for name, fact in notebook.globals_toml()["compile"]["optimizer_settings"].items()}
-UPDATES = {  # optimizer of cnnspec.training.OPTIMIZERS -> its update rule and hyperparameters
-    "adam": (reference.adam_update, {name: ADAM[name] for name in ("learning_rate", "beta_1", "beta_2", "epsilon")}),
-    "sgd": (reference.sgd_update, {"learning_rate": 0.001}),
-}
 
 
-@functools.cache
-def expected(model, optimizer, convention):
-    """The float64 trajectory: losses, norms of every variable after each step, and the final predictions.
-
-    Keras 2.2.4 on TensorFlow 1.13.1 reads Adam's step counter after raising it, mostly: its first step, measured, is
-    0.744 learning rates long, √(1 − beta_2²) / (1 − beta_1²) · (1 − beta_1) / √(1 − beta_2), where the formula has 1.
-    """
-    data = mnist.load("mnist5k")
-    layers = notebook.layers(model)
-    shapes = reference.weight_shapes(layers, (28, 28, 1))
-    network = reference.Network(layers, trajectory.draw_weights(shapes), convention=convention)
-    update, hyperparameters = UPDATES[optimizer]
-    ahead = 1 if convention == "keras-2.2.4" else 0
-    slots = [[(np.zeros_like(array), np.zeros_like(array), ahead) for array in group] for group in network.weights]
-    losses, norms = [], []
-    for x, y in trajectory.batches(data):
-        loss, gradients = network.loss_and_gradients(x, y)
-        network.weights, slots = reference.optimize(update, network.weights, gradients, slots, **hyperparameters)
-        losses.append(loss)
-        norms.append(trajectory.norms([array for group in network.weights for array in group]))
-    return np.array(losses), np.array(norms), network.predict(data.x_test[: trajectory.WITNESSES])
+def expected(model, optimizer):
+    """The float64 trajectory in the conventions of the Keras under test: today's are stored, those of Keras 2 computed."""
+    if KERAS_VERSION >= (3, 0):
+        return trajectory.recorded(STORED / "float64", model, optimizer)[1]
+    return lockstep.run(model, mnist.load("mnist5k"), optimizer, "tf.keras")
 
 
 @functools.cache
@@ -59,14 +38,13 @@ def names(model):
     return trajectory.weight_names([layer["class"] for layer in notebook.layers(model)])
 
 
-@pytest.mark.parametrize("optimizer", trajectory.OPTIMIZERS)
-@pytest.mark.parametrize("model", notebook.MODELS)
+@pytest.mark.parametrize(("model", "optimizer"), CASES)
 def test_against_float64(model, optimizer):
     """Loss and norms at every step, and the predictions after the last, are the float64 implementation's."""
     checks.same_path(
         f"{model}, {optimizer}, on this stack",
         names(model),
-        expected(model, optimizer, CONVENTION),
+        expected(model, optimizer),
         obtained(model, optimizer),
         baselines.tolerance("trajectory")[f"{model}-{optimizer}"],
         "the float64 implementation in cnnspec/reference.py",
@@ -74,16 +52,15 @@ def test_against_float64(model, optimizer):
     )
 
 
-@pytest.mark.parametrize("optimizer", trajectory.OPTIMIZERS)
-@pytest.mark.parametrize("model", notebook.MODELS)
+@pytest.mark.parametrize(("model", "optimizer"), CASES)
 def test_2019_against_float64(model, optimizer):
     """The path recorded on the notebook's own stack is the float64 implementation's, in 2019's conventions."""
-    recorded_names, recorded = trajectory.recorded(RECORDING, model, optimizer)
+    recorded_names, recorded = trajectory.recorded(STORED / "2019", model, optimizer)
     checks.equal(f"{model}, {optimizer}: variables of the recording", names(model), "the notebook", recorded_names, NEXT)
     checks.same_path(
         f"{model}, {optimizer}, recorded in 2019's stack",
         names(model),
-        expected(model, optimizer, "keras-2.2.4"),
+        trajectory.recorded(STORED / "float64-2019", model, optimizer)[1],
         recorded,
         baselines.tolerance("trajectory_2019")[f"{model}-{optimizer}"],
         "the float64 implementation with 2019's moving averages and step counter",
@@ -97,7 +74,7 @@ def test_against_2019(model):
 
     Moving statistics and, behind them, predictions are left out: 2019's averages forgot their initial values.
     """
-    recorded_names, recorded = trajectory.recorded(RECORDING, model, "sgd")
+    recorded_names, recorded = trajectory.recorded(STORED / "2019", model, "sgd")
     trained = [place for place, name in enumerate(recorded_names) if "/moving_" not in name]
     losses, norms, _ = obtained(model, "sgd")
     checks.same_path(
@@ -109,3 +86,19 @@ def test_against_2019(model):
         "the recording of TensorFlow 1.13.1 and Keras 2.2.4 in baselines/trajectories/2019",
         NEXT,
     )
+
+
+@pytest.mark.parametrize("folder", lockstep.CONVENTIONS)
+@pytest.mark.parametrize(("model", "optimizer"), CASES)
+def test_the_stored_float64_is_today_s_code(model, optimizer, folder):
+    """The stored float64 trajectories begin as the implementation in the package computes them."""
+    steps = 2
+    names_stored, stored = trajectory.recorded(STORED / folder, model, optimizer)
+    computed = lockstep.run(model, mnist.load("mnist5k"), optimizer, lockstep.CONVENTIONS[folder], steps=steps)
+    bound, why = (baselines.tolerance("stored_float64")[key] for key in ("relative", "why"))
+    checks.equal(f"{folder}, {model}, {optimizer}: variables", names(model), "the notebook", names_stored, NEXT)
+    for kind, mine, theirs in zip(("losses", "norms"), computed[:2], stored[:2], strict=True):
+        error = float(np.abs(mine - theirs[:steps]).max() / np.abs(mine).max())
+        finding = (f"{kind} of {steps} steps", error, bound, why, "a file made by other code")
+        remedy = f"python -m cnnspec trajectory --by {folder} --out baselines/trajectories/{folder}"
+        checks.near_float64(f"stored {folder}, {model}, {optimizer}", [finding], remedy)

@@ -75,6 +75,16 @@ def test_the_life_of_a_snapshot(project):
     run(project).assert_outcomes(passed=2)
 
 
+def test_the_real_snapshots_are_left_alone(project):
+    """What these tests update and clean up lies in their own folder."""
+    folder = baselines.BASELINES / "snapshots"
+    before = {path: path.read_bytes() for path in folder.rglob("*.csv")}
+    run(project, "--snapshot-update")
+    run(project, "--snapshot-update", "suite/test_it.py::test_other")
+    assert before
+    assert {path: path.read_bytes() for path in folder.rglob("*.csv")} == before
+
+
 def test_within_tolerance_passes_and_is_rewritten_on_request(project):
     """A table that moved within its tolerance passes and stays stored as it was; --snapshot-update rewrites it."""
     run(project, "--snapshot-update")

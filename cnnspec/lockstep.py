@@ -1,0 +1,36 @@
+"""The float64 side of a trajectory: the same weights, batches and steps as `trajectory.run`, by the formulas."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cnnspec import notebook, reference, trajectory
+
+CONVENTIONS = {"float64": "keras-3", "float64-2019": "keras-2.2.4"}  # folder of stored trajectories -> convention
+
+
+def run(name, data, optimizer, convention, steps=trajectory.STEPS):
+    """(losses (steps,), norms (steps, variables), probabilities (WITNESSES, 10)) of model `name` in float64.
+
+    `convention` is one of reference.moving_statistics. In 2019's, Adam counts its steps one ahead: Keras 2.2.4 on
+    TensorFlow 1.13.1 reads the counter after raising it, mostly, so that its first step, measured, is 0.744
+    learning rates long, √(1 − beta_2²) / (1 − beta_1²) · (1 − beta_1) / √(1 − beta_2), where the formula has 1.
+    """
+    settings = notebook.globals_toml()["compile"]["optimizer_settings"]
+    hyperparameters = ("learning_rate", "beta_1", "beta_2", "epsilon")
+    update, arguments = {
+        "adam": (reference.adam_update, {key: settings[key]["value"] for key in hyperparameters}),
+        "sgd": (reference.sgd_update, {"learning_rate": trajectory.SGD_RATE}),
+    }[optimizer]
+    layers = [{**layer, "rate": 0.0} if layer["class"] == "Dropout" else layer for layer in notebook.layers(name)]
+    shapes = reference.weight_shapes(layers, (28, 28, 1))
+    network = reference.Network(layers, trajectory.draw_weights(shapes), convention=convention)
+    ahead = 1 if convention == "keras-2.2.4" else 0
+    slots = [[(np.zeros_like(array), np.zeros_like(array), ahead) for array in group] for group in network.weights]
+    losses, norms = [], []
+    for x, y in trajectory.batches(data, steps):
+        loss, gradients = network.loss_and_gradients(x, y)
+        network.weights, slots = reference.optimize(update, network.weights, gradients, slots, **arguments)
+        losses.append(loss)
+        norms.append(trajectory.norms([array for group in network.weights for array in group]))
+    return np.array(losses), np.array(norms), network.predict(data.x_test[: trajectory.WITNESSES])
