@@ -4,6 +4,7 @@ Each fault is one change of the package's source, made in a copy of the project;
 say the words. Asked for by `pytest -m faults` or `tox run -e faults`: every fault is a run of its own.
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from cnnspec import baselines
+from tests.meta.stack_faults import STACK_FAULTS
 
 PROJECT = baselines.BASELINES.parent
 
@@ -170,10 +172,10 @@ def project(tmp_path):
     return tmp_path
 
 
-def suite(project, *arguments):
+def suite(project, *arguments, **environment):
     """Run the suite of a project in a process of its own: (exit code, output)."""
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
-    result = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=600)
+    result = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=600, env=os.environ | environment)
     return result.returncode, result.stdout
 
 
@@ -196,3 +198,22 @@ def test_a_fault_is_seen_and_named(project, fault):
     code, output = suite(project, f"tests/{fault.module}")
     assert code == 1, output
     assert fault.message in re.sub(r"^E +", "", output, flags=re.MULTILINE)
+
+
+# The tiers before any training, in the order of a run; the faults of a stack must be seen by one of them.
+BEFORE_TRAINING = [
+    f"tests/test_{name}.py"
+    for name in ("configuration", "data", "numerics", "optimizer", "stochastic", "trajectory", "determinism", "saving")
+]
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("fault", STACK_FAULTS)
+def test_a_broken_stack_is_seen_before_training(fault):
+    """A defect in Keras itself turns a tier red that trains nothing; the table of first failures is in the report."""
+    code, output = suite(PROJECT, "-x", "-q", "-p", "tests.meta.stack_faults", *BEFORE_TRAINING, FAULT=fault)
+    failed = re.findall(r"^FAILED (\S+)", output, flags=re.MULTILINE)
+    assert code == 1, output[-3000:]
+    assert failed, output[-3000:]
+    message = output.split("FAILURES", 1)[1].splitlines()[1:4]
+    print(f"{fault} | {failed[0]} | {' '.join(line.strip() for line in message[1:])[:200]}")
