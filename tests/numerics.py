@@ -46,6 +46,12 @@ def error(obtained, expected):
     return float(distance / size)
 
 
+def share(part, whole):
+    """‖part‖₂ / ‖whole‖₂, 0 for no part at all."""
+    size = float(np.linalg.norm(part))
+    return size / float(np.linalg.norm(whole)) if size else 0.0
+
+
 def betrayed(error):
     """Name of the precision that an error of a product betrays."""
     for limit, name in BETRAYED:
