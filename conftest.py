@@ -32,9 +32,9 @@ def pytest_addoption(parser):
         "--epochs",
         type=int,
         choices=range(1, 11),
-        default=3,
+        default=2,
         metavar="N",
-        help="epochs of each training, 1 to 10 (default: 3)",
+        help="epochs of each training, 1 to 10 (default: 2)",
     )
     group.addoption("--seed", type=int, default=1000, help="seed of the trainings (default: 1000, outside the ensembles)")
     group.addoption(
@@ -56,8 +56,14 @@ def pytest_report_header(config):
     return devices.header()
 
 
+def pytest_collection_finish(session):
+    from tests import repetition  # imports the framework, so not before pytest_configure
+
+    repetition.start_early(session)
+
+
 def pytest_terminal_summary(terminalreporter, config):
-    from tests import verdict  # imports the framework, so not before pytest_configure
+    from tests import verdict
 
     verdict.write(terminalreporter, config)
 

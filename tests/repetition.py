@@ -3,16 +3,48 @@
 Prints digests of the weights as JSON: {"deterministic": bool, "0": {model: SHA-256}, "1": {model: SHA-256}}.
 """
 
+import functools
 import hashlib
 import json
+import os
+import subprocess
 import sys
 
-from cnnspec import mnist, notebook, stack
+from cnnspec import baselines, mnist, notebook, stack
 from cnnspec.architectures import ARCHITECTURES
 from cnnspec.compat import backend, seed_everything
 from cnnspec.training import batch_size, compile_model
 
 SAMPLES = 256
+ONE_THREAD = {
+    **dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1"),
+    "XLA_FLAGS": "--xla_gpu_deterministic_ops=true --xla_cpu_multi_thread_eigen=false",
+}
+PROCESSES = {"first": [], "second": ["model2"]}  # the models that each trains with a second seed as well
+
+
+@functools.cache
+def started():
+    """{name: running process} of the two that train the same; they are started once, by the first who asks."""
+    return {
+        name: subprocess.Popen(
+            [sys.executable, "-m", "tests.repetition", *models],
+            cwd=baselines.BASELINES.parent,
+            env=os.environ | ONE_THREAD,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name, models in PROCESSES.items()
+    }
+
+
+def start_early(session):
+    """Start the two processes beside the tests before them, if their tests are among those that will run here."""
+    wanted = any(item.path.name == "test_determinism.py" for item in session.items)
+    if wanted and not session.config.option.collectonly and "PYTEST_XDIST_WORKER" not in os.environ:
+        for process in started().values():
+            session.config.add_cleanup(process.kill)
 
 
 def switch_determinism_on():
@@ -30,8 +62,6 @@ def switch_determinism_on():
         torch.set_num_threads(1)
         torch.use_deterministic_algorithms(True)
         return torch.are_deterministic_algorithms_enabled()
-    import os
-
     return not stack.gpus() or "xla_gpu_deterministic_ops=true" in os.environ.get("XLA_FLAGS", "")
 
 

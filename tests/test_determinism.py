@@ -6,43 +6,26 @@ processes switch deterministic kernels on and say whether they are.
 """
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
-from cnnspec import baselines, notebook
+from cnnspec import notebook
 from tests import checks
+from tests.repetition import PROCESSES, started
 
 NEXT = "look for operations without a deterministic kernel: release notes of the framework, cuDNN, oneDNN"
-ONE_THREAD = {
-    **dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1"),
-    "XLA_FLAGS": "--xla_gpu_deterministic_ops=true --xla_cpu_multi_thread_eigen=false",
-}
-PROCESSES = {"first": [], "second": ["model2"]}  # the models that each trains with a second seed as well
 
 
 @pytest.fixture(scope="module")
 def digests():
-    """What two processes of `tests.repetition` printed, run at once."""
-    command = [sys.executable, "-m", "tests.repetition"]
-    started = {
-        name: subprocess.Popen(
-            [*command, *models],
-            cwd=baselines.BASELINES.parent,
-            env=os.environ | ONE_THREAD,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for name, models in PROCESSES.items()
-    }
+    """What the two processes of `tests.repetition` printed."""
     found = {}
-    for name, process in started.items():
+    for name, process in started().items():
         output, errors = process.communicate(timeout=600)
         if process.returncode:
-            checks.fail(f"the {name} process that repeats a training", errors.splitlines()[-5:], "run the command by hand")
+            checks.fail(
+                f"the {name} process that repeats a training", errors.splitlines()[-5:], "python -m tests.repetition"
+            )
         found[name] = json.loads(output.splitlines()[-1])
     return found
 

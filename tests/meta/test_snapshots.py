@@ -15,7 +15,7 @@ from cnnspec import baselines
 @dataclasses.dataclass
 class Settings:
     dataset: str = "mnist5k"
-    epochs: int = 3
+    epochs: int = 2
     ensembles: pathlib.Path = pathlib.Path({ensembles!r})
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def run(project, *arguments):
 
 
 def snapshot_file(project):
-    return project.path / "stored" / "snapshots" / "mnist5k-3-epochs" / "test_table.csv"
+    return project.path / "stored" / "snapshots" / "mnist5k-2-epochs" / "test_table.csv"
 
 
 def test_the_life_of_a_snapshot(project):
