@@ -3,6 +3,7 @@
 Each fault replaces one function or default of Keras before a test module is imported, as a broken stack would.
 """
 
+import functools
 import os
 
 import keras
@@ -217,6 +218,7 @@ def convolution_gradient():
 def fit_without_shuffle():
     original = keras.Model.fit
 
+    @functools.wraps(original)
     def fit(self, *arguments, **given):
         return original(self, *arguments, **{**given, "shuffle": False})
 
