@@ -2,7 +2,9 @@
 
 import math
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from cnnspec import statistics
 from tests import checks
@@ -113,3 +115,76 @@ PICTURES = {  # value in half-widths from the mean -> what stands in the line
 def test_picture(distance, expected):
     """The line of text puts the value where it lies."""
     assert checks.picture(BAND, BAND.mean + distance * BAND.half_width) == expected
+
+
+@pytest.mark.parametrize("error", [2e-5, math.nan, math.inf])
+def test_near_float64_fails(error):
+    """A tensor beyond its bound fails with its name, the bound's reason and the precision betrayed; others are left out."""
+    findings = [("layer 1", 1e-7, 1e-5, "rounding", "float32"), ("layer 2", error, 1e-5, "rounding", "TF32 or float16")]
+    text = failure(checks.near_float64, "model1", findings, "do this")
+    assert "layer 2: off by" in text
+    assert "at most 1e-05 (rounding); that looks like TF32 or float16" in text
+    assert "layer 1" not in text
+    checks.near_float64("model1", findings[:1], "do this")
+
+
+PATH = (np.array([2.0, 1.0]), np.array([[1.0, 4.0], [1.1, 4.1]]), np.full((2, 2), 0.5))
+TOLERANCE = {key: {"first": 1e-3, "growth": 2.0, "most": 1.5e-3} for key in ("loss", "norm")} | {
+    "probability": 0.01,
+    "why": "x",
+}
+LEFT = {  # (which array, index, factor) -> what the message says
+    "loss": ((0, 0, 1.01), "first divergent: step 1, loss: expected 2, obtained 2.02, off by 0.01, at most 0.001"),
+    "norm": (
+        (1, (1, 1), 1.01),
+        "first divergent: step 2, norm of b: expected 4.1, obtained 4.141, off by 0.01, at most 0.0015",
+    ),
+    "nan": ((0, 1, math.nan), "first divergent: step 2, loss: expected 1, obtained nan"),
+    "probabilities": ((2, ..., 1.1), "probabilities after the last step: 0.05 apart on average, at most 0.01"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), LEFT.values(), ids=LEFT)
+def test_same_path_fails(change, message):
+    """The first step and variable that leave the path are named, with the bound of that step."""
+    array, index, factor = change
+    moved = tuple(part.copy() for part in PATH)
+    moved[array][index] = moved[array][index] * factor
+    assert message in failure(checks.same_path, "model1", ["a", "b"], PATH, moved, TOLERANCE, "float64", "do this")
+
+
+def test_same_path_passes():
+    """Errors below the bound of their step pass."""
+    moved = (PATH[0] * 1.0009, PATH[1] * 0.9991, PATH[2] + 0.009)
+    checks.same_path("model1", ["a", "b"], PATH, moved, TOLERANCE, "float64", "do this")
+
+
+DRAWS = np.random.default_rng(5).uniform(-1, 1, 5000)
+WRONG = {  # draws that are not uniform on ±1 -> what the message says
+    "shifted": (DRAWS + 0.2, "mean: expected 0"),
+    "narrow": (DRAWS * 0.8, "variance: expected 0.333333"),
+    "another shape": (np.random.default_rng(5).normal(0, math.sqrt(1 / 3), 5000), "Kolmogorov-Smirnov: p ="),
+    "nan": (np.append(DRAWS, math.nan), "mean: expected 0"),
+}
+
+
+@pytest.mark.parametrize(("values", "message"), WRONG.values(), ids=WRONG)
+def test_drawn_from_fails(values, message):
+    """Mean, variance and shape are each judged."""
+    assert message in failure(checks.drawn_from, "kernel", values, stats.uniform(-1, 2), 1e-6, "do this")
+
+
+def test_the_checks_of_chance():
+    """A right draw passes; a wrong share, and two equal series, fail and say by how much."""
+    checks.drawn_from("kernel", DRAWS, stats.uniform(-1, 2), 1e-6, "do this")
+    checks.proportion("zeros", 2520, 10000, 0.25, 1e-6, "do this")
+    assert "obtained  0.28   (p =" in failure(checks.proportion, "zeros", 2800, 10000, 0.25, 1e-6, "do this")
+    checks.uncorrelated("series", DRAWS[:2500], DRAWS[2500:], 1e-6, "do this")
+    assert "obtained  1" in failure(checks.uncorrelated, "series", DRAWS, DRAWS, 1e-6, "do this")
+
+
+@pytest.mark.parametrize("value", [1.1, math.nan])
+def test_at_most_fails(value):
+    """Beyond the bound, or no number."""
+    checks.at_most("weight", 1.0, 1.0, "the bound", "do this")
+    assert "expected  at most 1   (from the bound)" in failure(checks.at_most, "weight", value, 1.0, "the bound", "do this")
