@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 MODELS = ("model1", "model2", "model3", "model4")
@@ -16,6 +15,8 @@ exit codes:
   3  the data are missing, damaged or not MNIST; a baseline is missing or malformed
   4  a loss became NaN or infinite
   5  the device that was asked for is not there
+  6  the Dask cluster that was asked for cannot be reached
+  7  a run of an ensemble failed in its own process
 """
 
 
@@ -25,12 +26,14 @@ def main(arguments=None):
     hide_gpus(options)
     # Only now may the framework be imported: it looks for devices when it starts.
     from cnnspec.baselines import BaselineError
+    from cnnspec.calibrate import ClusterMissing, RunFailed
     from cnnspec.ensembles import EnsembleError
     from cnnspec.mnist import DataError
     from cnnspec.stack import DeviceMissing
     from cnnspec.training import MalformedRun, NonFiniteLoss
 
     codes = {DataError: 3, EnsembleError: 3, BaselineError: 3, MalformedRun: 3, NonFiniteLoss: 4, DeviceMissing: 5}
+    codes.update({ClusterMissing: 6, RunFailed: 7})
     try:
         options.command(options)
     except tuple(codes) as error:
@@ -99,7 +102,22 @@ def parser():
     calibrate.add_argument("--runs", type=int, default=24, help="number of seeds (default: 24)")
     calibrate.add_argument("--first-seed", type=int, default=0, help="the first of them (default: 0)")
     calibrate.add_argument("--out", type=Path, required=True, help="folder of the ensemble, one CSV per model")
+    calibrate.add_argument(
+        "--dask",
+        metavar="ADDRESS",
+        help="run on the workers of a Dask cluster, tcp://host:port of its scheduler (default: one run at a time, here)",
+    )
     calibrate.set_defaults(command=run_calibrate)
+
+    bands = commands.add_parser(
+        "bands",
+        help="say what the bands of an ensemble accept, what they catch, and how often they blame a healthy run",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    bands.add_argument("--dataset", choices=("mnist5k", "mnist"), default="mnist5k", help="default: mnist5k")
+    bands.add_argument("--epochs", type=positive, default=2, help="epochs that the runs are judged after (default: 2)")
+    bands.set_defaults(command=run_bands, device="auto")
     return top
 
 
@@ -186,21 +204,34 @@ def run_trajectory(options):
 
 def run_calibrate(options):
     """The command `calibrate`."""
-    from cnnspec.calibrate import calibrate
+    from cnnspec.calibrate import calibrate, executor
 
     models = MODELS if "all" in options.models else options.models
-    with ThreadPoolExecutor(max_workers=1) as executor:
+    with executor(options.dask) as workers:
         calibrate(
-            executor,
+            workers,
             options.out,
             models,
             options.dataset,
             range(options.first_seed, options.first_seed + options.runs),
             options.epochs,
             options.optimizer,
-            options.mnist,
+            options.mnist and options.mnist.resolve(),
             report=lambda line: print(line, flush=True),
         )
+
+
+def run_bands(options):
+    """The command `bands`."""
+    from cnnspec import error_rates, statistics
+    from cnnspec.baselines import BASELINES
+
+    folder = BASELINES / "ensembles" / options.dataset
+    frame = error_rates.smallest_shifts(folder, options.dataset, options.epochs)
+    print(frame.to_csv(sep="|", index=False, lineterminator="\n").replace("|", " | "))
+    print(f"share of healthy suites that are blamed, declared {statistics.FALSE_ALARM_RATE} at most:")
+    for how, share in error_rates.measured(folder, options.dataset, options.epochs).items():
+        print(f"  {share:.5f}  {how}")
 
 
 if __name__ == "__main__":

@@ -17,8 +17,10 @@ TIERS = {  # test module -> the question it answers
     "test_training": "each model trains to the right place",
     "test_results": "the results table and the plots",
 }
+ASKED_FOR = {"test_replication": "the notebook and a fresh run among stored runs of full MNIST"}
 WORDS = {"xfailed": "known difference"}
 PASS = "PASS: this stack does what the notebook's did, as far as the tests above can see."
+UNKNOWN = "CANNOT TELL: nothing failed, but the ensembles behind {} checks are too small; each says how many runs it lacks."
 PARTIAL = "NO VERDICT: some tiers did not run; plain `pytest` runs them all."
 
 
@@ -26,7 +28,7 @@ def write(terminal, config):
     """Write the verdict of this run to pytest's terminal, from what the tests reported."""
     if config.option.collectonly:
         return
-    counts = {module: {"passed": 0, "failed": 0, "skipped": 0, "xfailed": 0} for module in TIERS}
+    counts = {module: {"passed": 0, "failed": 0, "skipped": 0, "xfailed": 0} for module in TIERS | ASKED_FOR}
     properties = []
     for outcome in ("passed", "failed", "error", "skipped", "xfailed"):
         for report in terminal.getreports(outcome):
@@ -40,19 +42,25 @@ def write(terminal, config):
     for line in stack.describe(stack.current()):
         terminal.line(line)
     terminal.line("")
-    for module, count in counts.items():
-        terminal.line(f"{module.removeprefix('test_'):<14} {told(count):<30} {TIERS[module]}")
+    for module, question in (TIERS | ASKED_FOR).items():
+        if module in TIERS or any(counts[module].values()):
+            terminal.line(f"{module.removeprefix('test_'):<14} {told(counts[module]):<30} {question}")
     for line in sorted(value for name, value in properties if name == "precision"):
         terminal.line(f"  {line}")
     checks = [value for name, value in properties if name == "check"]
     write_trainings(terminal, sorted(checks, key=lambda check: check["subject"]))
+    for line in sorted(value for name, value in properties if name == "replication"):
+        terminal.line(line)
     for table in [value for name, value in properties if name == "table"]:
         terminal.line(f"\nresults table: {table}")
     terminal.line("")
-    failed = sum(count["failed"] for count in counts.values())
+    unknown = sum(not check["conclusive"] and check["used"] <= 1 for check in checks)
+    failed = sum(count["failed"] for count in counts.values()) - unknown
     if failed:
         terminal.line(f"FAIL: {failed} checks failed; each message above says what to do next.", red=True)
-    elif any(not count["passed"] for count in counts.values()):
+    elif unknown:
+        terminal.line(UNKNOWN.format(unknown), yellow=True)
+    elif any(not counts[module]["passed"] for module in TIERS):
         terminal.line(PARTIAL)
     else:
         terminal.line(PASS, green=True)
