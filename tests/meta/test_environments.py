@@ -100,3 +100,23 @@ def test_the_matrix_is_whole():
     assert minors == list(range(12, minors[-1] + 1))
     for minor in minors:
         assert f" tensorflow==2.{minor}.* " in matrix()[f"tf2{minor}"]["set_env"]
+
+
+def test_the_readme_lists_the_matrix():
+    """The README's table of environments has their interpreters and pins, and no others."""
+    table = {}
+    for line in (PROJECT / "README.md").read_text(encoding="utf-8").splitlines():
+        if row := re.fullmatch(r"\| `([\w-]+)` \| ([\d.]+) \| (.*) \| (.*) \| (.*) \|", line):
+            table[row.group(1)] = row.groups()[1:]
+    due = {"legacy": ("3.7", "TensorFlow 1.13.1", "2.2.4", "below 1.17")}
+    for name, section in matrix().items():
+        pins = dict(re.findall(r"^([\w-]+)==([\d.]+)", section.get("deps", ""), re.MULTILINE))
+        framework = {"jax": "JAX", "torch": "PyTorch"}.get(name, "TensorFlow")
+        version = pins.get({"PyTorch": "torch"}.get(framework, framework.lower()))
+        due[name] = (
+            section["base_python"].removeprefix("python"),
+            f"{framework} {version}" if version else f"{framework}, newest",
+            pins.get("keras", "newest"),
+            pins.get("numpy", "newest"),
+        )
+    assert table == due
