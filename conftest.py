@@ -42,10 +42,18 @@ def pytest_addoption(parser):
         metavar="DIR",
         help="keep each run's JSON and loss curves in this folder (default: pytest's temporary folder)",
     )
+    group.addoption(
+        "--report",
+        metavar="PATH",
+        help="JSON report of this run (default: reports/<environment or versions>-<hardware>.json)",
+    )
 
 
 def pytest_configure(config):
+    from tests import reporting  # imports SciPy, so not before the threads are shared out
+
     devices.choose(config.option.device)
+    config.pluginmanager.register(reporting.Reporter(config, config.option.report), "cnnspec-report")
 
 
 def pytest_sessionstart(session):

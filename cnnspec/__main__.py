@@ -8,12 +8,14 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-MODELS = ("model1", "model2", "model3", "model4")
+from cnnspec.report import MODELS, MalformedReport
+
 EXIT_CODES = """\
 exit codes:
   0  done
+  1  report: an environment failed, has no verdict or no report
   2  the command line is wrong
-  3  the data are missing, damaged or not MNIST; a baseline is missing or malformed
+  3  the data are missing, damaged or not MNIST; a baseline or a report is missing or malformed
   4  a loss became NaN or infinite
   5  the device that was asked for is not there
 """
@@ -22,6 +24,16 @@ exit codes:
 def main(arguments=None):
     """Run one command and return its exit code."""
     options = parser().parse_args(arguments)
+    codes = {MalformedReport: 3} if options.command is run_report else codes_of_trainings(options)
+    try:
+        return options.command(options) or 0
+    except tuple(codes) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return codes[type(error)]
+
+
+def codes_of_trainings(options):
+    """Exit codes by error of the commands that need the framework; imports it."""
     hide_gpus(options)
     # Only now may the framework be imported: it looks for devices when it starts.
     from cnnspec.baselines import BaselineError
@@ -30,13 +42,7 @@ def main(arguments=None):
     from cnnspec.stack import DeviceMissing
     from cnnspec.training import MalformedRun, NonFiniteLoss
 
-    codes = {DataError: 3, EnsembleError: 3, BaselineError: 3, MalformedRun: 3, NonFiniteLoss: 4, DeviceMissing: 5}
-    try:
-        options.command(options)
-    except tuple(codes) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return codes[type(error)]
-    return 0
+    return {DataError: 3, EnsembleError: 3, BaselineError: 3, MalformedRun: 3, NonFiniteLoss: 4, DeviceMissing: 5}
 
 
 def parser():
@@ -100,6 +106,25 @@ def parser():
     calibrate.add_argument("--first-seed", type=int, default=0, help="the first of them (default: 0)")
     calibrate.add_argument("--out", type=Path, required=True, help="folder of the ensemble, one CSV per model")
     calibrate.set_defaults(command=run_calibrate)
+
+    report = commands.add_parser(
+        "report",
+        help="make one table, and a page, of the reports that runs of the suite wrote",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    report.add_argument("reports", type=Path, nargs="*", metavar="JSON", help="reports, as pytest writes them to reports/")
+    report.add_argument(
+        "--expect",
+        nargs="+",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="environments that must have a report; one without is a line of the table, and exit code 1",
+    )
+    report.add_argument("--markdown", type=Path, metavar="FILE", help="write the table to FILE too")
+    report.add_argument("--html", type=Path, metavar="FILE", help="write a page with curves, margins and speeds to FILE")
+    report.set_defaults(command=run_report)
     return top
 
 
@@ -201,6 +226,26 @@ def run_calibrate(options):
             options.mnist,
             report=lambda line: print(line, flush=True),
         )
+
+
+def run_report(options):
+    """The command `report`: 1 where an environment failed, has no verdict or no report."""
+    from cnnspec import report, report_table
+    from cnnspec.files import write_whole
+
+    reports = report.read_all(options.reports)
+    expected = [name for names in options.expect for name in names]
+    if not reports and not expected:
+        raise MalformedReport("no report was named; run the suite first, then: python -m cnnspec report reports/*.json")
+    text = report_table.markdown(reports, expected)
+    print(text, end="")
+    if options.markdown:
+        write_whole(options.markdown, text)
+    if options.html:
+        from cnnspec import report_page
+
+        write_whole(options.html, report_page.page(reports, expected))
+    return int(bool(report.missing(reports, expected)) or not all(each.good for each in reports))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ The checks share the suite's declared false-alarm rate evenly; both sides fail, 
 success.
 """
 
+import dataclasses
+
 import pytest
 
 from cnnspec import baselines, ensembles, notebook, statistics
@@ -30,9 +32,10 @@ def test_within_the_ensemble(trained, settings, model, quantity, record_property
 
 
 @pytest.mark.parametrize("model", notebook.MODELS)
-def test_the_history_is_whole(trained, settings, model):
+def test_the_history_is_whole(trained, settings, model, record_property):
     """Every metric has one finite value per epoch that was asked for, and the run says what it was."""
     run = trained(model)
+    record_property("run", dataclasses.asdict(run))
     metrics = ["loss", "accuracy", "val_loss", "val_accuracy", "seconds"]
     lengths = {metric: len(values) for metric, values in run.history.items()}
     following = "look at EpochRecorder in cnnspec/training.py"

@@ -17,6 +17,7 @@ TIERS = {  # test module -> the question it answers
     "test_training": "each model trains to the right place",
     "test_results": "the results table and the plots",
 }
+OUTCOMES = ("passed", "failed", "skipped", "xfailed")
 WORDS = {"xfailed": "known difference"}
 PASS = "PASS: this stack does what the notebook's did, as far as the tests above can see."
 PARTIAL = "NO VERDICT: some tiers did not run; plain `pytest` runs them all."
@@ -26,14 +27,12 @@ def write(terminal, config):
     """Write the verdict of this run to pytest's terminal, from what the tests reported."""
     if config.option.collectonly:
         return
-    counts = {module: {"passed": 0, "failed": 0, "skipped": 0, "xfailed": 0} for module in TIERS}
+    counts = {module: dict.fromkeys(OUTCOMES, 0) for module in TIERS}
     properties = []
-    for outcome in ("passed", "failed", "error", "skipped", "xfailed"):
-        for report in terminal.getreports(outcome):
-            module = Path(report.nodeid.split("::")[0]).stem
-            if module in counts and (report.when == "call" or outcome != "passed"):
-                counts[module]["failed" if outcome == "error" else outcome] += 1
-                properties += report.user_properties
+    for module, outcome, report in outcomes(terminal):
+        if module in counts:
+            counts[module][outcome] += 1
+            properties += properties_of(report)
     if not any(sum(count.values()) for count in counts.values()):
         return
     terminal.section("verdict")
@@ -50,12 +49,33 @@ def write(terminal, config):
         terminal.line(f"\nresults table: {table}")
     terminal.line("")
     failed = sum(count["failed"] for count in counts.values())
-    if failed:
+    reached = judged(counts)
+    if reached == "fail":
         terminal.line(f"FAIL: {failed} checks failed; each message above says what to do next.", red=True)
-    elif any(not count["passed"] for count in counts.values()):
+    elif reached == "no verdict":
         terminal.line(PARTIAL)
     else:
         terminal.line(PASS, green=True)
+
+
+def outcomes(terminal):
+    """(module, outcome, report) of every test that pytest reported, and of every module that could not be collected."""
+    for outcome in (*OUTCOMES, "error"):
+        for report in terminal.getreports(outcome):
+            if report.when == "call" or outcome != "passed":
+                yield Path(report.nodeid.split("::")[0]).stem, "failed" if outcome == "error" else outcome, report
+
+
+def properties_of(report):
+    """What a test recorded, (name, value) each; a module that could not be collected recorded nothing."""
+    return getattr(report, "user_properties", [])
+
+
+def judged(counts):
+    """The verdict on {module: {outcome: number}} of all tiers: fail, no verdict, pass."""
+    if any(count["failed"] for count in counts.values()):
+        return "fail"
+    return "pass" if all(count["passed"] for count in counts.values()) else "no verdict"
 
 
 def told(count):
