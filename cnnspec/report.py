@@ -68,6 +68,9 @@ class Report:
     trainings: dict
     seconds: float
 
+    def __post_init__(self):
+        self.label = self.environment or f"{self.stack['framework']}, Keras {self.stack['keras']}"
+
     def to_json(self, path):
         """Write the report to `path`, whole or not at all."""
         fields = {"format": FORMAT, **dataclasses.asdict(self)}
@@ -91,11 +94,6 @@ class Report:
         if fault:
             raise MalformedReport(f"{path}: {fault}; {remedy}")
         return cls(**fields)
-
-    @property
-    def label(self):
-        """Short name of the stack: the environment's where it had one."""
-        return self.environment or f"{self.stack['framework']}, Keras {self.stack['keras']}"
 
     @property
     def hardware(self):
@@ -193,14 +191,31 @@ def tier_of(test):
 
 
 def read_all(paths):
-    """The reports at `paths`, ordered by framework, its version, Keras and environment. Raises MalformedReport."""
+    """The reports at `paths`, ordered by framework, its version, Keras and environment, with a `label` each of its own.
+
+    Raises MalformedReport.
+    """
     found = [Report.from_json(path) for path in paths]
 
     def order(report):
         name, version = report.stack["framework"].split(" ", 1)
         return name != "tensorflow", name, numbers(version), numbers(report.stack["keras"]), numbers(report.label)
 
-    return sorted(found, key=order)
+    found.sort(key=order)
+    for fact in ("framework", "hardware", "settings", "date"):
+        tell_apart(found, fact)
+    return found
+
+
+def tell_apart(reports, fact):
+    """Add a fact to the labels that several reports share, where it sets them apart."""
+    groups = {}
+    for report in reports:
+        groups.setdefault(report.label, []).append(report)
+    for label, group in groups.items():
+        facts = [getattr(report, fact, None) or report.stack[fact] for report in group]
+        for report, value in zip(group, facts):
+            report.label = f"{label} ({value})" if len(set(facts)) > 1 else label
 
 
 def numbers(text):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cnnspec.report import MODELS, TIERS_WITH_MARGINS, missing
 
-COLUMNS = ("environment", "framework", "Keras", "Python", "verdict", "passed", "failed", "not run", "known differences")
+COLUMNS = ("environment", "verdict", "framework", "Keras", "Python", "passed", "failed", "not run", "known differences")
 NO_REPORT = "no report: did not run"
 
 
@@ -25,10 +25,10 @@ def row(report):
     """Cells of the first columns."""
     return [
         report.label,
+        verdict(report),
         report.stack["framework"],
         report.stack["keras"],
         report.stack["python"],
-        verdict(report),
         *(str(report.total(outcome)) for outcome in ("passed", "failed")),
         str(len(report.not_run)),
         str(report.total("xfailed")),
@@ -61,7 +61,7 @@ def markdown(reports, expected=()):
         for report in reports
     ]
     absent = missing(reports, expected)
-    rows += [[name, *["–"] * 3, NO_REPORT, *["–"] * (len(header) - 5)] for name in absent]
+    rows += [[name, NO_REPORT, *["–"] * (len(header) - 2)] for name in absent]
     parts = [summary(reports, absent), aligned(header, rows), LEGEND]
     for title, found in reasons(reports).items():
         parts.append("\n".join([f"**{title}**", "", *(f"- {', '.join(who)}: {line}" for line, who in found.items())]))

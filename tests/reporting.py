@@ -150,7 +150,7 @@ def reason(outcome, report):
         return report.longrepr[2].removeprefix("Skipped: ")
     lines = [line.strip() for line in str(report.longrepr).splitlines() if line.strip()]
     errors = [line.removeprefix("E ").strip() for line in lines if line.startswith("E ")]
-    return next(iter(errors or lines), "no message")
+    return "; ".join((errors or lines)[:2]) or "no message"
 
 
 def margins_of(report):
