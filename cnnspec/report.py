@@ -45,10 +45,10 @@ class MalformedReport(ValueError):
 class Report:
     """One run of the suite on one stack. Shares of bounds above 1 failed; None stands for an infinite one.
 
-    `tiers` counts outcomes by tier, `suite` those of the suite's tests of itself. `verdict` is pass, fail or no verdict.
-    `failed`, `not_run` and `known_differences` name each test with its reason. `margins` is {test: {what: share of its
-    bound}}. `table` is {row: {model: loss}}, in nats. `trainings` has by model the run's history and scores, and the bands
-    of its ensemble, {metric: {low, mean, high}}, each with a loss per epoch. `seconds` is the duration of the whole run.
+    `tiers` counts outcomes by tier, `others` those of all other tests, of the suite itself. `verdict` is pass, fail or no
+    verdict. `failed`, `not_run` and `known_differences` name each test with its reason. `margins` is {test: {what: share of
+    its bound}}. `table` is {row: {model: loss}}, in nats. `trainings` has by model the run's history and scores, and the
+    bands of its ensemble, {metric: {low, mean, high}}, each with a loss per epoch. `seconds` is the whole run's duration.
     """
 
     environment: str | None
@@ -58,7 +58,7 @@ class Report:
     stack: dict
     verdict: str
     tiers: dict
-    suite: dict
+    others: dict
     failed: list
     not_run: list
     known_differences: list
@@ -107,8 +107,8 @@ class Report:
 
     @property
     def good(self):
-        """Whether the verdict is pass, and the suite's tests of itself passed too."""
-        return self.verdict == "pass" and not self.suite["failed"]
+        """Whether the verdict is pass, and all other tests passed too."""
+        return self.verdict == "pass" and not self.others["failed"]
 
     def total(self, outcome):
         """Tests of all tiers with an outcome."""
@@ -133,7 +133,7 @@ FIELDS = {
     "stack": STACK,
     "verdict": str,
     "tiers": {str: COUNTS},
-    "suite": COUNTS,
+    "others": COUNTS,
     "failed": REASONS,
     "not_run": REASONS,
     "known_differences": REASONS,

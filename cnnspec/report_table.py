@@ -9,16 +9,20 @@ NO_REPORT = "no report: did not run"
 
 
 def verdict(report):
-    """The verdict in words; a failure among the suite's tests of itself is named beside it."""
-    own = report.suite["failed"]
-    return report.verdict + (f" ({own} of the suite's own tests failed)" if own else "")
+    """The verdict in words; failures outside the tiers, which do not change it, are named beside it."""
+    others = report.others["failed"]
+    return report.verdict + (f" ({others} outside the tiers failed)" if others else "")
 
 
 def percent(share):
-    """A share of a bound in words."""
+    """A share of a bound in words, rounded without hiding that it is above none or above the bound."""
     if share is None or share > 99.99:
         return "beyond"
-    return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
+    if 0 < share < 0.005:
+        return "<1%"
+    if share != 1 and round(share, 2) == 1:
+        return ">100%" if share > 1 else ">99%"
+    return f"{share:.0%}"
 
 
 def row(report):

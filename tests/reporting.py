@@ -74,13 +74,13 @@ class Reporter:
         from tests import verdict
 
         counts = {module: dict.fromkeys(verdict.OUTCOMES, 0) for module in verdict.TIERS}
-        suite = dict.fromkeys(verdict.OUTCOMES, 0)
+        others = dict.fromkeys(verdict.OUTCOMES, 0)
         reasons = {"failed": [], "skipped": [], "xfailed": []}
         properties, shares, seen = [], {}, set()
         for module, outcome, report in verdict.outcomes(terminal):
-            counts.get(module, suite)[outcome] += 1
+            counts.get(module, others)[outcome] += 1
             seen.add(report.nodeid)
-            if outcome != "passed" and (module in counts or outcome == "failed"):
+            if outcome != "passed":
                 reasons[outcome].append({"test": report.nodeid, "reason": reason(outcome, report)})
             if module in counts:
                 properties += verdict.properties_of(report)
@@ -98,7 +98,7 @@ class Reporter:
             stack=stack.current(),
             verdict="no verdict" if reached == "pass" and unreached else reached,
             tiers={tier_of(module): count for module, count in counts.items()},
-            suite=suite,
+            others=others,
             failed=reasons["failed"],
             not_run=not_run,
             known_differences=reasons["xfailed"],
