@@ -126,7 +126,7 @@ def default_name(stack, name):
     """File name of a report, without suffix: environment and hardware, or versions and hardware."""
     who = name or f"{stack['framework']}-keras-{stack['keras']}-python-{stack['python']}"
     on = stack["cpu"] if stack["device"] == "CPU" else stack["device"]
-    return re.sub(r"[^\w.]+", "-", f"{who}-{on}").strip("-").lower()
+    return re.sub(r"[^\w.]+", "-", f"{who}-{on}").strip("-.").lower()
 
 
 def options(config):
@@ -155,8 +155,10 @@ def reason(outcome, report):
 
 def margins_of(report):
     """{test: {what: share of its bound}} of one report, three digits each, the largest where a name came twice."""
+    from tests import verdict
+
     found = {}
-    for what, share in (value for name, value in report.user_properties if name == "margin"):
+    for what, share in (value for name, value in verdict.properties_of(report) if name == "margin"):
         found[what] = max(share, found.get(what, 0.0))
     rounded = {what: float(f"{share:.3g}") if math.isfinite(share) else None for what, share in found.items()}
     return {report.nodeid: rounded} if rounded else {}

@@ -16,7 +16,7 @@ from scipy import stats
 import cnnspec
 from cnnspec import baselines, stack, statistics
 from cnnspec.report import Report
-from tests import reporting
+from tests import repetition, reporting, verdict
 
 NUMERICS = """
 import math
@@ -35,6 +35,9 @@ def test_far():
 @pytest.mark.skip(reason="needs a GPU: pytest --device gpu")
 def test_skipped():
     pass
+
+def test_left_out():
+    raise AssertionError
 
 @pytest.mark.xfail(strict=True, reason="another order in this version")
 def test_known():
@@ -61,7 +64,7 @@ def project(pytester, monkeypatch):
     monkeypatch.setattr(syrupy, "_syrupy", syrupy._syrupy)  # the inner runs' session must not replace the outer run's
     monkeypatch.delenv("CNNSPEC_ENVIRONMENT", raising=False)
     monkeypatch.delenv("TOX_ENV_NAME", raising=False)
-    monkeypatch.syspathinsert(baselines.BASELINES.parent)
+    monkeypatch.setenv("PYTHONPATH", str(baselines.BASELINES.parent))  # for the processes of xdist
     shutil.copy(baselines.BASELINES.parent / "conftest.py", pytester.path / "conftest.py")
     pytester.makepyfile(test_numerics=NUMERICS, test_training=TRAINING, test_others=OTHERS)
     pytester.makeini("[pytest]")
@@ -88,7 +91,7 @@ PROCESSES = {"one process": (), "under xdist": ("-n", "1")}
 def test_the_report_of_a_run(project, monkeypatch, arguments):
     """Counts, reasons, margins, training and stack are in it, also though tests failed, also from another process."""
     monkeypatch.setenv("CNNSPEC_ENVIRONMENT", "tf999")
-    report = run(project, *arguments, "--seed", "7", "-k", "not history or whole")
+    report = run(project, *arguments, "--seed", "7", "--deselect", "test_numerics.py::test_left_out")
     assert report.environment == "tf999"
     assert report.cnnspec == cnnspec.__version__
     assert report.options == {"dataset": "mnist5k", "epochs": 2, "seed": 7, "device": "auto", "workers": 1}
@@ -98,10 +101,13 @@ def test_the_report_of_a_run(project, monkeypatch, arguments):
     assert report.tiers["training"] == {"passed": 1, "failed": 0, "skipped": 0, "xfailed": 0}
     assert report.tiers["saving"] == {"passed": 0, "failed": 0, "skipped": 0, "xfailed": 0}
     assert report.others == {"passed": 0, "failed": 1, "skipped": 0, "xfailed": 0}
-    assert names(report.not_run) == {"test_numerics.py::test_skipped": "needs a GPU: pytest --device gpu"}
+    assert names(report.not_run) == {
+        "test_numerics.py::test_skipped": "needs a GPU: pytest --device gpu",
+        "test_numerics.py::test_left_out": "deselected by -k, -m or --deselect",
+    }
     assert names(report.known_differences) == {"test_numerics.py::test_known": "another order in this version"}
     assert names(report.failed) == {
-        "test_numerics.py::test_far": "layer 1; output: off by 3e-05 relative, at most 1e-05: why; that looks like float32",
+        "test_numerics.py::test_far": "layer 1; output: off by 3e-05 relative, at most 1e-05 (why); that looks like float32",
         "test_others.py::test_of_the_suite_itself": "ValueError: two words",
     }
     assert report.margins == {
@@ -127,25 +133,37 @@ def test_the_bands_are_the_ensembles(project):
         assert [found[end][epoch - 1] for end in ("low", "mean", "high")] == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("arguments", PROCESSES.values(), ids=PROCESSES)
-def test_what_was_left_out_is_named(project, arguments):
-    """Tests deselected by the user are told, and a run that stops early names what it did not reach."""
-    report = run(project, *arguments, "-k", "near or whole", "test_numerics.py", "test_training.py")
-    assert {"test_numerics.py::test_far", "test_numerics.py::test_known"} <= set(names(report.not_run))
-    assert set(names(report.not_run).values()) == {"deselected by -k, -m or --deselect"}
-    assert report.verdict == "no verdict"
-
-
 def test_a_run_that_stops_early_names_what_it_did_not_reach(project):
-    """After -x, or an interruption, or a worker's death."""
+    """After -x, or an interruption, or a worker's death. What passed until then is no verdict."""
     report = run(project, "-x", "test_numerics.py", "test_training.py")
     assert report.verdict == "fail"
     assert set(names(report.not_run)) == {
         "test_numerics.py::test_skipped",
+        "test_numerics.py::test_left_out",
         "test_numerics.py::test_known",
         "test_training.py::test_the_history_is_whole",
     }
     assert set(names(report.not_run).values()) == {reporting.UNREACHED}
+
+
+def test_an_interrupted_run_is_no_pass(project, monkeypatch):
+    """Every tier has a passed test, but one test was not reached: no verdict."""
+    monkeypatch.setattr(repetition, "start_early", lambda session: None)
+    project.makepyfile(**{module: "def test_fine(): pass" for module in verdict.TIERS if module != "test_training"})
+    project.makepyfile(
+        test_training="""
+        import pytest
+
+        def test_fine(): pass
+        def test_stop(): pytest.exit("enough", returncode=1)
+        def test_later(): pass
+        """
+    )
+    report = run(project, *sorted((f"{module}.py" for module in verdict.TIERS), key="test_training.py".__eq__))
+    assert all(count["passed"] for count in report.tiers.values())
+    assert report.total("failed") == 0
+    assert report.verdict == "no verdict"
+    assert "test_training.py::test_later" in names(report.not_run)
 
 
 def test_a_module_that_cannot_be_imported_is_a_failure(project):
