@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests import devices
+from tests import EPOCHS, devices
 
 devices.share_out()
 
@@ -32,9 +32,9 @@ def pytest_addoption(parser):
         "--epochs",
         type=int,
         choices=range(1, 11),
-        default=2,
+        default=EPOCHS,
         metavar="N",
-        help="epochs of each training, 1 to 10 (default: 2)",
+        help=f"epochs of each training, 1 to 10 (default: {EPOCHS})",
     )
     group.addoption("--seed", type=int, default=1000, help="seed of the trainings (default: 1000, outside the ensembles)")
     group.addoption(

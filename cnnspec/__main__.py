@@ -118,6 +118,16 @@ def parser():
     bands.add_argument("--dataset", choices=("mnist5k", "mnist"), default="mnist5k", help="default: mnist5k")
     bands.add_argument("--epochs", type=positive, default=2, help="epochs that the runs are judged after (default: 2)")
     bands.set_defaults(command=run_bands, device="auto")
+
+    compare = commands.add_parser(
+        "compare",
+        help="say whether two ensembles train to the same losses: two one-sided tests, margin 10 % of the loss",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    compare.add_argument("folders", nargs=2, type=Path, metavar="FOLDER", help="folders of one CSV per model")
+    compare.add_argument("--epochs", type=positive, default=10, help="epochs that the runs are compared after (default: 10)")
+    compare.set_defaults(command=run_compare, device="auto")
     return top
 
 
@@ -223,15 +233,22 @@ def run_calibrate(options):
 
 def run_bands(options):
     """The command `bands`."""
-    from cnnspec import error_rates, statistics
+    from cnnspec import error_rates, results, statistics
     from cnnspec.baselines import BASELINES
 
     folder = BASELINES / "ensembles" / options.dataset
     frame = error_rates.smallest_shifts(folder, options.dataset, options.epochs)
-    print(frame.to_csv(sep="|", index=False, lineterminator="\n").replace("|", " | "))
+    print(results.as_markdown(frame))
     print(f"share of healthy suites that are blamed, declared {statistics.FALSE_ALARM_RATE} at most:")
     for how, share in error_rates.measured(folder, options.dataset, options.epochs).items():
         print(f"  {share:.5f}  {how}")
+
+
+def run_compare(options):
+    """The command `compare`."""
+    from cnnspec import equivalence, results
+
+    print(results.as_markdown(equivalence.table(*options.folders, options.epochs)))
 
 
 if __name__ == "__main__":
