@@ -128,6 +128,15 @@ def parser():
     compare.add_argument("folders", nargs=2, type=Path, metavar="FOLDER", help="folders of one CSV per model")
     compare.add_argument("--epochs", type=positive, default=10, help="epochs that the runs are compared after (default: 10)")
     compare.set_defaults(command=run_compare, device="auto")
+
+    place = commands.add_parser(
+        "place",
+        help="place the notebook's own runs in ensembles on full MNIST, by distance and by likelihood",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    place.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="folders of one CSV per model")
+    place.set_defaults(command=run_place, device="auto")
     return top
 
 
@@ -249,6 +258,13 @@ def run_compare(options):
     from cnnspec import equivalence, results
 
     print(results.as_markdown(equivalence.table(*options.folders, options.epochs)))
+
+
+def run_place(options):
+    """The command `place`."""
+    from cnnspec import notebook, replication, results
+
+    print(results.as_markdown(replication.likelihood_table(notebook.curves, options.folders)))
 
 
 if __name__ == "__main__":
