@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests import devices
+from tests import EPOCHS, devices
 
 devices.share_out()
 
@@ -32,11 +32,24 @@ def pytest_addoption(parser):
         "--epochs",
         type=int,
         choices=range(1, 11),
-        default=2,
+        default=EPOCHS,
         metavar="N",
-        help="epochs of each training, 1 to 10 (default: 2)",
+        help=f"epochs of each training, 1 to 10 (default: {EPOCHS})",
     )
     group.addoption("--seed", type=int, default=1000, help="seed of the trainings (default: 1000, outside the ensembles)")
+    group.addoption(
+        "--runs",
+        type=int,
+        choices=range(1, 26),
+        default=1,
+        metavar="K",
+        help="runs of each model, with the seeds from --seed on, judged by their mean (default: 1)",
+    )
+    group.addoption(
+        "--accept-shift",
+        metavar="REASON",
+        help="with --snapshot-update: store a results table although its bands call it a failure, and this reason with it",
+    )
     group.addoption(
         "--out",
         metavar="DIR",
@@ -64,6 +77,12 @@ def pytest_report_header(config):
     return devices.header()
 
 
+def pytest_collection_modifyitems(config, items):
+    from tests import trainings
+
+    trainings.deselect_replication(config, items)
+
+
 def pytest_collection_finish(session):
     from tests import repetition  # imports the framework, so not before pytest_configure
 
@@ -86,7 +105,7 @@ def settings(request, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def trained(settings):
-    """trained(model) -> its TrainingRun, trained once per run of the suite, whichever process asks first."""
+    """trained(model, number=0) -> its TrainingRun, trained once per run of the suite, whichever process asks first."""
     from tests import trainings
 
-    return lambda model: trainings.trained_once(model, settings)
+    return lambda model, number=0: trainings.trained_once(model, settings, number)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cnnspec.report import MODELS, MalformedReport
@@ -18,6 +17,8 @@ exit codes:
   3  the data are missing, damaged or not MNIST; a baseline or a report is missing or malformed
   4  a loss became NaN or infinite
   5  the device that was asked for is not there
+  6  the Dask cluster that was asked for cannot be reached
+  7  a run of an ensemble failed in its own process
 """
 
 
@@ -37,12 +38,14 @@ def codes_of_trainings(options):
     hide_gpus(options)
     # Only now may the framework be imported: it looks for devices when it starts.
     from cnnspec.baselines import BaselineError
+    from cnnspec.calibrate import ClusterMissing, RunFailed
     from cnnspec.ensembles import EnsembleError
     from cnnspec.mnist import DataError
     from cnnspec.stack import DeviceMissing
     from cnnspec.training import MalformedRun, NonFiniteLoss
 
-    return {DataError: 3, EnsembleError: 3, BaselineError: 3, MalformedRun: 3, NonFiniteLoss: 4, DeviceMissing: 5}
+    codes = {DataError: 3, EnsembleError: 3, BaselineError: 3, MalformedRun: 3, NonFiniteLoss: 4, DeviceMissing: 5}
+    return {**codes, ClusterMissing: 6, RunFailed: 7}
 
 
 def parser():
@@ -105,6 +108,11 @@ def parser():
     calibrate.add_argument("--runs", type=int, default=24, help="number of seeds (default: 24)")
     calibrate.add_argument("--first-seed", type=int, default=0, help="the first of them (default: 0)")
     calibrate.add_argument("--out", type=Path, required=True, help="folder of the ensemble, one CSV per model")
+    calibrate.add_argument(
+        "--dask",
+        metavar="ADDRESS",
+        help="run on the workers of a Dask cluster, tcp://host:port of its scheduler (default: one run at a time, here)",
+    )
     calibrate.set_defaults(command=run_calibrate)
 
     report = commands.add_parser(
@@ -125,6 +133,35 @@ def parser():
     report.add_argument("--markdown", type=Path, metavar="FILE", help="write the table to FILE too")
     report.add_argument("--html", type=Path, metavar="FILE", help="write a page with curves, margins and speeds to FILE")
     report.set_defaults(command=run_report)
+
+    bands = commands.add_parser(
+        "bands",
+        help="say what the bands of an ensemble accept, what they catch, and how often they blame a healthy run",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    bands.add_argument("--dataset", choices=("mnist5k", "mnist"), default="mnist5k", help="default: mnist5k")
+    bands.add_argument("--epochs", type=positive, default=2, help="epochs that the runs are judged after (default: 2)")
+    bands.set_defaults(command=run_bands, device="auto")
+
+    compare = commands.add_parser(
+        "compare",
+        help="say whether two ensembles train to the same losses: two one-sided tests, margin 10 % of the loss",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    compare.add_argument("folders", nargs=2, type=Path, metavar="FOLDER", help="folders of one CSV per model")
+    compare.add_argument("--epochs", type=positive, default=10, help="epochs that the runs are compared after (default: 10)")
+    compare.set_defaults(command=run_compare, device="auto")
+
+    place = commands.add_parser(
+        "place",
+        help="place the notebook's own runs in ensembles on full MNIST, by distance and by likelihood",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    place.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="folders of one CSV per model")
+    place.set_defaults(command=run_place, device="auto")
     return top
 
 
@@ -211,19 +248,19 @@ def run_trajectory(options):
 
 def run_calibrate(options):
     """The command `calibrate`."""
-    from cnnspec.calibrate import calibrate
+    from cnnspec.calibrate import calibrate, executor
 
     models = MODELS if "all" in options.models else options.models
-    with ThreadPoolExecutor(max_workers=1) as executor:
+    with executor(options.dask) as workers:
         calibrate(
-            executor,
+            workers,
             options.out,
             models,
             options.dataset,
             range(options.first_seed, options.first_seed + options.runs),
             options.epochs,
             options.optimizer,
-            options.mnist,
+            options.mnist and options.mnist.resolve(),
             report=lambda line: print(line, flush=True),
         )
 
@@ -246,6 +283,33 @@ def run_report(options):
 
         write_whole(options.html, report_page.page(reports, expected))
     return int(bool(report.missing(reports, expected)) or not all(each.good for each in reports))
+
+
+def run_bands(options):
+    """The command `bands`."""
+    from cnnspec import error_rates, results, statistics
+    from cnnspec.baselines import BASELINES
+
+    folder = BASELINES / "ensembles" / options.dataset
+    frame = error_rates.smallest_shifts(folder, options.dataset, options.epochs)
+    print(results.as_markdown(frame))
+    print(f"share of healthy suites that are blamed, declared {statistics.FALSE_ALARM_RATE} at most:")
+    for how, share in error_rates.measured(folder, options.dataset, options.epochs).items():
+        print(f"  {share:.5f}  {how}")
+
+
+def run_compare(options):
+    """The command `compare`."""
+    from cnnspec import equivalence, results
+
+    print(results.as_markdown(equivalence.table(*options.folders, options.epochs)))
+
+
+def run_place(options):
+    """The command `place`."""
+    from cnnspec import notebook, replication, results
+
+    print(results.as_markdown(replication.likelihood_table(notebook.curves, options.folders)))
 
 
 if __name__ == "__main__":

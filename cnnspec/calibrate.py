@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from cnnspec import ensembles
@@ -17,6 +18,33 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 class RunFailed(RuntimeError):
     """A run's own process failed; the message holds its command and the end of what it printed."""
+
+
+class ClusterMissing(ConnectionError):
+    """The Dask cluster that was asked for cannot be reached, or Dask is not installed; the message says what to do."""
+
+
+@contextlib.contextmanager
+def executor(dask=None):
+    """The concurrent.futures.Executor that runs go to: one run at a time here, or the Dask cluster at an address.
+
+    Workers of a cluster need this package, the stack to calibrate and, for full MNIST, the file under the same path. A
+    worker that dies takes nothing along but its run, which Dask gives to another one. Raises ClusterMissing.
+    """
+    if dask is None:
+        with ThreadPoolExecutor(max_workers=1) as local:
+            yield local
+        return
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise ClusterMissing("Dask is not installed here; python -m pip install distributed") from error
+    try:
+        client = Client(dask, timeout="10s")
+    except (OSError, ValueError) as error:
+        raise ClusterMissing(f"no Dask scheduler answers at {dask} ({error}); start one: dask scheduler") from error
+    with client, client.get_executor() as cluster:
+        yield cluster
 
 
 def train_in_fresh_process(model, dataset, seed, epochs, optimizer, mnist=None, train_each_epoch=True):
@@ -36,10 +64,10 @@ def train_in_fresh_process(model, dataset, seed, epochs, optimizer, mnist=None, 
         return TrainingRun.from_json(next(Path(folder).glob("*.json")))
 
 
-def calibrate(executor, out, models, dataset, seeds, epochs, optimizer="adam", mnist=None, report=print):
+def calibrate(workers, out, models, dataset, seeds, epochs, optimizer="adam", mnist=None, report=print):
     """Fill the ensembles under `out` (one CSV per model) with a run of every seed that they lack.
 
-    Runs go to `executor` seed by seed, so that an interruption leaves the models equally far; finished rows are
+    Runs go to the Executor `workers` seed by seed, so that an interruption leaves the models equally far; finished rows are
     stored at once. `train_each_epoch` is on for mnist5k, where it is cheap, and off for full MNIST.
     Raises EnsembleError for a run from another stack, RunFailed.
     """
@@ -48,7 +76,7 @@ def calibrate(executor, out, models, dataset, seeds, epochs, optimizer="adam", m
     wanted = [(model, seed) for seed in seeds for model in models if seed not in stored[model]]
     report(f"{len(wanted)} runs to do, {len(files) * len(list(seeds)) - len(wanted)} already stored under {out}")
     settings = {"epochs": epochs, "optimizer": optimizer, "mnist": mnist, "train_each_epoch": dataset == "mnist5k"}
-    futures = {executor.submit(train_in_fresh_process, model, dataset, seed, **settings): model for model, seed in wanted}
+    futures = {workers.submit(train_in_fresh_process, model, dataset, seed, **settings): model for model, seed in wanted}
     started = time.time()
     try:
         for done, future in enumerate(as_completed(futures), start=1):

@@ -54,3 +54,17 @@ def history(model):
     """The notebook's training log of a model: a frame of floats indexed by epoch (seconds, losses, accuracies)."""
     frame = facts("history").query("model == @model").drop(columns=["model", "cell"])
     return frame.astype(float).astype({"epoch": int}).set_index("epoch")
+
+
+def curves(model):
+    """The notebook's own run of a model as `ensembles.curves` gives a stored one: {metric: values after each epoch}.
+
+    The train set was evaluated once, after the last epoch (In [12] and its like).
+    """
+    log = history(model)
+    scores = facts("scores").query("model == @model and split == 'train'").set_index("metric").value.astype(float)
+    return {
+        **{metric: log[metric].tolist() for metric in ("loss", "accuracy", "val_loss", "val_accuracy")},
+        "train_loss": [scores["loss"]],
+        "train_accuracy": [scores["accuracy"]],
+    }

@@ -34,7 +34,7 @@ STACK = {
     "precision": str,
     ...: None,
 }
-OPTIONS = {"dataset": str, "epochs": int, "seed": int, "device": str, "workers": int}
+OPTIONS = {"dataset": str, "epochs": int, "seed": int, "runs": int, "device": str, "workers": int}
 
 
 class MalformedReport(ValueError):
@@ -45,10 +45,11 @@ class MalformedReport(ValueError):
 class Report:
     """One run of the suite on one stack. Shares of bounds above 1 failed; None stands for an infinite one.
 
-    `tiers` counts outcomes by tier, `others` those of all other tests, of the suite itself. `verdict` is pass, fail or no
-    verdict. `failed`, `not_run` and `known_differences` name each test with its reason. `margins` is {test: {what: share of
-    its bound}}. `table` is {row: {model: loss}}, in nats. `trainings` has by model the run's history and scores, and the
-    bands of its ensemble, {metric: {low, mean, high}}, each with a loss per epoch. `seconds` is the whole run's duration.
+    `tiers` counts outcomes by tier, `others` those of all other tests, of the suite itself. `verdict` is pass, fail, cannot
+    tell or no verdict. `failed`, `not_run` and `known_differences` name each test with its reason. `margins` is
+    {test: {what: share of its bound}}. `table` is {row: {model: loss}}, in nats. `trainings` has by model the first run's
+    history and scores, and the bands of its ensemble, {metric: {low, mean, high}}, each with a loss per epoch. `seconds` is
+    the whole run's duration.
     """
 
     environment: str | None

@@ -13,7 +13,7 @@ from cnnspec.report_table import COLUMNS, NO_REPORT, losses, percent, reasons, r
 
 METRICS = {"val_loss": "test loss", "loss": "train loss, while training"}
 WITHOUT_CHANCE = ("numerics", "optimizer", "trajectory")
-SYMBOLS = {"pass": "✓", "fail": "✗", "no verdict": "–"}
+SYMBOLS = {"pass": "✓", "fail": "✗", "cannot tell": "?", "no verdict": "–"}
 NEAR = 0.8  # of a bound; from here on a share is marked
 
 

@@ -84,7 +84,7 @@ def summary(reports, absent):
     for report in reports:
         word = "pass" if report.good else "fail" if report.verdict == "pass" else report.verdict
         ended[word] = ended.get(word, 0) + 1
-    words = [f"{ended[word]} {word}" for word in ("pass", "fail", "no verdict") if word in ended]
+    words = [f"{ended[word]} {word}" for word in ("pass", "fail", "cannot tell", "no verdict") if word in ended]
     words += [f"{len(absent)} did not run ({', '.join(absent)})"] if absent else []
     total = len(reports) + len(absent)
     return f"{total} environment{'s' if total != 1 else ''}: {', '.join(words)}."

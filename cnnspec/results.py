@@ -28,16 +28,28 @@ def results_table(runs, cut=truncate):
     return pd.DataFrame(model_results, index=list(ROWS))
 
 
-def draw_loss_curves(run, path):
+def as_markdown(frame):
+    """A frame of texts as a Markdown table, without its index."""
+    rows = [list(frame), ["---"] * len(frame.columns), *frame.astype(str).values.tolist()]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def draw_loss_curves(run, path, ensemble=()):
     """In [10]: train and test loss over the epochs, as `path`.png and `path`.svg; returns the two paths.
 
-    On full MNIST the notebook's own curves stand behind them in grey.
+    Behind them stands the range of the runs of an `ensemble` (their curves), and on full MNIST, dashed and in grey, the
+    notebook's own curves.
     """
     from matplotlib.figure import Figure  # no pyplot: a server without a screen draws as well
 
     epochs = range(1, run.epochs + 1)
     figure = Figure(figsize=(6.4, 4.8), layout="constrained")
     axes = figure.add_subplot()
+    for metric, colour, label in (("loss", TRAIN, "Train Loss"), ("val_loss", TEST, "CV Loss")) if ensemble else ():
+        stored = [curves[metric] for curves in ensemble]
+        least, greatest = ([extreme(values) for values in zip(*stored)] for extreme in (min, max))
+        label = f"{label}, {len(stored)} stored runs"
+        axes.fill_between(epochs, least, greatest, color=colour, alpha=0.2, linewidth=0, label=label)
     if run.dataset == "mnist":
         recorded = notebook.history(run.model)
         axes.plot(recorded.index, recorded.loss, color=NOTEBOOK, linestyle="--", label="Train Loss, notebook (2019)")

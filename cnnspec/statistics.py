@@ -19,7 +19,7 @@ from scipy import optimize, stats
 
 FALSE_ALARM_RATE = 0.001  # declared for one whole run of the suite, shared out evenly among its checks of trainings
 POWER = 0.95  # a shift counts as one that is caught when it is caught this often
-LEAST_RUNS = 8  # below, t(1 − α/2; N − 1) is so wide that hardly anything could fail
+WIDEST = 2.0  # times the band of an ensemble of infinitely many runs; a band wider than that cannot tell
 SAMPLES = {  # images behind each accuracy: data set -> (train, test)
     "mnist5k": (4000, 1000),
     "mnist": (60000, 10000),
@@ -99,6 +99,7 @@ class Band:
     size: int
     runs: int
     alpha: float
+    quartiles: tuple = ()  # of the ensemble's values: least, lower quartile, median, upper quartile, greatest
 
     @property
     def scale(self):
@@ -121,6 +122,25 @@ class Band:
 
         return float(optimize.brentq(missing_power, critical, 4 * critical + 20)) * self.scale
 
+    @property
+    def width(self):
+        """How many times wider the band is than if the ensemble's mean and deviation were known exactly."""
+        known = float(stats.norm.ppf(1 - self.alpha / 2)) * self.deviation / math.sqrt(self.runs)
+        return self.half_width / known
+
+    @property
+    def conclusive(self):
+        """True where the ensemble is large enough for α: the band is at most WIDEST times as wide as it could be."""
+        return self.width <= WIDEST
+
+    @property
+    def runs_needed(self):
+        """Size of the smallest ensemble that would be conclusive for this α and this number of new runs."""
+        size = 2
+        while not dataclasses.replace(self, size=size).conclusive:
+            size += 1
+        return size
+
     def used(self, value):
         """Distance of a value from the mean as a share of what is accepted: above 1 fails. A NaN counts as infinite."""
         share = abs(value - self.mean) / self.half_width
@@ -130,13 +150,20 @@ class Band:
 def band(quantity, values, alpha, runs=1):
     """Band of a Quantity for the mean of `runs` new runs, from its values in an ensemble.
 
-    Raises ValueError for fewer values than LEAST_RUNS.
+    Raises ValueError for fewer values than two, which have no spread.
     """
     values = np.asarray(values, dtype=float)
-    if len(values) < LEAST_RUNS:
-        raise ValueError(f"an ensemble of {len(values)} runs has no usable spread; {LEAST_RUNS} are the least")
+    if len(values) < 2:
+        raise ValueError(f"an ensemble of {len(values)} runs has no spread; 2 are the least")
     mean = float(values.mean())
-    return Band(mean, max(float(values.std(ddof=1)), quantity.least_deviation(mean)), len(values), runs, alpha)
+    deviation = max(float(values.std(ddof=1)), quantity.least_deviation(mean))
+    quartiles = tuple(float(value) for value in np.quantile(values, [0, 0.25, 0.5, 0.75, 1]))
+    return Band(mean, deviation, len(values), runs, alpha, quartiles)
+
+
+def mean(quantity, runs, samples):
+    """Mean of a Quantity over the curves of runs; it is what the Band of so many runs judges."""
+    return float(np.mean([quantity.measure(curves, samples) for curves in runs]))
 
 
 def bands(ensemble, dataset, runs=1, alpha=ALPHA):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from cnnspec import statistics
 from tests import margins
 
 
@@ -72,21 +73,39 @@ def close(subject, expected, source, obtained, tolerance, following):
         fail(subject, lines, following)
 
 
-def within_band(subject, quantity, band, value, source, following):
-    """A measured value lies in the Band of an ensemble; too good fails as well as too bad."""
+CANNOT_TELL = "cannot tell"
+
+
+def within_band(subject, quantity, band, value, source, following, enlarge):
+    """A measured value lies in the Band of an ensemble; too good fails as well as too bad.
+
+    Where the ensemble is too small for the asked error rate, a value inside is no pass: the check cannot tell, and
+    fails with the command `enlarge`. A value outside fails in any case.
+    """
     __tracebackhide__ = True
     margins.note("place in the band", band.used(value))
-    if band.used(value) <= 1:
-        return
     low, high = max(band.mean - band.half_width, quantity.lowest), band.mean + band.half_width
-    side = "above" if value > band.mean else "below"
+    if band.used(value) <= 1 and band.conclusive:
+        return
+    least, lower, median, upper, greatest = (quantity.show(point).strip() for point in band.quartiles)
     lines = [
         f"expected  {quantity.show(low)} to {quantity.show(high)}, "
         f"around {quantity.show(band.mean)}   (from {source}, {band.size} runs)",
         f"obtained  {quantity.show(value)}   {picture(band, value)}",
-        f"apart by  {abs(value - band.mean) / band.deviation:.1f} s {side} the mean, accepted up to "
-        f"{band.half_width / band.deviation:.1f} s (false-alarm rate {band.alpha:.1g})",
+        f"ensemble  {least} least, {lower} | {median} | {upper} quartiles, {greatest} greatest",
     ]
+    if band.used(value) <= 1:
+        lines += [
+            f"the band of {band.size} runs is {band.width:.1f} times as wide as it could be, at most "
+            f"{statistics.WIDEST:g} for a verdict at a false-alarm rate of {band.alpha:.1g}",
+            f"missing   {band.runs_needed - band.size} more runs in the ensemble",
+        ]
+        fail(f"{CANNOT_TELL}: {subject}", lines, enlarge)
+    side = "above" if value > band.mean else "below"
+    lines.append(
+        f"apart by  {abs(value - band.mean) / band.deviation:.1f} s {side} the mean, accepted up to "
+        f"{band.half_width / band.deviation:.1f} s (false-alarm rate {band.alpha:.1g})"
+    )
     fail(subject, lines, following)
 
 
@@ -111,6 +130,7 @@ def line(subject, quantity, band, value):
     return {
         "subject": subject,
         "used": band.used(value),
+        "conclusive": band.conclusive,
         "text": f"{quantity.show(value):>8}  {picture(band, value)}  {quantity.show(low):>8} to {quantity.show(high):<8}"
         f" catches {band.smallest_shift / band.deviation:.1f} s{quantity.show_shift(band.smallest_shift)}",
     }

@@ -63,7 +63,9 @@ class Probe:
     def __init__(self, model):
         self.layers = model.layers
         self.drawn = [layer.get_weights() for layer in self.layers]
-        self._models = {training: self._observed(training) for training in (False, True)}
+        predicting = self._observed(training=False)
+        normalises = any(type(layer).__name__ == "BatchNormalization" for layer in self.layers)
+        self._models = {False: predicting, True: self._observed(training=True) if normalises else predicting}
         self._tapped = self._with_offsets(model.inputs[0].shape[1:])
 
     def _observed(self, training):
@@ -71,7 +73,7 @@ class Probe:
         images = keras.Input(shape=self.layers[0].input.shape[1:])
         outputs, x = [], images
         for layer in self.layers:
-            switches = training and type(layer).__name__ in ("BatchNormalization", "Dropout")
+            switches = training and type(layer).__name__ == "BatchNormalization"  # dropout is off
             x = InTraining(layer)(x) if switches else layer(x)
             outputs.append(x)
         return keras.Model(images, outputs)

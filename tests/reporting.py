@@ -73,7 +73,7 @@ class Reporter:
         from cnnspec.report import Report, tier_of
         from tests import verdict
 
-        counts = {module: dict.fromkeys(verdict.OUTCOMES, 0) for module in verdict.TIERS}
+        counts = {module: dict.fromkeys(verdict.OUTCOMES, 0) for module in verdict.TIERS | verdict.ASKED_FOR}
         others = dict.fromkeys(verdict.OUTCOMES, 0)
         reasons = {"failed": [], "skipped": [], "xfailed": []}
         properties, shares, seen = [], {}, set()
@@ -89,7 +89,7 @@ class Reporter:
         unreached = [test for test in self.collected if test not in seen]
         not_run = reasons["skipped"] + [{"test": test, "reason": UNREACHED} for test in unreached]
         not_run += [{"test": test, "reason": "deselected by -k, -m or --deselect"} for test in self.deselected]
-        reached = verdict.judged(counts)
+        reached = verdict.judged(counts, properties)
         return Report(
             environment=environment(),
             cnnspec=cnnspec.__version__,
@@ -97,7 +97,7 @@ class Reporter:
             options=options(self.config),
             stack=stack.current(),
             verdict="no verdict" if reached == "pass" and unreached else reached,
-            tiers={tier_of(module): count for module, count in counts.items()},
+            tiers={tier_of(m): count for m, count in counts.items() if m in verdict.TIERS or any(count.values())},
             others=others,
             failed=reasons["failed"],
             not_run=not_run,
@@ -111,7 +111,7 @@ class Reporter:
 
 
 def tier(nodeid):
-    """Whether a test belongs to a tier of the verdict, not to the suite's tests of itself."""
+    """Whether a test belongs to a tier of the verdict, not to the tests asked for by name or those of the suite itself."""
     from tests import verdict
 
     return Path(nodeid.split("::")[0]).stem in verdict.TIERS
@@ -137,6 +137,7 @@ def options(config):
         "dataset": option.dataset,
         "epochs": option.epochs,
         "seed": option.seed,
+        "runs": option.runs,
         "device": option.device,
         "workers": workers,
     }

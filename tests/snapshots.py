@@ -14,13 +14,15 @@ from tests import checks, margins
 QUANTITY_OF_ROW = {"Test Loss": "test loss, last epoch", "Train Loss": "train loss, evaluated"}
 
 
-def results_table_extension(settings, update):
+def results_table_extension(settings, update, accepted=None):
     """Class of the snapshot extension for the results table of `settings`.
 
     Two healthy runs differ, whatever their seeds, so a loss matches while its logarithm is within t(1 − α/2; N − 1) · s · √2
     of the stored one: the band of the difference of two runs. With `update` only equal text matches, so that
-    `--snapshot-update` rewrites a table that has moved within its tolerance.
+    `--snapshot-update` rewrites a table that has moved within its tolerance. `accepted` is the reason for storing a
+    table that its bands call a failure; it is stored with the table, as a comment.
     """
+    remark = f"# accepted outside its bands: {accepted}\n" if accepted else ""
 
     folder = str(baselines.BASELINES / "snapshots" / f"{settings.dataset}-{settings.epochs}-epochs")
 
@@ -37,7 +39,7 @@ def results_table_extension(settings, update):
             return snapshot_location == cls.get_location(test_location=test_location, index=0)
 
         def serialize(self, data, **_):
-            return data.map(lambda loss: f"{loss:.6g}").to_csv(index_label="row", lineterminator="\n")
+            return remark + data.map(lambda loss: f"{loss:.6g}").to_csv(index_label="row", lineterminator="\n")
 
         def matches(self, *, serialized_data, snapshot_data):
             if update:
@@ -54,23 +56,45 @@ def results_table_extension(settings, update):
     return ResultsTable
 
 
-def check_results_table(snapshot, table, settings, update):
-    """The results table `table` (a frame of losses) is the one stored for `settings`."""
+def check_results_table(snapshot, table, settings, option):
+    """The results table `table` (a frame of losses) is the one stored for `settings`.
+
+    With `--snapshot-update` (`option` holds pytest's options) it becomes the stored one, unless a loss lies outside the
+    band of its ensemble: that takes `--accept-shift "reason"`.
+    """
     __tracebackhide__ = True
-    stored = snapshot.use_extension(results_table_extension(settings, update))
+    subject = f"the results table of {settings.dataset} after {settings.epochs} epochs"
+    command = f"pytest tests/test_results.py --dataset {settings.dataset} --epochs {settings.epochs} --snapshot-update"
+    accepted = None
+    if option.update_snapshots and (outside := outside_the_bands(table, settings)):
+        accepted = " ".join((option.accept_shift or "").split())
+        if not accepted:
+            lines = [*outside, "a table that its bands call a failure is not stored; what was stored is as it was"]
+            checks.fail(f"{subject}, to be stored", lines, f'find the cause, or: {command} --accept-shift "reason"')
+    stored = snapshot.use_extension(results_table_extension(settings, option.update_snapshots, accepted))
     if stored != table:
-        command = f"pytest tests/test_results.py --dataset {settings.dataset} --epochs {settings.epochs} --snapshot-update"
-        checks.fail(
-            f"the results table of {settings.dataset} after {settings.epochs} epochs",
-            stored.get_assert_diff(),
-            f"look at the training tests first; if the change is meant: {command}",
-        )
+        following = f"look at the training tests first; if the change is meant: {command}"
+        checks.fail(subject, stored.get_assert_diff(), following)
+
+
+def outside_the_bands(table, settings):
+    """The losses of a table that lie outside the bands of the ensembles for one run, a line each."""
+    lines = []
+    for model in table:
+        bands = statistics.bands(ensembles.curves(settings.ensembles / f"{model}.csv", settings.epochs), settings.dataset)
+        for row, loss in table[model].items():
+            quantity, band = bands[QUANTITY_OF_ROW[row]]
+            used = band.used(math.log(loss)) if loss > 0 else math.inf
+            if not used <= 1:
+                low, high = band.mean - band.half_width, band.mean + band.half_width
+                lines.append(f"{row} of {model}: {loss:.4f}, its band is {quantity.show(low)} to {quantity.show(high)}")
+    return lines
 
 
 def differences(obtained, expected, settings):
     """What sets two tables apart, a line each: rows and columns both ways, then every loss beyond its tolerance."""
     try:
-        obtained, expected = (pd.read_csv(io.StringIO(text), index_col="row") for text in (obtained, expected))
+        obtained, expected = (pd.read_csv(io.StringIO(text), index_col="row", comment="#") for text in (obtained, expected))
     except ValueError as error:
         return [f"the stored results table is malformed: {error}"]
     for name, axes in {"rows": (expected.index, obtained.index), "columns": (expected.columns, obtained.columns)}.items():

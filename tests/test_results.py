@@ -18,7 +18,7 @@ def test_results_table(trained, settings, snapshot, request, record_property):
     record_property("table", f"{title}\n{results.results_table(runs).to_string()}")
     table = results.results_table(runs, cut=float)
     record_property("results", table.to_dict("index"))
-    check_results_table(snapshot, table, settings, update=request.config.option.update_snapshots)
+    check_results_table(snapshot, table, settings, request.config.option)
 
 
 def test_the_notebooks_own_table():

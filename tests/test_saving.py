@@ -29,24 +29,19 @@ def go_on(built, steps=3):
 
 @pytest.mark.parametrize("model", ["model4"])  # it has every kind of layer that the four models have
 def test_a_saved_model_goes_on(model, tmp_path):
-    """From a .keras file come the same predictions, bit for bit, and training takes the same steps with the same slots."""
-    built = trained(model)
-    x = mnist.load("mnist5k").x_test[:64]
-    built.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    same = np.array_equal(built.predict(x, verbose=0), loaded.predict(x, verbose=0))
-    checks.equal(f"{model}: the loaded model predicts the same bits", True, "the saved model", same, NEXT)
-    checks.equal(f"{model}: losses of the next steps", go_on(built), "the saved model", go_on(loaded), NEXT)
-
-
-@pytest.mark.parametrize("model", ["model4"])
-def test_saved_weights_predict_the_same(model, tmp_path):
-    """Weights saved and loaded into a fresh model predict the same, bit for bit."""
+    """Saved weights in a fresh model, and a .keras file, predict the same, bit for bit; the file's model goes on training
+    with the same slots and takes the same steps.
+    """
     built, fresh = trained(model), trajectory.ARCHITECTURES[model]()
     x = mnist.load("mnist5k").x_test[:64]
-    differ = not np.array_equal(built.predict(x, verbose=0), fresh.predict(x, verbose=0))
+    predicted = built.predict(x, verbose=0)
+    differ = not np.array_equal(predicted, fresh.predict(x, verbose=0))
     checks.equal(f"{model}: a fresh model predicts something else", True, "another draw", differ, NEXT)
     built.save_weights(tmp_path / "model.weights.h5")
     fresh.load_weights(tmp_path / "model.weights.h5")
-    same = np.array_equal(built.predict(x, verbose=0), fresh.predict(x, verbose=0))
-    checks.equal(f"{model}: the loaded weights predict the same bits", True, "the saved model", same, NEXT)
+    built.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    for how, other in (("loaded weights predict", fresh), ("loaded model predicts", loaded)):
+        same = np.array_equal(predicted, other.predict(x, verbose=0))
+        checks.equal(f"{model}: the {how} the same bits", True, "the saved model", same, NEXT)
+    checks.equal(f"{model}: losses of the next steps", go_on(built), "the saved model", go_on(loaded), NEXT)

@@ -18,16 +18,22 @@ from tests import checks
 def test_within_the_ensemble(trained, settings, model, quantity, record_property):
     """Each loss and each count of errors lies in the ensemble's prediction band, neither above nor below."""
     path = settings.ensembles / f"{model}.csv"
-    judged, band = statistics.bands(ensembles.curves(path, settings.epochs), settings.dataset)[quantity]
-    value = judged.measure(ensembles.run_curves(trained(model)), statistics.SAMPLES[settings.dataset])
+    curves = ensembles.curves(path, settings.epochs)
+    judged, band = statistics.bands(curves, settings.dataset, settings.runs)[quantity]
+    samples = statistics.SAMPLES[settings.dataset]
+    runs = [ensembles.run_curves(trained(model, number)) for number in range(settings.runs)]
+    value = statistics.mean(judged, runs, samples)
     record_property("check", checks.line(f"{model}, {quantity}", judged, band, value))
+    of_runs = f"mean of {settings.runs} runs from seed" if settings.runs > 1 else "seed"
+    calibrate = f"python -m cnnspec calibrate --models {model} --dataset {settings.dataset} --runs {band.runs_needed}"
     checks.within_band(
-        f"{model} on {settings.dataset}, {settings.epochs} epochs, seed {settings.seed}: {quantity}",
+        f"{model} on {settings.dataset}, {settings.epochs} epochs, {of_runs} {settings.seed}: {quantity}",
         judged,
         band,
         value,
         path.relative_to(baselines.BASELINES.parent),
-        f"look at {settings.folder / model}.png; try another seed: {settings.command(seed=settings.seed + 1)}",
+        f"look at {settings.folder / model}.png; try another seed: {settings.command(seed=settings.seed + settings.runs)}",
+        f"{calibrate} --out {settings.ensembles.relative_to(baselines.BASELINES.parent)}",
     )
 
 

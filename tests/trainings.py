@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from cnnspec import baselines, mnist, results, training
+from cnnspec import baselines, ensembles, mnist, results, training
 from cnnspec.files import write_whole
 
 
@@ -20,6 +20,7 @@ class Settings:
     mnist: str | None
     epochs: int
     seed: int
+    runs: int
     device: str
     folder: Path
     out: Path | None
@@ -32,6 +33,7 @@ class Settings:
     def command(self, seed=None):
         """Command line that repeats this run's trainings, with another seed if one is given."""
         words = ["pytest", f"--dataset {self.dataset}", f"--epochs {self.epochs}", f"--seed {seed or self.seed}"]
+        words += [f"--runs {self.runs}"] if self.runs > 1 else []
         return " ".join(words + ([f"--mnist {self.mnist}"] if self.mnist else []))
 
 
@@ -42,7 +44,17 @@ def settings(config, tmp_path_factory):
     folder.mkdir(exist_ok=True)
     option = config.option
     out = Path(option.out).resolve() if option.out else None
-    return Settings(option.dataset, option.mnist, option.epochs, option.seed, option.device, folder, out)
+    return Settings(option.dataset, option.mnist, option.epochs, option.seed, option.runs, option.device, folder, out)
+
+
+def deselect_replication(config, items):
+    """Leave the tests on full MNIST out, unless --dataset mnist or an expression of -m asks for them."""
+    if config.option.dataset == "mnist" or "replication" in config.option.markexpr:
+        return
+    kept = [item for item in items if not item.get_closest_marker("replication")]
+    if len(kept) < len(items):
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = kept
 
 
 @functools.lru_cache(maxsize=1)
@@ -51,22 +63,27 @@ def data(dataset, path):
     return mnist.load(dataset, path)
 
 
-def trained_once(model, settings, train=None):
-    """The TrainingRun of `model` under `settings`: trained by the first process that asks, read by the others.
+def name_of(model, number):
+    """Name of the files of a model's run `number`; the first is the notebook's own and bears the model's name."""
+    return f"{model}-run{number + 1}" if number else model
+
+
+def trained_once(model, settings, number=0, train=None):
+    """The TrainingRun `number` of `model` under `settings`: trained by the first process that asks, read by the others.
 
     A training that failed is not tried again: everyone who asks gets its error. `train` stands in for the training in tests.
     """
-    path, failure = settings.folder / f"{model}.json", settings.folder / f"{model}.failure"
+    path, failure = (settings.folder / f"{name_of(model, number)}.{suffix}" for suffix in ("json", "failure"))
     with FileLock(f"{path}.lock"):
         if failure.exists():
             raise training.NonFiniteLoss(failure.read_text(encoding="utf-8"))
         if not path.exists():
             try:
-                run = (train or _train)(model, settings)
+                run = (train or _train)(model, settings, number)
             except training.NonFiniteLoss as error:
                 write_whole(failure, str(error))
                 raise
-            results.draw_loss_curves(run, path.with_suffix(""))
+            results.draw_loss_curves(run, path.with_suffix(""), ensemble_behind(model, settings))
             run.to_json(path)
             if settings.out:
                 settings.out.mkdir(parents=True, exist_ok=True)
@@ -75,6 +92,18 @@ def trained_once(model, settings, train=None):
     return training.TrainingRun.from_json(path)
 
 
-def _train(model, settings):
+def ensemble_behind(model, settings):
+    """Curves of the ensemble to draw behind a run's, none where none is stored (the checks say so)."""
+    path = settings.ensembles / f"{model}.csv"
+    return ensembles.curves(path, settings.epochs) if path.exists() else []
+
+
+def _train(model, settings, number):
+    """Train with the seed of run `number`.
+
+    The first run keeps the notebook's draw of the kernels seeded with 1. Further ones draw them anew, as the runs of an
+    ensemble do: a mean of runs that share one draw would spread more than the band of K runs allows.
+    """
     digits = data(settings.dataset, settings.mnist)
-    return training.train(model, digits, seed=settings.seed, epochs=settings.epochs, verbose=0)
+    seed = settings.seed + number
+    return training.train(model, digits, seed=seed, epochs=settings.epochs, redraw=number > 0, verbose=0)

@@ -17,9 +17,11 @@ TIERS = {  # test module -> the question it answers
     "test_training": "each model trains to the right place",
     "test_results": "the results table and the plots",
 }
+ASKED_FOR = {"test_replication": "the notebook and a fresh run among stored runs of full MNIST"}
 OUTCOMES = ("passed", "failed", "skipped", "xfailed")
 WORDS = {"xfailed": "known difference"}
 PASS = "PASS: this stack does what the notebook's did, as far as the tests above can see."
+UNKNOWN = "CANNOT TELL: nothing failed, but the ensembles behind {} checks are too small; each says how many runs it lacks."
 PARTIAL = "NO VERDICT: some tiers did not run; plain `pytest` runs them all."
 
 
@@ -27,7 +29,7 @@ def write(terminal, config):
     """Write the verdict of this run to pytest's terminal, from what the tests reported."""
     if config.option.collectonly:
         return
-    counts = {module: dict.fromkeys(OUTCOMES, 0) for module in TIERS}
+    counts = {module: dict.fromkeys(OUTCOMES, 0) for module in TIERS | ASKED_FOR}
     properties = []
     for module, outcome, report in outcomes(terminal):
         if module in counts:
@@ -39,19 +41,25 @@ def write(terminal, config):
     for line in stack.describe(stack.current()):
         terminal.line(line)
     terminal.line("")
-    for module, count in counts.items():
-        terminal.line(f"{module.removeprefix('test_'):<14} {told(count):<30} {TIERS[module]}")
+    for module, question in (TIERS | ASKED_FOR).items():
+        if module in TIERS or any(counts[module].values()):
+            terminal.line(f"{module.removeprefix('test_'):<14} {told(counts[module]):<30} {question}")
     for line in sorted(value for name, value in properties if name == "precision"):
         terminal.line(f"  {line}")
     checks = [value for name, value in properties if name == "check"]
     write_trainings(terminal, sorted(checks, key=lambda check: check["subject"]))
+    for line in sorted(value for name, value in properties if name == "replication"):
+        terminal.line(line)
     for table in [value for name, value in properties if name == "table"]:
         terminal.line(f"\nresults table: {table}")
     terminal.line("")
-    failed = sum(count["failed"] for count in counts.values())
-    reached = judged(counts)
+    unknown = undecided(properties)
+    failed = sum(count["failed"] for count in counts.values()) - unknown
+    reached = judged(counts, properties)
     if reached == "fail":
         terminal.line(f"FAIL: {failed} checks failed; each message above says what to do next.", red=True)
+    elif reached == "cannot tell":
+        terminal.line(UNKNOWN.format(unknown), yellow=True)
     elif reached == "no verdict":
         terminal.line(PARTIAL)
     else:
@@ -71,11 +79,21 @@ def properties_of(report):
     return getattr(report, "user_properties", [])
 
 
-def judged(counts):
-    """The verdict on {module: {outcome: number}} of all tiers: fail, no verdict, pass."""
-    if any(count["failed"] for count in counts.values()):
+def undecided(properties):
+    """Number of trainings' checks that found their value inside a band too wide to tell; their tests have failed."""
+    return sum(not check["conclusive"] and check["used"] <= 1 for name, check in properties if name == "check")
+
+
+def judged(counts, properties):
+    """The verdict: fail, cannot tell, no verdict or pass.
+
+    `counts` is {module: {outcome: number}}, `properties` what the tests recorded, (name, value) each.
+    """
+    if sum(count["failed"] for count in counts.values()) > undecided(properties):
         return "fail"
-    return "pass" if all(count["passed"] for count in counts.values()) else "no verdict"
+    if undecided(properties):
+        return "cannot tell"
+    return "pass" if all(counts[module]["passed"] for module in TIERS) else "no verdict"
 
 
 def told(count):

@@ -34,7 +34,7 @@ def made(environment="tf221", framework="tensorflow 2.21.0", share=0.25, seconds
         "environment": environment,
         "cnnspec": "0.1.0",
         "date": "2026-01-02T03:04:05+00:00",
-        "options": {"dataset": "mnist5k", "epochs": 2, "seed": 1000, "device": "auto", "workers": 1},
+        "options": {"dataset": "mnist5k", "epochs": 2, "seed": 1000, "runs": 1, "device": "auto", "workers": 1},
         "stack": {**STACK, "framework": framework},
         "verdict": "pass",
         "tiers": {tier: dict(COUNTS) for tier in TIERS},

@@ -1,5 +1,6 @@
 """Does every comparison fail when it must, with a message that stands alone?"""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -11,7 +12,8 @@ from tests import checks
 
 LOSS = statistics.QUANTITIES["loss, last epoch"]
 ERRORS = statistics.QUANTITIES["test errors"]
-BAND = statistics.Band(mean=math.log(0.1), deviation=0.05, size=24, runs=1, alpha=1e-4)
+QUARTILES = tuple(math.log(loss) for loss in (0.08, 0.09, 0.1, 0.11, 0.12))
+BAND = statistics.Band(mean=math.log(0.1), deviation=0.05, size=24, runs=1, alpha=1e-4, quartiles=QUARTILES)
 
 
 def failure(check, *arguments):
@@ -81,7 +83,8 @@ def test_close_passes():
 @pytest.mark.parametrize(("value", "words"), [(0.15, "above"), (0.07, "below"), (math.inf, "above"), (math.nan, "below")])
 def test_within_band_fails(value, words):
     """Too bad, too good and no number fail; the message shows the band, the value in it and the distance in s."""
-    text = failure(checks.within_band, "model1: loss", LOSS, BAND, math.log(value), "a.csv", "do this")
+    text = failure(checks.within_band, "model1: loss", LOSS, BAND, math.log(value), "a.csv", "do this", "enlarge")
+    assert "ensemble  0.0800 least, 0.0900 | 0.1000 | 0.1100 quartiles, 0.1200 greatest" in text
     assert "around 0.1000   (from a.csv, 24 runs)" in text
     assert f"s {words} the mean" in text
     assert "false-alarm rate 0.0001" in text
@@ -90,13 +93,25 @@ def test_within_band_fails(value, words):
 @pytest.mark.parametrize("value", [0.1, 0.115, 0.085])
 def test_within_band_passes(value):
     """Inside the band, off its middle on either side."""
-    checks.within_band("model1: loss", LOSS, BAND, math.log(value), "a.csv", "do this")
+    checks.within_band("model1: loss", LOSS, BAND, math.log(value), "a.csv", "do this", "enlarge")
+
+
+def test_a_small_ensemble_cannot_tell():
+    """Inside the band of five runs there is no pass: the message says how many runs are missing. Outside it is a failure."""
+    band = dataclasses.replace(BAND, size=5)
+    text = failure(checks.within_band, "model1: loss", LOSS, band, math.log(0.1), "a.csv", "do this", "calibrate")
+    assert text.startswith("cannot tell: model1: loss")
+    assert f"missing   {band.runs_needed - 5} more runs in the ensemble" in text
+    assert text.endswith("next      calibrate")
+    text = failure(checks.within_band, "model1: loss", LOSS, band, math.log(100), "a.csv", "do this", "calibrate")
+    assert text.startswith("model1: loss")
+    assert text.endswith("next      do this")
 
 
 def test_a_band_of_counts_ends_at_zero():
     """A band of error counts never begins below none."""
-    band = statistics.Band(mean=1.0, deviation=1.0, size=24, runs=1, alpha=1e-4)
-    text = failure(checks.within_band, "model1: errors", ERRORS, band, 20.0, "a.csv", "do this")
+    band = statistics.Band(mean=1.0, deviation=1.0, size=24, runs=1, alpha=1e-4, quartiles=(0, 0.5, 1, 1.5, 2))
+    text = failure(checks.within_band, "model1: errors", ERRORS, band, 20.0, "a.csv", "do this", "enlarge")
     assert "expected  0.0 to" in text
     assert "obtained  400.0" in text
 

@@ -9,7 +9,7 @@ from scipy import stats
 from cnnspec import statistics
 from tests import checks, margins
 
-BAND = statistics.Band(mean=math.log(0.1), deviation=0.05, size=24, runs=1, alpha=1e-4)
+BAND = statistics.Band(mean=math.log(0.1), deviation=0.05, size=24, runs=1, alpha=1e-4, quartiles=(math.log(0.1),) * 5)
 LOSS = statistics.QUANTITIES["loss, last epoch"]
 TOLERANCE = {"loss": {"first": 1e-3, "growth": 2.0, "most": 1.0}, "norm": {"first": 1e-2, "growth": 1.0, "most": 1.0}}
 TOLERANCE |= {"probability": 0.1, "why": "why"}
@@ -38,15 +38,15 @@ CASES = {  # check and arguments, the margins that it must note
         {"difference": 5.0},
     ),
     "band": (
-        (checks.within_band, ("loss", LOSS, BAND, BAND.mean - BAND.half_width / 4, "here", "next")),
+        (checks.within_band, ("loss", LOSS, BAND, BAND.mean - BAND.half_width / 4, "here", "next", "more")),
         {"place in the band": 0.25},
     ),
     "band, failed": (
-        (checks.within_band, ("loss", LOSS, BAND, BAND.mean + BAND.half_width * 3, "here", "next")),
+        (checks.within_band, ("loss", LOSS, BAND, BAND.mean + BAND.half_width * 3, "here", "next", "more")),
         {"place in the band": 3.0},
     ),
     "band, NaN": (
-        (checks.within_band, ("loss", LOSS, BAND, math.nan, "here", "next")),
+        (checks.within_band, ("loss", LOSS, BAND, math.nan, "here", "next", "more")),
         {"place in the band": math.inf},
     ),
     "float64": (near(5e-6), {"output": 0.5}),

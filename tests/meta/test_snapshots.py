@@ -1,11 +1,16 @@
 """Does the results table's snapshot live as a baseline should: missing fails, made, compared within tolerance, rewritten?"""
 
+import dataclasses
+import math
 import shutil
 
+import numpy as np
 import pytest
 import syrupy
+from scipy import stats
 
-from cnnspec import baselines
+from cnnspec import baselines, ensembles
+from tests.meta.test_ensembles import run as run_of
 
 # A project of one test, whose table comes from table.csv. It judges by the real extension and the real ensembles.
 CONFTEST = """
@@ -18,6 +23,9 @@ class Settings:
     epochs: int = 2
     ensembles: pathlib.Path = pathlib.Path({ensembles!r})
 
+def pytest_addoption(parser):
+    parser.addoption("--accept-shift")
+
 @pytest.fixture
 def settings(monkeypatch):
     monkeypatch.setattr(baselines, "BASELINES", pathlib.Path({folder!r}))
@@ -29,12 +37,23 @@ from tests.snapshots import check_results_table
 
 def test_table(snapshot, settings, request):
     table = pd.read_csv("table.csv", index_col="row")
-    check_results_table(snapshot, table, settings, update=request.config.option.update_snapshots)
+    check_results_table(snapshot, table, settings, request.config.option)
 
 def test_other():
     assert True
 """
-TABLE = "row,model1,model2\nTest Loss,0.16,0.18\nTrain Loss,0.11,0.14\n"
+# In made-up ensembles of 24 runs around 0.16 and 0.12 whose logarithm has a deviation of 0.1, bands reach from 0.58 to
+# 1.7 times those, and two runs differ by a factor of 2.1 at most.
+TABLE = "row,model1,model2\nTest Loss,0.16,0.11\nTrain Loss,0.12,0.13\n"
+MOVED = TABLE.replace("0.11", "0.25")  # inside its band, and further from the stored table than two runs are apart
+FAILED = TABLE.replace("0.11", "0.9")  # outside its band
+
+
+def made_up_run(model, seed, factor):
+    """A run of two epochs whose losses are `factor` times the ensemble's middle."""
+    history = {metric: [0.2 * factor, 0.16 * factor] for metric in ensembles.PER_EPOCH}
+    history["train_loss"] = [0.15 * factor, 0.12 * factor]
+    return dataclasses.replace(run_of(seed, model), history=history)
 
 
 @pytest.fixture
@@ -42,7 +61,10 @@ def project(pytester, monkeypatch):
     """A pytester project whose snapshots lie outside its tests, in `stored`."""
     monkeypatch.setattr(syrupy, "_syrupy", syrupy._syrupy)  # the inner runs' session must not replace the outer run's
     stored = pytester.path / "stored"
-    pytester.makeconftest(CONFTEST.format(folder=str(stored), ensembles=str(baselines.BASELINES / "ensembles" / "mnist5k")))
+    for model in ("model1", "model2"):
+        for seed, z in enumerate(stats.norm.ppf((np.arange(24) + 0.5) / 24)):
+            ensembles.append(pytester.path / "ensembles" / f"{model}.csv", made_up_run(model, seed, math.exp(0.1 * z)))
+    pytester.makeconftest(CONFTEST.format(folder=str(stored), ensembles=str(pytester.path / "ensembles")))
     (pytester.path / "suite").mkdir()
     (pytester.path / "suite" / "test_it.py").write_text(TEST)
     (pytester.path / "table.csv").write_text(TABLE)
@@ -66,12 +88,27 @@ def test_the_life_of_a_snapshot(project):
     run(project, "--snapshot-update").assert_outcomes(passed=2)
     assert snapshot_file(project).read_text() == TABLE
     run(project).assert_outcomes(passed=2)
-    (project.path / "table.csv").write_text(TABLE.replace("0.18", "0.9"))
+    (project.path / "table.csv").write_text(MOVED)
     changed = run(project)
     changed.assert_outcomes(passed=1, failed=1)
-    changed.stdout.fnmatch_lines(["*Test Loss of model2: expected 0.1800 (from the stored table), obtained 0.9000, +400%*"])
-    assert "0.9" not in snapshot_file(project).read_text()
+    changed.stdout.fnmatch_lines(["*Test Loss of model2: expected 0.1100 (from the stored table), obtained 0.2500, +127%*"])
+    assert snapshot_file(project).read_text() == TABLE
     run(project, "--snapshot-update").assert_outcomes(passed=2)
+    assert snapshot_file(project).read_text() == MOVED
+    run(project).assert_outcomes(passed=2)
+
+
+def test_a_table_outside_its_bands_takes_a_reason(project):
+    """--snapshot-update refuses what the bands call a failure; --accept-shift stores it, and its reason; then it passes."""
+    run(project, "--snapshot-update")
+    (project.path / "table.csv").write_text(FAILED)
+    refused = run(project, "--snapshot-update")
+    refused.assert_outcomes(passed=1, failed=1)
+    refused.stdout.fnmatch_lines(["*Test Loss of model2: 0.9000, its band is *", '*next *--accept-shift "reason"*'])
+    assert snapshot_file(project).read_text() == TABLE
+    run(project, "--snapshot-update", "--accept-shift", "  ").assert_outcomes(passed=1, failed=1)
+    run(project, "--snapshot-update", "--accept-shift", "another\nloss").assert_outcomes(passed=2)
+    assert snapshot_file(project).read_text() == "# accepted outside its bands: another loss\n" + FAILED
     run(project).assert_outcomes(passed=2)
 
 
@@ -88,11 +125,11 @@ def test_the_real_snapshots_are_left_alone(project):
 def test_within_tolerance_passes_and_is_rewritten_on_request(project):
     """A table that moved within its tolerance passes and stays stored as it was; --snapshot-update rewrites it."""
     run(project, "--snapshot-update")
-    (project.path / "table.csv").write_text(TABLE.replace("0.18", "0.181"))
+    (project.path / "table.csv").write_text(TABLE.replace("0.11", "0.111"))
     run(project).assert_outcomes(passed=2)
     assert snapshot_file(project).read_text() == TABLE
     run(project, "--snapshot-update").assert_outcomes(passed=2)
-    assert "0.181" in snapshot_file(project).read_text()
+    assert "0.111" in snapshot_file(project).read_text()
 
 
 @pytest.mark.parametrize("arguments", [["suite/test_it.py::test_table"], ["suite/test_it.py::test_other"], ["-k", "table"]])
@@ -120,10 +157,10 @@ def test_other_settings_do_not_disturb(project):
 
 
 SPOILT = {  # what the table becomes -> what the failure says
-    "model missing": ("row,model1\nTest Loss,0.16\nTrain Loss,0.11\n", "*columns of the results table: expected*"),
-    "row missing": ("row,model1,model2\nTest Loss,0.16,0.18\n", "*rows of the results table: expected*"),
-    "nan": (TABLE.replace("0.18", "nan"), "*Test Loss of model2: expected 0.1800*obtained nan*"),
-    "zero": (TABLE.replace("0.18", "0"), "*Test Loss of model2: expected 0.1800*obtained 0.0000*"),
+    "model missing": ("row,model1\nTest Loss,0.16\nTrain Loss,0.12\n", "*columns of the results table: expected*"),
+    "row missing": ("row,model1,model2\nTest Loss,0.16,0.11\n", "*rows of the results table: expected*"),
+    "nan": (TABLE.replace("0.11", "nan"), "*Test Loss of model2: expected 0.1100*obtained nan*"),
+    "zero": (TABLE.replace("0.11", "0"), "*Test Loss of model2: expected 0.1100*obtained 0.0000*"),
 }
 
 

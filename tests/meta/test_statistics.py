@@ -53,10 +53,25 @@ def test_more_runs_see_smaller_shifts():
     assert len(set(shifts)) == 3
 
 
-def test_too_few_runs():
-    """Seven runs make no band."""
-    with pytest.raises(ValueError, match="7 runs has no usable spread; 8 are the least"):
-        band(LOSS, range(7), alpha=0.01)
+def test_one_run_has_no_spread():
+    """One run makes no band."""
+    with pytest.raises(ValueError, match="an ensemble of 1 runs has no spread; 2 are the least"):
+        band(LOSS, [0.1], alpha=0.01)
+
+
+def test_a_small_ensemble_cannot_tell():
+    """t(0.995; N − 1) √(1 + 1/N) from a printed table, against twice z(0.995) = 2.5758: N = 4 is too few, N = 5 enough."""
+    four, five = (Band(0.0, 1.0, size, 1, 0.01) for size in (4, 5))
+    assert four.width == pytest.approx(5.8409 * math.sqrt(1 + 1 / 4) / 2.5758, rel=1e-4)
+    assert five.width == pytest.approx(4.6041 * math.sqrt(1 + 1 / 5) / 2.5758, rel=1e-4)
+    assert [four.conclusive, five.conclusive] == [False, True]
+    assert four.runs_needed == five.runs_needed == 5
+
+
+def test_a_smaller_error_rate_takes_a_larger_ensemble():
+    """The fewer healthy runs may be blamed, the more stored runs a verdict takes."""
+    needed = [Band(0.0, 1.0, 2, 1, alpha).runs_needed for alpha in (0.05, 1e-3, 2e-5)]
+    assert needed == sorted(set(needed))
 
 
 def test_a_count_that_never_varies_keeps_a_spread():

@@ -1,5 +1,6 @@
 """Is each model trained once per run of the suite, and does everyone who asks get the same answer?"""
 
+import dataclasses
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,14 +13,14 @@ from tests.meta.test_files import RUN
 
 
 def settings(folder, out=None):
-    return trainings.Settings("mnist5k", None, 1, 1000, "auto", folder, out)
+    return trainings.Settings("mnist5k", None, 1, 1000, 2, "auto", folder, out)
 
 
 def test_trained_once(tmp_path):
     """Eight askers at once, one training; the run and its figures are kept, copies where --out says."""
     trained = []
 
-    def train(model, settings):
+    def train(model, settings, number):
         trained.append(model)
         time.sleep(0.2)
         return RUN
@@ -27,7 +28,7 @@ def test_trained_once(tmp_path):
     asked = settings(tmp_path / "shared", out=tmp_path / "kept")
     asked.folder.mkdir()
     with ThreadPoolExecutor(8) as executor:
-        runs = list(executor.map(lambda _: trainings.trained_once("model2", asked, train), range(8)))
+        runs = list(executor.map(lambda _: trainings.trained_once("model2", asked, train=train), range(8)))
     assert trained == ["model2"]
     assert runs == [RUN] * 8
     assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["model2.json", "model2.png", "model2.svg"]
@@ -37,18 +38,34 @@ def test_a_failed_training_fails_for_everyone(tmp_path):
     """A NaN is reported to all who ask, and the model is not trained again."""
     trained = []
 
-    def train(model, settings):
+    def train(model, settings, number):
         trained.append(model)
         raise training.NonFiniteLoss("model2: loss is nan in epoch 1")
 
     for _ in range(2):
         with pytest.raises(training.NonFiniteLoss, match="loss is nan in epoch 1"):
-            trainings.trained_once("model2", settings(tmp_path), train)
+            trainings.trained_once("model2", settings(tmp_path), train=train)
     assert trained == ["model2"]
+
+
+def test_further_runs_draw_anew(tmp_path, monkeypatch):
+    """Run 2 has the next seed, its own files, and kernels drawn anew; run 1 keeps the notebook's draw."""
+    asked = []
+
+    def train(model, data, **given):
+        asked.append((given["seed"], given["redraw"]))
+        return RUN
+
+    monkeypatch.setattr(training, "train", train)
+    for number in (0, 1, 1):
+        trainings.trained_once("model2", settings(tmp_path), number)
+    assert asked == [(1000, False), (1001, True)]
+    assert sorted(path.name for path in tmp_path.glob("*.json")) == ["model2-run2.json", "model2.json"]
 
 
 def test_the_command_repeats_the_run():
     """The command that messages give names everything that the user chose."""
-    asked = trainings.Settings("mnist", "digits.npz", 2, 7, "auto", Path(), None)
+    asked = trainings.Settings("mnist", "digits.npz", 2, 7, 1, "auto", Path(), None)
     assert asked.command() == "pytest --dataset mnist --epochs 2 --seed 7 --mnist digits.npz"
     assert asked.command(seed=8).split()[5:7] == ["--seed", "8"]
+    assert "--runs 3" in dataclasses.replace(asked, runs=3).command()
