@@ -146,7 +146,7 @@ def parser():
 
     compare = commands.add_parser(
         "compare",
-        help="say whether two ensembles train to the same losses: two one-sided tests, margin 10 % of the loss",
+        help="say whether two ensembles train to the same losses: two one-sided tests, margin 10 %% of the loss",
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
