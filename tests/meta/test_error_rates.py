@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cnnspec import baselines, ensembles, error_rates, notebook, statistics
+from cnnspec import baselines, ensembles, error_rates, notebook, results, statistics
 
 FOLDER = baselines.BASELINES / "ensembles" / "mnist5k"
 EPOCHS = (2, 10)  # of plain pytest and of `tox run -e verify`
@@ -61,6 +61,13 @@ def test_the_suites_rate_is_kept(epochs, draw):
     """Of 20,000 simulated healthy suites, no more than 0.1 % are blamed."""
     models = [stored(model, epochs) for model in notebook.MODELS]
     assert error_rates.simulated_suites(models, SUITES, draw=draw) <= statistics.FALSE_ALARM_RATE
+
+
+def test_the_table_is_in_the_readme():
+    """baselines/ensembles/README.md holds the table of smallest shifts that these files give."""
+    table = results.as_markdown(error_rates.smallest_shifts(FOLDER, "mnist5k", EPOCHS[0]))
+    readme = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
+    assert table in readme, f"the table is now\n{table}"
 
 
 def test_the_simulation_counts_alarms():

@@ -75,7 +75,7 @@ def test_the_notebooks_curves_are_whole(model):
 
 
 def test_log_density_by_hand():
-    """Two stored runs at 0 and 2 and a run at 4: t = 3 / (√2 √1.5) = √3 with ν = 1, where the density is 1 / (π (1 + t²))."""
+    """Two stored runs at 0 and 2, a run at 4: t = 3 / (√2 √1.5) = √3 with ν = 1, where the density is 1 / (π (1 + t²))."""
     stored = [{"loss": np.array([0.0])}, {"loss": np.array([2.0])}]
     (found,) = replication.log_density({"loss": np.array([4.0])}, stored)["loss"]
     assert found == pytest.approx(math.log(1 / (math.pi * (1 + 3)) / math.sqrt(2 * 1.5)))

@@ -6,13 +6,15 @@ without training again, so that a change of the bands or of the number of epochs
 
 import functools
 
+import pandas as pd
 import pytest
 
-from cnnspec import baselines, ensembles, notebook, statistics
+from cnnspec import baselines, ensembles, notebook, results, statistics
 from tests import EPOCHS
 from tests.meta.training_faults import HEALTHY, STORED, TRAINING_FAULTS, folder_of
 
 ENSEMBLES = baselines.BASELINES / "ensembles"
+SHOWN = (2, 3, 10)  # epochs
 SAMPLES = statistics.SAMPLES["mnist5k"]
 
 
@@ -44,6 +46,24 @@ def margins(fault, epochs):
 def caught(fault, epochs):
     """Whether any check of a fault's runs lies outside its band."""
     return any(used > 1 for _, used in margins(fault, epochs).values())
+
+
+def fault_table():
+    """The README's table: per fault, how far its farthest check lies from the mean and what is accepted, by epochs."""
+    rows = []
+    for fault in TRAINING_FAULTS:
+        row = {"fault": fault}
+        for epochs in SHOWN:
+            (model, name), (distance, used) = max(margins(fault, epochs).items(), key=lambda item: item[1][1])
+            row[f"{epochs} epochs"] = f"{distance:+.1f} s of {abs(distance) / used:.1f} ({model}, {name})"
+        rows.append(row)
+    return results.as_markdown(pd.DataFrame(rows))
+
+
+def test_the_table_is_in_the_readme():
+    """baselines/ensembles/README.md holds the table that these files give."""
+    table = fault_table()
+    assert table in (ENSEMBLES / "README.md").read_text(encoding="utf-8"), f"the table is now\n{table}"
 
 
 @pytest.mark.parametrize("fault", TRAINING_FAULTS)
