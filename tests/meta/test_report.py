@@ -130,6 +130,7 @@ def test_an_environment_without_a_report_is_a_line_and_exit_code_1(tmp_path, cap
 FAILURE = {"verdict": "fail", "failed": [{"test": LAYERS, "reason": "layer 1 is wrong"}]}
 BAD = {
     "a failure": (FAILURE, "fail", "1 environment: 1 fail."),
+    "an ensemble too small": ({"verdict": "cannot tell"}, "cannot tell", "1 environment: 1 cannot tell."),
     "no verdict": ({"verdict": "no verdict"}, "no verdict", "1 environment: 1 no verdict."),
     "a failure elsewhere": (
         {"others": {"passed": 1, "failed": 2, "skipped": 0, "xfailed": 0}},

@@ -146,6 +146,16 @@ def test_a_run_that_stops_early_names_what_it_did_not_reach(project):
     assert set(names(report.not_run).values()) == {reporting.UNREACHED}
 
 
+def test_an_ensemble_too_small_is_told(project):
+    """Where the only failures are bands too wide to tell, the report says so, as the terminal does."""
+    check = {"subject": "model1", "used": 0.5, "conclusive": False, "text": ""}
+    body = f"def test_band(record_property):\n    record_property('check', {check})\n    raise AssertionError\n"
+    project.makepyfile(test_training=body)
+    assert run(project, "test_training.py").verdict == "cannot tell"
+    project.makepyfile(test_training=body.replace("0.5", "1.5"))
+    assert run(project, "test_training.py").verdict == "fail"
+
+
 def test_an_interrupted_run_is_no_pass(project, monkeypatch):
     """Every tier has a passed test, but one test was not reached: no verdict."""
     monkeypatch.setattr(repetition, "start_early", lambda session: None)
