@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cnnspec import report_charts as charts
 from cnnspec.report import MODELS, TIERS_WITH_MARGINS, missing, tier_of
-from cnnspec.report_table import COLUMNS, NO_REPORT, losses, percent, reasons, row, summary
+from cnnspec.report_table import COLUMNS, NO_REPORT, losses, percent, reasons, row, summary, verdict
 
 METRICS = {"val_loss": "test loss", "loss": "train loss, while training"}
 WITHOUT_CHANCE = ("numerics", "optimizer", "trajectory")
@@ -98,7 +98,7 @@ def stacks(reports, absent):
     for report in reports:
         cells = [escape(cell) for cell in row(report)]
         kind = "good" if report.good else "bad"
-        symbol = SYMBOLS.get(report.verdict if report.good or report.verdict != "pass" else "fail", "–")
+        symbol = SYMBOLS.get(verdict(report).split(" (")[0], "–")
         cells[1] = f'<span class="verdict {kind}">{symbol} {cells[1]}</span>'
         last = [f"{report.seconds:.0f}", report.date[:10], report.stack["numpy"], report.hardware]
         rows.append([*cells, *losses(report), *(escape(cell) for cell in last)])
@@ -108,12 +108,11 @@ def stacks(reports, absent):
     return table("Stacks", header, rows, "stacks")
 
 
-def listed(lines):
-    """Reasons with the environments that have them."""
-    items = "".join(
-        f"<li><strong>{escape(', '.join(who))}</strong> {coded(escape(line))}</li>" for line, who in lines.items()
-    )
-    return f"<ul>{items}</ul>"
+def listed(lines, most=8):
+    """Reasons with the environments that have them; beyond `most` they are folded away."""
+    items = [f"<li><strong>{escape(', '.join(who))}</strong> {coded(escape(line))}</li>" for line, who in lines.items()]
+    folded = f"<details><summary>{len(items) - most} more</summary><ul>{''.join(items[most:])}</ul></details>"
+    return f"<ul>{''.join(items[:most])}</ul>{folded if len(items) > most else ''}"
 
 
 def coded(line):

@@ -9,9 +9,9 @@ NO_REPORT = "no report: did not run"
 
 
 def verdict(report):
-    """The verdict in words; failures outside the tiers, which do not change it, are named beside it."""
+    """The verdict in words; failures outside the tiers, which do not change it, are told in its place."""
     others = report.others["failed"]
-    return report.verdict + (f" ({others} outside the tiers failed)" if others else "")
+    return f"fail ({others} outside the tiers)" if others and report.verdict != "fail" else report.verdict
 
 
 def percent(share):
@@ -82,7 +82,7 @@ def summary(reports, absent):
     """How many environments there are and how they ended, in a line."""
     ended = {}
     for report in reports:
-        word = "pass" if report.good else "fail" if report.verdict == "pass" else report.verdict
+        word = verdict(report).split(" (")[0]
         ended[word] = ended.get(word, 0) + 1
     words = [f"{ended[word]} {word}" for word in ("pass", "fail", "cannot tell", "no verdict") if word in ended]
     words += [f"{len(absent)} did not run ({', '.join(absent)})"] if absent else []

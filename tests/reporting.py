@@ -151,7 +151,12 @@ def reason(outcome, report):
         return report.longrepr[2].removeprefix("Skipped: ")
     lines = [line.strip() for line in str(report.longrepr).splitlines() if line.strip()]
     errors = [line.removeprefix("E ").strip() for line in lines if line.startswith("E ")]
-    return "; ".join((errors or lines)[:2]) or "no message"
+    return shortened("; ".join(errors[:1] or lines[:2])) or "no message"
+
+
+def shortened(words, most=300):
+    """Words cut to a length that a table bears; pytest's own output has the rest."""
+    return words if len(words) <= most else f"{words[:most]}…"
 
 
 def margins_of(report):

@@ -134,7 +134,7 @@ BAD = {
     "no verdict": ({"verdict": "no verdict"}, "no verdict", "1 environment: 1 no verdict."),
     "a failure elsewhere": (
         {"others": {"passed": 1, "failed": 2, "skipped": 0, "xfailed": 0}},
-        "pass (2 outside the tiers failed)",
+        "fail (2 outside the tiers)",
         "1 environment: 1 fail.",
     ),
 }

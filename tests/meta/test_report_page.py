@@ -83,6 +83,16 @@ def test_the_page_tells_what_the_table_tells():
     assert "▲ 90%" in page.text
 
 
+def test_long_lists_are_folded():
+    """Eight reasons stand open, the others behind a line that says how many they are."""
+    entries = [{"test": f"tests/test_data.py::test_{n}", "reason": f"reason {n}"} for n in range(11)]
+    html = report_page.page([made(verdict="fail", failed=entries)])
+    shown, folded = re.search(r"<h2>Failed</h2><ul>(.*?)</ul><details>(.*?)</details>", html).groups()
+    assert [f"reason {n}" for n in range(8)] == re.findall(r"reason \d+", shown)
+    assert "<summary>3 more</summary>" in folded
+    assert [f"reason {n}" for n in range(8, 11)] == re.findall(r"reason \d+", folded)
+
+
 def test_reports_cannot_inject_anything():
     """Names and messages are text, whatever they contain."""
     evil = '<script>alert("x")</script>&`'

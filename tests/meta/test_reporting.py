@@ -241,6 +241,12 @@ def test_file_names(facts, environment, name):
     assert reporting.default_name(facts, environment) == name
 
 
+def test_long_messages_are_cut():
+    """A report stays small whatever a failing test prints."""
+    assert reporting.shortened("x" * 300) == "x" * 300
+    assert reporting.shortened("x" * 301) == "x" * 300 + "…"
+
+
 def test_the_environment_that_was_named_comes_first():
     """CNNSPEC_ENVIRONMENT, then tox's name, else none."""
     assert reporting.environment({"CNNSPEC_ENVIRONMENT": "a", "TOX_ENV_NAME": "b"}) == "a"
