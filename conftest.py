@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests import devices
+from tests import EPOCHS, devices
 
 devices.share_out()
 
@@ -32,9 +32,9 @@ def pytest_addoption(parser):
         "--epochs",
         type=int,
         choices=range(1, 11),
-        default=2,
+        default=EPOCHS,
         metavar="N",
-        help="epochs of each training, 1 to 10 (default: 2)",
+        help=f"epochs of each training, 1 to 10 (default: {EPOCHS})",
     )
     group.addoption("--seed", type=int, default=1000, help="seed of the trainings (default: 1000, outside the ensembles)")
     group.addoption(
@@ -60,10 +60,18 @@ def pytest_addoption(parser):
         metavar="DIR",
         help="keep each run's JSON and loss curves in this folder (default: pytest's temporary folder)",
     )
+    group.addoption(
+        "--report",
+        metavar="PATH",
+        help="JSON report of this run (default: reports/<environment or versions>-<hardware>.json)",
+    )
 
 
 def pytest_configure(config):
+    from tests import reporting  # imports SciPy, so not before the threads are shared out
+
     devices.choose(config.option.device)
+    config.pluginmanager.register(reporting.Reporter(config, config.option.report), "cnnspec-report")
 
 
 def pytest_sessionstart(session):

@@ -7,12 +7,14 @@ import os
 import sys
 from pathlib import Path
 
-MODELS = ("model1", "model2", "model3", "model4")
+from cnnspec.report import MODELS, MalformedReport
+
 EXIT_CODES = """\
 exit codes:
   0  done
+  1  report: an environment failed, has no verdict or no report
   2  the command line is wrong
-  3  the data are missing, damaged or not MNIST; a baseline is missing or malformed
+  3  the data are missing, damaged or not MNIST; a baseline or a report is missing or malformed
   4  a loss became NaN or infinite
   5  the device that was asked for is not there
   6  the Dask cluster that was asked for cannot be reached
@@ -23,6 +25,16 @@ exit codes:
 def main(arguments=None):
     """Run one command and return its exit code."""
     options = parser().parse_args(arguments)
+    codes = {MalformedReport: 3} if options.command is run_report else codes_of_trainings(options)
+    try:
+        return options.command(options) or 0
+    except tuple(codes) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return codes[type(error)]
+
+
+def codes_of_trainings(options):
+    """Exit codes by error of the commands that need the framework; imports it."""
     hide_gpus(options)
     # Only now may the framework be imported: it looks for devices when it starts.
     from cnnspec.baselines import BaselineError
@@ -33,13 +45,7 @@ def main(arguments=None):
     from cnnspec.training import MalformedRun, NonFiniteLoss
 
     codes = {DataError: 3, EnsembleError: 3, BaselineError: 3, MalformedRun: 3, NonFiniteLoss: 4, DeviceMissing: 5}
-    codes.update({ClusterMissing: 6, RunFailed: 7})
-    try:
-        options.command(options)
-    except tuple(codes) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return codes[type(error)]
-    return 0
+    return {**codes, ClusterMissing: 6, RunFailed: 7}
 
 
 def parser():
@@ -109,6 +115,25 @@ def parser():
     )
     calibrate.set_defaults(command=run_calibrate)
 
+    report = commands.add_parser(
+        "report",
+        help="make one table, and a page, of the reports that runs of the suite wrote",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    report.add_argument("reports", type=Path, nargs="*", metavar="JSON", help="reports, as pytest writes them to reports/")
+    report.add_argument(
+        "--expect",
+        nargs="+",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="environments that must have a report; one without is a line of the table, and exit code 1",
+    )
+    report.add_argument("--markdown", type=Path, metavar="FILE", help="write the table to FILE too")
+    report.add_argument("--html", type=Path, metavar="FILE", help="write a page with curves, margins and speeds to FILE")
+    report.set_defaults(command=run_report)
+
     bands = commands.add_parser(
         "bands",
         help="say what the bands of an ensemble accept, what they catch, and how often they blame a healthy run",
@@ -118,6 +143,25 @@ def parser():
     bands.add_argument("--dataset", choices=("mnist5k", "mnist"), default="mnist5k", help="default: mnist5k")
     bands.add_argument("--epochs", type=positive, default=2, help="epochs that the runs are judged after (default: 2)")
     bands.set_defaults(command=run_bands, device="auto")
+
+    compare = commands.add_parser(
+        "compare",
+        help="say whether two ensembles train to the same losses: two one-sided tests, margin 10 %% of the loss",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    compare.add_argument("folders", nargs=2, type=Path, metavar="FOLDER", help="folders of one CSV per model")
+    compare.add_argument("--epochs", type=positive, default=10, help="epochs that the runs are compared after (default: 10)")
+    compare.set_defaults(command=run_compare, device="auto")
+
+    place = commands.add_parser(
+        "place",
+        help="place the notebook's own runs in ensembles on full MNIST, by distance and by likelihood",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    place.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="folders of one CSV per model")
+    place.set_defaults(command=run_place, device="auto")
     return top
 
 
@@ -221,17 +265,51 @@ def run_calibrate(options):
         )
 
 
+def run_report(options):
+    """The command `report`: 1 where an environment failed, has no verdict or no report."""
+    from cnnspec import report, report_table
+    from cnnspec.files import write_whole
+
+    reports = report.read_all(options.reports)
+    expected = [name for names in options.expect for name in names]
+    if not reports and not expected:
+        raise MalformedReport("no report was named; run the suite first, then: python -m cnnspec report reports/*.json")
+    text = report_table.markdown(reports, expected)
+    print(text, end="")
+    if options.markdown:
+        write_whole(options.markdown, text)
+    if options.html:
+        from cnnspec import report_page
+
+        write_whole(options.html, report_page.page(reports, expected))
+    return int(bool(report.missing(reports, expected)) or not all(each.good for each in reports))
+
+
 def run_bands(options):
     """The command `bands`."""
-    from cnnspec import error_rates, statistics
+    from cnnspec import error_rates, results, statistics
     from cnnspec.baselines import BASELINES
 
     folder = BASELINES / "ensembles" / options.dataset
     frame = error_rates.smallest_shifts(folder, options.dataset, options.epochs)
-    print(frame.to_csv(sep="|", index=False, lineterminator="\n").replace("|", " | "))
+    print(results.as_markdown(frame))
     print(f"share of healthy suites that are blamed, declared {statistics.FALSE_ALARM_RATE} at most:")
     for how, share in error_rates.measured(folder, options.dataset, options.epochs).items():
         print(f"  {share:.5f}  {how}")
+
+
+def run_compare(options):
+    """The command `compare`."""
+    from cnnspec import equivalence, results
+
+    print(results.as_markdown(equivalence.table(*options.folders, options.epochs)))
+
+
+def run_place(options):
+    """The command `place`."""
+    from cnnspec import notebook, replication, results
+
+    print(results.as_markdown(replication.likelihood_table(notebook.curves, options.folders)))
 
 
 if __name__ == "__main__":

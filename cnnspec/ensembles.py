@@ -26,6 +26,7 @@ def row_of(run):
     """A TrainingRun as one flat row: identity, stack, scores, then every per-epoch metric as `metric_epoch`."""
     row = {key: getattr(run, key) for key in IDENTITY}
     row.update({key: run.stack.get(key, "") for key in STACK})
+    row["untrained_loss"] = run.untrained_loss
     row.update({f"final_{key}": run.scores[key] for key in SCORES})
     for metric in PER_EPOCH:
         row.update({f"{metric}_{epoch}": value for epoch, value in enumerate(run.history.get(metric, ()), start=1)})
@@ -42,10 +43,10 @@ def read(path):
         raise EnsembleError(f"{path} is missing; {remedy}") from error
     except ValueError as error:
         raise EnsembleError(f"{path} is malformed ({error}); restore it, or {remedy}") from error
-    missing = [column for column in (*IDENTITY, *STACK, "final_test_loss") if column not in frame]
+    missing = [column for column in (*IDENTITY, *STACK, "untrained_loss", "final_test_loss") if column not in frame]
     if missing:
         raise EnsembleError(f"{path} lacks the columns {missing}; restore it, or {remedy}")
-    numbers = frame.loc[:, "final_test_loss":]
+    numbers = frame.loc[:, "untrained_loss":]
     bad = [column for column in numbers if not pd.api.types.is_numeric_dtype(numbers[column])]
     bad += [column for column in numbers if column not in bad and numbers[column].isna().any()]
     if bad:
@@ -95,8 +96,13 @@ def check_same(path, stored, row):
 
 
 def run_curves(run):
-    """Curves of a TrainingRun for `statistics.measure`: its history, and the train set as it was evaluated last."""
-    return {**run.history, "train_loss": [run.scores["train_loss"]], "train_accuracy": [run.scores["train_accuracy"]]}
+    """Curves of a TrainingRun for `statistics.mean`: its history, its untrained loss, the train set evaluated last."""
+    return {
+        **run.history,
+        "untrained_loss": [run.untrained_loss],
+        "train_loss": [run.scores["train_loss"]],
+        "train_accuracy": [run.scores["train_accuracy"]],
+    }
 
 
 def curves(path, epochs):
@@ -113,6 +119,7 @@ def curves(path, epochs):
     every = {metric: range(1, epochs + 1) for metric in ("loss", "accuracy", "val_loss", "val_accuracy")}
     return [
         {
+            "untrained_loss": [row["untrained_loss"]],
             **{metric: [row[f"{metric}_{epoch}"] for epoch in numbers] for metric, numbers in every.items()},
             **{
                 metric: [row.get(f"{metric}_{epochs}", row[f"final_{metric}"])]

@@ -15,11 +15,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
-from cnnspec import statistics
+from cnnspec import ensembles, statistics
+from cnnspec.notebook import MODELS
 
 ALPHA = 0.001  # false-alarm rate of one model's combined test
 LOSSES = ("loss", "val_loss", "train_loss")
@@ -83,3 +86,49 @@ def plausibility(run, ensemble, healthy, alpha=ALPHA):
     bound = math.exp(logs.mean() + stats.t.ppf(1 - alpha, size - 1) * scale)
     probability = float(stats.t.sf((math.log(found) - logs.mean()) / scale, size - 1))
     return Plausibility(found, math.exp(logs.mean()), bound, size, probability)
+
+
+def log_density(run, ensemble):
+    """{metric: array (epochs,)} of the logarithm of a run's predictive density, in nats, with an ensemble of N runs.
+
+    Student's t with N − 1 degrees of freedom around the ensemble's mean, scale s_m √(1 + 1/N): what a normal
+    distribution predicts of its next draw after N (Gelman et al., *Bayesian Data Analysis*, 3rd edition, section 3.2).
+    """
+    size = len(ensemble)
+    found = {}
+    for metric, standardised in residuals(run, ensemble).items():
+        others = np.array([other[metric] for other in ensemble])
+        scale = math.sqrt(others.var(axis=0, ddof=1).mean() * (1 + 1 / size))
+        found[metric] = stats.t.logpdf(standardised, size - 1) - math.log(scale)
+    return found
+
+
+def likelihood_table(run_of, folders, epochs=10):
+    """A frame, a row per model that all folders hold: how a run, `run_of(model)` -> curves, sits in each folder's ensemble.
+
+    Per folder: D, its probability among the folder's own left-out runs, and the log-likelihood summed over all values, and
+    averaged over the epochs of a metric and summed over metrics. Epochs of a run hang together, so that the evidence lies
+    between the two: the sum counts every epoch as news, the other counts a curve as one number. Raises EnsembleError.
+    """
+    stored = {folder: {} for folder in folders}
+    for folder in folders:
+        for model in MODELS:
+            path = Path(folder) / f"{model}.csv"
+            if path.exists():
+                stored[folder][model] = [judged(curves) for curves in ensembles.curves(path, epochs)]
+    rows = []
+    for model in MODELS:
+        if not all(model in stored[folder] for folder in folders):
+            continue
+        row = {"model": model}
+        for folder in folders:
+            name, runs = Path(folder).name, stored[folder][model]
+            healthy = [distance for others in stored[folder].values() for distance in left_out(others)]
+            run = judged(run_of(model))
+            found, densities = plausibility(run, runs, healthy), log_density(run, runs)
+            row[f"{name}: runs"] = len(runs)
+            row[f"{name}: distance"] = f"{found.distance:.2f} s (p = {found.probability:.2g})"
+            row[f"{name}: log-likelihood, every epoch"] = f"{sum(values.sum() for values in densities.values()):.1f}"
+            row[f"{name}: log-likelihood, a curve as one"] = f"{sum(values.mean() for values in densities.values()):.1f}"
+        rows.append(row)
+    return pd.DataFrame(rows)

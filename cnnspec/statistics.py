@@ -70,9 +70,10 @@ def _show_factor(shift):
     return f" ({math.expm1(shift):+.0%})"
 
 
-# What is judged of each model. loss and accuracy are means over an epoch's batches with dropout on; val_ is the test
-# set, train_ the train set, both evaluated after the epoch.
+# What is judged of each model. untrained_loss is the test set's before the first step. loss and accuracy are means over
+# an epoch's batches with dropout on; val_ is the test set, train_ the train set, both evaluated after the epoch.
 QUANTITIES = {
+    "test loss, untrained": log_loss("untrained_loss", 0),
     "loss, first epoch": log_loss("loss", 0),
     "loss, last epoch": log_loss("loss", -1),
     "loss, area under the log curve": log_area("loss"),

@@ -43,7 +43,8 @@ class TrainingRun:
     `history` has one list per metric with a value per epoch: loss and accuracy (means over the epoch's batches, dropout on),
     val_loss and val_accuracy (the test set), seconds and, where asked for, train_loss and train_accuracy (the train
     set evaluated after the epoch). `scores` are test_loss, test_accuracy, train_loss, train_accuracy at the end.
-    Losses are mean categorical cross-entropies in nats, accuracies fractions. `redrawn`: see `redraw_kernels`.
+    `untrained_loss` is the test set's before the first step, which shows how the weights were drawn; the notebook did
+    not take it. Losses are mean categorical cross-entropies in nats, accuracies fractions. `redrawn`: see `redraw_kernels`.
     """
 
     model: str
@@ -56,6 +57,7 @@ class TrainingRun:
     history: dict
     scores: dict
     stack: dict
+    untrained_loss: float = None
 
     def to_json(self, path):
         """Write the run to `path`, whole or not at all."""
@@ -143,8 +145,12 @@ def train(name, data, seed=0, epochs=epochs, optimizer="adam", verbose=1, redraw
     if redraw:
         redraw_kernels(model, seed)
     compile_model(model, optimizer)
+    description = f"{name} on {data.name} with seed {seed}"
+    untrained_loss = evaluate(model, "test", data.x_test, data.y_test)["test_loss"]
+    if not math.isfinite(untrained_loss):
+        raise NonFiniteLoss(f"{description}: the test loss is {untrained_loss} before the first step")
     recorder = EpochRecorder(
-        f"{name} on {data.name} with seed {seed}",
+        description,
         train_data=(data.x_train, data.y_train) if evaluate_train_each_epoch else None,
     )
     model.fit(
@@ -169,4 +175,5 @@ def train(name, data, seed=0, epochs=epochs, optimizer="adam", verbose=1, redraw
         history=recorder.history,
         scores=scores,
         stack=stack.current(),
+        untrained_loss=untrained_loss,
     )

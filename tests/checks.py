@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from cnnspec import statistics
+from tests import margins
 
 
 def fail(subject, lines, following):
@@ -62,6 +63,7 @@ def close(subject, expected, source, obtained, tolerance, following):
     """`obtained` is `expected` within tolerance["relative"], whose reason is printed with a failure."""
     __tracebackhide__ = True
     difference = abs(obtained - expected) / abs(expected)
+    margins.note("difference", margins.share(difference, tolerance["relative"]))
     if not difference <= tolerance["relative"]:  # a NaN must fail
         lines = [
             f"expected  {expected:.9g}   (from {source})",
@@ -81,6 +83,7 @@ def within_band(subject, quantity, band, value, source, following, enlarge):
     fails with the command `enlarge`. A value outside fails in any case.
     """
     __tracebackhide__ = True
+    margins.note("place in the band", band.used(value))
     low, high = max(band.mean - band.half_width, quantity.lowest), band.mean + band.half_width
     if band.used(value) <= 1 and band.conclusive:
         return
@@ -139,6 +142,8 @@ def near_float64(subject, findings, following):
     `findings` are (name, error, bound, reason, precision betrayed) tuples; all that fail stand in one message.
     """
     __tracebackhide__ = True
+    for name, error, bound, _, _ in findings:
+        margins.note(name, margins.share(error, bound))
     lines = [
         f"{name}: off by {error:.2g} relative, at most {bound:.2g} ({why}); that looks like {precision}"
         for name, error, bound, why, precision in findings
@@ -158,7 +163,7 @@ def same_path(subject, names, expected, obtained, tolerance, source, following):
     probabilities lie on average within their bound. The message names the first step and variable that leave the path.
     """
     __tracebackhide__ = True
-    lines = []
+    lines, used = [], {}
     for step in range(len(expected[0])):
         pairs = [("loss", "loss", expected[0][step], obtained[0][step])]
         norms = zip(names, expected[1][step], obtained[1][step], strict=True)
@@ -166,6 +171,7 @@ def same_path(subject, names, expected, obtained, tolerance, source, following):
         for name, kind, was, now in pairs:
             bound = min(tolerance[kind]["first"] * tolerance[kind]["growth"] ** step, tolerance[kind]["most"])
             apart = abs(now - was) / max(abs(was), LEAST_NORM)
+            used[kind] = max(used.get(kind, 0.0), margins.share(apart, bound))
             if not apart <= bound:
                 values = f"expected {was:.7g}, obtained {now:.7g}, off by {apart:.2g}, at most {bound:.2g}"
                 lines.append(f"step {step + 1}, {name}: {values}")
@@ -173,6 +179,9 @@ def same_path(subject, names, expected, obtained, tolerance, source, following):
             lines[0] = f"first divergent: {lines[0]}"
             break
     apart = float(abs(obtained[2] - expected[2]).mean())
+    used["probabilities"] = margins.share(apart, tolerance["probability"])
+    for kind, share in used.items():
+        margins.note(kind, share)
     if not apart <= tolerance["probability"]:
         lines.append(
             f"probabilities after the last step: {apart:.2g} apart on average, at most {tolerance['probability']:.2g}"
@@ -182,7 +191,7 @@ def same_path(subject, names, expected, obtained, tolerance, source, following):
 
 
 def at_most(subject, value, bound, source, following):
-    """A number does not exceed a bound; a NaN does."""
+    """A number does not exceed a bound; a NaN does. No margin: the largest of many draws always lies near its bound."""
     __tracebackhide__ = True
     if not value <= bound:
         fail(subject, [f"expected  at most {bound:.9g}   (from {source})", f"obtained  {value:.9g}"], following)
@@ -199,12 +208,15 @@ def drawn_from(subject, values, distribution, false_alarm, following):
         "mean": (values.mean(), mean, quantile * math.sqrt(variance / count)),
         "variance": (((values - mean) ** 2).mean(), variance, quantile * math.sqrt((fourth - variance**2) / count)),
     }
+    for name, (value, due, margin) in rows.items():
+        margins.note(name, margins.share(value - due, margin))
     lines = [
         f"{name}: expected {due:.6g} ± {margin:.2g}, obtained {value:.6g}"
         for name, (value, due, margin) in rows.items()
         if not abs(value - due) <= margin
     ]
     p = stats.kstest(values, distribution.cdf).pvalue
+    margins.note("Kolmogorov-Smirnov", margins.share_of_p(p, alpha))
     if not p >= alpha:
         lines.append(f"Kolmogorov-Smirnov: p = {p:.2g}, the values do not follow the distribution")
     if lines:
@@ -215,6 +227,7 @@ def proportion(subject, successes, trials, expected, false_alarm, following):
     """A share of independent trials is the expected one, by the exact binomial test."""
     __tracebackhide__ = True
     p = stats.binomtest(successes, trials, expected).pvalue
+    margins.note(subject, margins.share_of_p(p, false_alarm))
     if not p >= false_alarm:
         lines = [
             f"expected  {expected:.6g} of {trials}   (from theory, false-alarm rate {false_alarm:.0e})",
@@ -228,6 +241,7 @@ def uncorrelated(subject, first, second, false_alarm, following):
     __tracebackhide__ = True
     correlation = float(np.corrcoef(first, second)[0, 1])
     bound = math.tanh(stats.norm.ppf(1 - false_alarm / 2) / math.sqrt(len(first) - 3))
+    margins.note(subject, margins.share(correlation, bound))
     if not abs(correlation) <= bound:
         lines = [
             f"expected  a correlation of 0 ± {bound:.2g}   (from theory, false-alarm rate {false_alarm:.0e})",

@@ -9,7 +9,7 @@ from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
 from cnnspec import baselines, ensembles, statistics
 from cnnspec.files import write_whole
-from tests import checks
+from tests import checks, margins
 
 QUANTITY_OF_ROW = {"Test Loss": "test loss, last epoch", "Train Loss": "train loss, evaluated"}
 
@@ -108,6 +108,7 @@ def differences(obtained, expected, settings):
             accepted = stats.t.ppf(1 - band.alpha / 2, band.size - 1) * band.deviation * math.sqrt(2)
             was, now = expected.at[row, model], obtained.at[row, model]
             apart = math.log(now / was) if now > 0 and was > 0 else math.inf
+            margins.note(f"{row} of {model}", margins.share(apart, accepted))
             if not abs(apart) <= accepted:
                 lines.append(
                     f"{row} of {model}: expected {was:.4f} (from the stored table), obtained {now:.4f}, "

@@ -17,6 +17,7 @@ def test_results_table(trained, settings, snapshot, request, record_property):
     title = f"{settings.dataset}, {settings.epochs} epochs, seed {settings.seed}"
     record_property("table", f"{title}\n{results.results_table(runs).to_string()}")
     table = results.results_table(runs, cut=float)
+    record_property("results", table.to_dict("index"))
     check_results_table(snapshot, table, settings, request.config.option)
 
 

@@ -19,6 +19,7 @@ TIERS = {  # test module -> the question it answers
     "test_results": "the results table and the plots",
 }
 ASKED_FOR = {"test_replication": "the notebook and a fresh run among stored runs of full MNIST"}
+OUTCOMES = ("passed", "failed", "skipped", "xfailed")
 WORDS = {"xfailed": "known difference"}
 PASS = "PASS: this stack does what the notebook's did, as far as the tests above can see."
 UNKNOWN = "CANNOT TELL: nothing failed, but the ensembles behind {} checks are too small; each says how many runs it lacks."
@@ -29,14 +30,12 @@ def write(terminal, config):
     """Write the verdict of this run to pytest's terminal, from what the tests reported."""
     if config.option.collectonly:
         return
-    counts = {module: {"passed": 0, "failed": 0, "skipped": 0, "xfailed": 0} for module in TIERS | ASKED_FOR}
+    counts = {module: dict.fromkeys(OUTCOMES, 0) for module in TIERS | ASKED_FOR}
     properties = []
-    for outcome in ("passed", "failed", "error", "skipped", "xfailed"):
-        for report in terminal.getreports(outcome):
-            module = Path(report.nodeid.split("::")[0]).stem
-            if module in counts and (report.when == "call" or outcome != "passed"):
-                counts[module]["failed" if outcome == "error" else outcome] += 1
-                properties += report.user_properties
+    for module, outcome, report in outcomes(terminal):
+        if module in counts:
+            counts[module][outcome] += 1
+            properties += properties_of(report)
     if not any(sum(count.values()) for count in counts.values()):
         return
     terminal.section("verdict")
@@ -55,16 +54,48 @@ def write(terminal, config):
     for table in [value for name, value in properties if name == "table"]:
         terminal.line(f"\nresults table: {table}")
     terminal.line("")
-    unknown = sum(not check["conclusive"] and check["used"] <= 1 for check in checks)
+    unknown = undecided(properties)
     failed = sum(count["failed"] for count in counts.values()) - unknown
-    if failed:
+    reached = judged(counts, properties)
+    if reached == "fail":
         terminal.line(f"FAIL: {failed} checks failed; each message above says what to do next.", red=True)
-    elif unknown:
+    elif reached == "cannot tell":
         terminal.line(UNKNOWN.format(unknown), yellow=True)
-    elif any(not counts[module]["passed"] for module in TIERS):
+    elif reached == "no verdict":
         terminal.line(PARTIAL)
     else:
         terminal.line(PASS, green=True)
+
+
+def outcomes(terminal):
+    """(module, outcome, report) of every test that pytest reported, and of every module that could not be collected."""
+    for outcome in (*OUTCOMES, "error"):
+        for report in terminal.getreports(outcome):
+            if report.when == "call" or outcome != "passed":
+                yield Path(report.nodeid.split("::")[0]).stem, "failed" if outcome == "error" else outcome, report
+
+
+def properties_of(report):
+    """What a test recorded, (name, value) each; a module that could not be collected recorded nothing."""
+    return getattr(report, "user_properties", [])
+
+
+def undecided(properties):
+    """Number of trainings' checks that found their value inside a band too wide to tell; their tests have failed."""
+    return sum(not check["conclusive"] and check["used"] <= 1 for name, check in properties if name == "check")
+
+
+def judged(counts, properties):
+    """The verdict: fail, cannot tell, no verdict or pass.
+
+    `counts` is {module: {outcome: number}}, `properties` what the tests recorded, (name, value) each.
+    """
+    if sum(count["failed"] for count in counts.values()) > undecided(properties):
+        return "fail"
+    if undecided(properties):
+        return "cannot tell"
+    ran = all(counts[module]["passed"] or counts[module]["xfailed"] for module in TIERS)
+    return "pass" if ran else "no verdict"
 
 
 def told(count):

@@ -78,7 +78,7 @@ def test_a_wrong_command_line_is_exit_code_2(arguments, capsys):
     assert "usage: python -m cnnspec" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["calibrate", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["calibrate", "--help"], ["report", "--help"]])
 def test_help_explains_itself(arguments, capsys):
     """Every help text lists the exit codes, and no option is without an explanation."""
     with pytest.raises(SystemExit) as ended:

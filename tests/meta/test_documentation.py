@@ -11,6 +11,7 @@ from cnnspec import baselines
 PROJECT = baselines.BASELINES.parent
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 CI = (PROJECT / ".ci" / "run").read_text(encoding="utf-8")
+WORKFLOW = (PROJECT / ".github" / "workflows" / "verify.yml").read_text(encoding="utf-8")
 
 
 def environments():
@@ -35,6 +36,21 @@ def test_environments_exist():
     assert named <= environments()
 
 
+def test_the_workflow_names_what_exists():
+    """Labels of tox.ini, options of `cnnspec report`, and an environment that the label `quick` runs."""
+    tox = configparser.ConfigParser()
+    tox.read(PROJECT / "tox.ini")
+    labels = dict(re.findall(r"(\w+) = (.*)", tox["tox"]["labels"]))
+    named = re.findall(r"tox run -m (\w+)", WORKFLOW)
+    assert named == ["quick", "matrix"]
+    assert set(named) <= set(labels)
+    reports = re.findall(r"python -m cnnspec report (.*)", WORKFLOW)
+    assert len(reports) == 2
+    assert {option for line in reports for option in re.findall(r"--[a-z]+", line)} <= options_of("report")
+    assert "--expect test " in reports[0]
+    assert "test" in labels["quick"].replace(",", " ").split()
+
+
 def test_ci_runs_the_readmes_test_command():
     """.ci/run calls the second of the README's two commands."""
     commands = re.search(r"```sh\n(.*?)```", README, re.DOTALL).group(1).splitlines()
@@ -44,7 +60,7 @@ def test_ci_runs_the_readmes_test_command():
 
 def test_options_exist(pytestconfig):
     """Every option that the README names is one of pytest's or of the command line's."""
-    known = options_of("train") | options_of("calibrate") | {"--snapshot-update"}
+    known = options_of("train") | options_of("calibrate") | options_of("report") | {"--snapshot-update"}
     known |= {f"--{name.replace('_', '-')}" for name in vars(pytestconfig.option)}
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
     assert named

@@ -16,7 +16,7 @@ def run(seed, model="model1", epochs=2, **stack):
     loss = [1.0 / (epoch + seed + 1) for epoch in range(epochs)]
     history = {metric: loss for metric in ensembles.PER_EPOCH}
     scores = dict.fromkeys(ensembles.SCORES, 0.5)
-    return TrainingRun(model, "mnist5k", seed, epochs, 128, "adam", True, history, scores, STACK | stack)
+    return TrainingRun(model, "mnist5k", seed, epochs, 128, "adam", True, history, scores, STACK | stack, 2.4)
 
 
 def test_rows_come_back(tmp_path):

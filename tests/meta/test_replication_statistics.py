@@ -72,3 +72,19 @@ def test_the_notebooks_curves_are_whole(model):
     assert {metric: len(values) for metric, values in found.items()} == {
         metric: 1 if metric.startswith("train") else EPOCHS for metric in METRICS
     }
+
+
+def test_log_density_by_hand():
+    """Two stored runs at 0 and 2, a run at 4: t = 3 / (√2 √1.5) = √3 with ν = 1, where the density is 1 / (π (1 + t²))."""
+    stored = [{"loss": np.array([0.0])}, {"loss": np.array([2.0])}]
+    (found,) = replication.log_density({"loss": np.array([4.0])}, stored)["loss"]
+    assert found == pytest.approx(math.log(1 / (math.pi * (1 + 3)) / math.sqrt(2 * 1.5)))
+
+
+def test_the_nearer_ensemble_is_likelier():
+    """A run drawn as one of two ensembles is likelier in that one."""
+    generator = np.random.default_rng(2)
+    here, there = made_up(generator, 8), made_up(generator, 8, shift=2.0)
+    (run,) = made_up(generator, 1)
+    sums = [sum(values.sum() for values in replication.log_density(run, runs).values()) for runs in (here, there)]
+    assert sums[0] > sums[1]
