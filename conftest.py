@@ -51,6 +51,11 @@ def pytest_addoption(parser):
         help="with --snapshot-update: store a results table although its bands call it a failure, and this reason with it",
     )
     group.addoption(
+        "--recording",
+        metavar="DIR",
+        help="judge this recording of the 2019 stack (tox run -e legacy makes one), not that in baselines/trajectories/2019",
+    )
+    group.addoption(
         "--out",
         metavar="DIR",
         help="keep each run's JSON and loss curves in this folder (default: pytest's temporary folder)",

@@ -159,7 +159,9 @@ def check_sha256(name, array, expected, source):
 
 def _download():
     try:
-        (x_train, y_train), (x_test, y_test) = keras.datasets.mnist.load_data()
+        from keras.datasets import mnist  # not `keras.datasets.mnist`: `import keras` alone leaves it out in Keras 2.12
+
+        (x_train, y_train), (x_test, y_test) = mnist.load_data()
     except Exception as error:
         raise DataError(
             f"Keras could not download MNIST ({error}); download it elsewhere and name the file: --mnist PATH"
@@ -169,6 +171,8 @@ def _download():
 
 def _read_npz(path):
     try:
+        if not path.stat().st_size:
+            raise EOFError("it is empty")  # NumPy 1.24 takes an empty file for a pickle
         # Opened here, because NumPy leaves the file open when it turns out to be damaged.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             missing = sorted(set(SHAPES) - set(archive.files))

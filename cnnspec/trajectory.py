@@ -129,7 +129,7 @@ def record(folder, name, optimizer, walked):
 
 def recorded(folder, name, optimizer):
     """(variable names, (losses, norms, probabilities)) as `record` wrote them. Raises BaselineError."""
-    remedy = "record it with: tox run -e legacy"
+    remedy = "record it with: tox run -e legacy -- baselines/trajectories/2019"
     steps = read_table(Path(folder) / f"{name}-{optimizer}.csv", remedy)
     probabilities = read_table(Path(folder) / f"{name}-{optimizer}-probabilities.csv", remedy)
     lengths = steps.drop(columns=["step", "loss"])

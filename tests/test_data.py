@@ -257,7 +257,7 @@ def test_failed_download(monkeypatch):
     def offline():
         raise OSError("no route to host")
 
-    monkeypatch.setattr(mnist.keras.datasets.mnist, "load_data", offline)
+    monkeypatch.setattr("keras.datasets.mnist.load_data", offline)
     with pytest.raises(mnist.DataError, match=r"could not download MNIST \(no route to host\); .* --mnist PATH"):
         mnist.load("mnist")
 

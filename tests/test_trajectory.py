@@ -7,6 +7,7 @@ have either sign. Plain SGD through the same code, which has no such trouble, ca
 """
 
 import functools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,6 +26,12 @@ def expected(model, optimizer):
     if KERAS_VERSION >= (3, 0):
         return trajectory.recorded(STORED / "float64", model, optimizer)[1]
     return lockstep.run(model, mnist.load("mnist5k"), optimizer, "tf.keras")
+
+
+@pytest.fixture
+def recording(pytestconfig):
+    """Folder of the steps that 2019's stack took: the stored ones, or those of --recording."""
+    return Path(pytestconfig.option.recording or STORED / "2019")
 
 
 @functools.cache
@@ -53,9 +60,9 @@ def test_against_float64(model, optimizer):
 
 
 @pytest.mark.parametrize(("model", "optimizer"), CASES)
-def test_2019_against_float64(model, optimizer):
+def test_2019_against_float64(recording, model, optimizer):
     """The path recorded on the notebook's own stack is the float64 implementation's, in 2019's conventions."""
-    recorded_names, recorded = trajectory.recorded(STORED / "2019", model, optimizer)
+    recorded_names, recorded = trajectory.recorded(recording, model, optimizer)
     checks.equal(f"{model}, {optimizer}: variables of the recording", names(model), "the notebook", recorded_names, NEXT)
     checks.same_path(
         f"{model}, {optimizer}, recorded in 2019's stack",
@@ -64,17 +71,17 @@ def test_2019_against_float64(model, optimizer):
         recorded,
         baselines.tolerance("trajectory_2019")[f"{model}-{optimizer}"],
         "the float64 implementation with 2019's moving averages and step counter",
-        "record it again: tox run -e legacy",
+        "record it again, and compare: tox run -e legacy",
     )
 
 
 @pytest.mark.parametrize("model", notebook.MODELS)
-def test_against_2019(model):
+def test_against_2019(recording, model):
     """With SGD the stack under test walks 2019's path: its losses, and the norms of everything that trains.
 
     Moving statistics and, behind them, predictions are left out: 2019's averages forgot their initial values.
     """
-    recorded_names, recorded = trajectory.recorded(STORED / "2019", model, "sgd")
+    recorded_names, recorded = trajectory.recorded(recording, model, "sgd")
     trained = [place for place, name in enumerate(recorded_names) if "/moving_" not in name]
     losses, norms, _ = obtained(model, "sgd")
     checks.same_path(
@@ -83,7 +90,7 @@ def test_against_2019(model):
         (recorded[0], recorded[1][:, trained], np.zeros(1)),
         (losses, norms[:, trained], np.zeros(1)),
         baselines.tolerance("trajectory_2019")[f"{model}-sgd"],
-        "the recording of TensorFlow 1.13.1 and Keras 2.2.4 in baselines/trajectories/2019",
+        f"the recording of TensorFlow 1.13.1 and Keras 2.2.4 in {recording}",
         NEXT,
     )
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from cnnspec import stack, statistics
 
 TIERS = {  # test module -> the question it answers
+    "test_stack": "what was asked for is imported, installed once",
     "test_architecture": "the same layers, shapes and parameters",
     "test_configuration": "the same settings, loss and optimizer",
     "test_data": "the real digits, prepared as the notebook does",
