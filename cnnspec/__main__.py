@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from cnnspec import commands
 from cnnspec.report import MODELS, MalformedReport
 
 EXIT_CODES = """\
@@ -25,7 +26,7 @@ exit codes:
 def main(arguments=None):
     """Run one command and return its exit code."""
     options = parser().parse_args(arguments)
-    codes = {MalformedReport: 3} if options.command is run_report else codes_of_trainings(options)
+    codes = {MalformedReport: 3} if options.command is commands.report else codes_of_trainings(options)
     try:
         return options.command(options) or 0
     except tuple(codes) as error:
@@ -56,14 +57,13 @@ def parser():
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    names = top.add_subparsers(required=True, metavar="COMMAND")
 
-    train = commands.add_parser(
-        "train",
-        help="train a model, write its JSON and its loss curves, print the results table",
-        epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    def add(name, purpose):
+        form = argparse.RawDescriptionHelpFormatter
+        return names.add_parser(name, help=purpose, epilog=EXIT_CODES, formatter_class=form)
+
+    train = add("train", "train a model, write its JSON and its loss curves, print the results table")
     train.add_argument("model", choices=(*MODELS, "all"), help="the notebook's name of the model, or all four")
     add_data_options(train)
     train.add_argument("--seed", type=int, default=0, help="seed of Python, NumPy and the backend (default: 0)")
@@ -77,13 +77,10 @@ def parser():
         action="store_true",
         help="draw the kernels that the notebook seeds with 1 from --seed instead, as every run of an ensemble does",
     )
-    train.set_defaults(command=run_train)
+    train.set_defaults(command=commands.train)
 
-    trajectory = commands.add_parser(
-        "trajectory",
-        help="take the first thirty steps from fixed weights, without dropout and shuffle, and record them",
-        epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    trajectory = add(
+        "trajectory", "take the first thirty steps from fixed weights, without dropout and shuffle, and record them"
     )
     trajectory.add_argument("--out", type=Path, required=True, help="folder for the recordings and their provenance")
     trajectory.add_argument(
@@ -93,13 +90,10 @@ def parser():
         help="who takes the steps: this stack (default), or the float64 implementation in today's or 2019's conventions",
     )
     trajectory.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="default: auto")
-    trajectory.set_defaults(command=run_trajectory)
+    trajectory.set_defaults(command=commands.trajectory)
 
-    calibrate = commands.add_parser(
-        "calibrate",
-        help="train many seeds and store them as a reference ensemble; started again, it goes on where it stopped",
-        epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    calibrate = add(
+        "calibrate", "train many seeds and store them as a reference ensemble; started again, it goes on where it stopped"
     )
     calibrate.add_argument(
         "--models", nargs="+", choices=(*MODELS, "all"), default=["all"], metavar="MODEL", help="models (default: all)"
@@ -113,14 +107,9 @@ def parser():
         metavar="ADDRESS",
         help="run on the workers of a Dask cluster, tcp://host:port of its scheduler (default: one run at a time, here)",
     )
-    calibrate.set_defaults(command=run_calibrate)
+    calibrate.set_defaults(command=commands.calibrate)
 
-    report = commands.add_parser(
-        "report",
-        help="make one table, and a page, of the reports that runs of the suite wrote",
-        epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    report = add("report", "make one table, and a page, of the reports that runs of the suite wrote")
     report.add_argument("reports", type=Path, nargs="*", metavar="JSON", help="reports, as pytest writes them to reports/")
     report.add_argument(
         "--expect",
@@ -132,36 +121,23 @@ def parser():
     )
     report.add_argument("--markdown", type=Path, metavar="FILE", help="write the table to FILE too")
     report.add_argument("--html", type=Path, metavar="FILE", help="write a page with curves, margins and speeds to FILE")
-    report.set_defaults(command=run_report)
+    report.set_defaults(command=commands.report)
 
-    bands = commands.add_parser(
-        "bands",
-        help="say what the bands of an ensemble accept, what they catch, and how often they blame a healthy run",
-        epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    bands = add("bands", "say what the bands of an ensemble accept, what they catch, and how often they blame a healthy run")
     bands.add_argument("--dataset", choices=("mnist5k", "mnist"), default="mnist5k", help="default: mnist5k")
     bands.add_argument("--epochs", type=positive, default=2, help="epochs that the runs are judged after (default: 2)")
-    bands.set_defaults(command=run_bands, device="auto")
+    bands.set_defaults(command=commands.bands, device="auto")
 
-    compare = commands.add_parser(
-        "compare",
-        help="say whether two ensembles train to the same losses: two one-sided tests, margin 10 %% of the loss",
-        epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    compare = add(
+        "compare", "say whether two ensembles train to the same losses: two one-sided tests, margin 10 %% of the loss"
     )
     compare.add_argument("folders", nargs=2, type=Path, metavar="FOLDER", help="folders of one CSV per model")
     compare.add_argument("--epochs", type=positive, default=10, help="epochs that the runs are compared after (default: 10)")
-    compare.set_defaults(command=run_compare, device="auto")
+    compare.set_defaults(command=commands.compare, device="auto")
 
-    place = commands.add_parser(
-        "place",
-        help="place the notebook's own runs in ensembles on full MNIST, by distance and by likelihood",
-        epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    place = add("place", "place the notebook's own runs in ensembles on full MNIST, by distance and by likelihood")
     place.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="folders of one CSV per model")
-    place.set_defaults(command=run_place, device="auto")
+    place.set_defaults(command=commands.place, device="auto")
     return top
 
 
@@ -193,123 +169,6 @@ def hide_gpus(options):
     """With --device cpu, keep the framework from seeing a GPU."""
     if options.device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-
-
-def run_train(options):
-    """The command `train`."""
-    from cnnspec import mnist, results, stack, training
-
-    stack.require(options.device)
-    data = mnist.load(options.dataset, options.mnist)
-    runs = []
-    for model in MODELS if options.model == "all" else [options.model]:
-        print(f"{model} on {data.name}, seed {options.seed}, {options.epochs} epochs", flush=True)
-        run = training.train(
-            model,
-            data,
-            seed=options.seed,
-            epochs=options.epochs,
-            optimizer=options.optimizer,
-            redraw=options.redraw,
-            evaluate_train_each_epoch=options.train_each_epoch,
-        )
-        path = options.out / f"{model}-{data.name}-{options.optimizer}-seed{options.seed}.json"
-        run.to_json(path)
-        print(f"wrote {path}")
-        if not options.json_only:
-            for figure in results.draw_loss_curves(run, path.with_suffix("")):
-                print(f"wrote {figure}")
-        runs.append(run)
-    print("\n".join(stack.describe(runs[0].stack)))
-    print(results.results_table(runs).to_string())
-
-
-def run_trajectory(options):
-    """The command `trajectory`."""
-    from cnnspec import mnist, stack, trajectory
-    from cnnspec.files import write_whole
-
-    stack.require(options.device)
-    data = mnist.load("mnist5k")
-    for model in MODELS:
-        for optimizer in trajectory.OPTIMIZERS:
-            if options.by == "stack":
-                walked = trajectory.run(model, data, optimizer)
-            else:
-                from cnnspec import lockstep
-
-                walked = lockstep.run(model, data, optimizer, lockstep.CONVENTIONS[options.by])
-            trajectory.record(options.out, model, optimizer, walked)
-            print(f"recorded {model}, {optimizer}", flush=True)
-    facts = "".join(f'{key} = "{value}"\n' for key, value in stack.current().items())
-    command = f'command = "python -m cnnspec trajectory --by {options.by} --out {options.out.as_posix()}"\n'
-    write_whole(options.out / "provenance.toml", f"runs = 1\n{command}\n[stack]\n{facts}")
-
-
-def run_calibrate(options):
-    """The command `calibrate`."""
-    from cnnspec.calibrate import calibrate, executor
-
-    models = MODELS if "all" in options.models else options.models
-    with executor(options.dask) as workers:
-        calibrate(
-            workers,
-            options.out,
-            models,
-            options.dataset,
-            range(options.first_seed, options.first_seed + options.runs),
-            options.epochs,
-            options.optimizer,
-            options.mnist and options.mnist.resolve(),
-            report=lambda line: print(line, flush=True),
-        )
-
-
-def run_report(options):
-    """The command `report`: 1 where an environment failed, has no verdict or no report."""
-    from cnnspec import report, report_table
-    from cnnspec.files import write_whole
-
-    reports = report.read_all(options.reports)
-    expected = [name for names in options.expect for name in names]
-    if not reports and not expected:
-        raise MalformedReport("no report was named; run the suite first, then: python -m cnnspec report reports/*.json")
-    text = report_table.markdown(reports, expected)
-    print(text, end="")
-    if options.markdown:
-        write_whole(options.markdown, text)
-    if options.html:
-        from cnnspec import report_page
-
-        write_whole(options.html, report_page.page(reports, expected))
-    return int(bool(report.missing(reports, expected)) or not all(each.good for each in reports))
-
-
-def run_bands(options):
-    """The command `bands`."""
-    from cnnspec import error_rates, results, statistics
-    from cnnspec.baselines import BASELINES
-
-    folder = BASELINES / "ensembles" / options.dataset
-    frame = error_rates.smallest_shifts(folder, options.dataset, options.epochs)
-    print(results.as_markdown(frame))
-    print(f"share of healthy suites that are blamed, declared {statistics.FALSE_ALARM_RATE} at most:")
-    for how, share in error_rates.measured(folder, options.dataset, options.epochs).items():
-        print(f"  {share:.5f}  {how}")
-
-
-def run_compare(options):
-    """The command `compare`."""
-    from cnnspec import equivalence, results
-
-    print(results.as_markdown(equivalence.table(*options.folders, options.epochs)))
-
-
-def run_place(options):
-    """The command `place`."""
-    from cnnspec import notebook, replication, results
-
-    print(results.as_markdown(replication.likelihood_table(notebook.curves, options.folders)))
 
 
 if __name__ == "__main__":

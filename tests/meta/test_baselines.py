@@ -6,6 +6,7 @@ import tomllib
 import pytest
 
 from cnnspec import baselines, ensembles, mnist, notebook, results, statistics
+from tests import EPOCHS
 
 NOTEBOOK = baselines.BASELINES / "notebook"
 ASSUMPTIONS = tomllib.loads((NOTEBOOK / "assumptions.toml").read_text(encoding="utf-8"))
@@ -95,12 +96,13 @@ def test_layers_carry_their_settings():
 
 @pytest.mark.parametrize("path", ENSEMBLES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_ensembles_are_whole(path):
-    """Every stored ensemble is readable, of one stack and one setting, large enough, and outside the suite's own seed."""
+    """Every stored ensemble is readable, of one stack and one setting, redrawn, and outside the suite's own seed."""
     frame = ensembles.read(path)
-    assert len(frame) >= statistics.LEAST_RUNS
+    assert len(frame) >= 2
     assert set(frame.model) == {path.stem}
-    for column in (*ensembles.SAME_STACK, "dataset", "optimizer", "epochs", "batch_size"):
+    for column in (*ensembles.SAME_STACK, "dataset", "optimizer", "epochs", "batch_size", "redrawn"):
         assert frame[column].nunique() == 1, f"{column} is not one and the same in {path}"
+    assert frame.redrawn.all()
     assert 1000 not in set(frame.seed)
 
 
@@ -110,6 +112,9 @@ def test_the_default_data_set_has_its_ensemble(model):
     path = baselines.BASELINES / "ensembles" / "mnist5k" / f"{model}.csv"
     assert path in ENSEMBLES
     assert ensembles.read(path).epochs.unique().tolist() == [10]
+    for epochs in (EPOCHS, 10):
+        bands = statistics.bands(ensembles.curves(path, epochs), "mnist5k")
+        assert all(band.conclusive for _, band in bands.values())
     assert "python -m cnnspec calibrate" in (path.parents[1] / "README.md").read_text(encoding="utf-8")
 
 

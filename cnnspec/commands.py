@@ -1,0 +1,122 @@
+"""The commands of `python -m cnnspec`: each takes the parsed options, and imports what it needs when it is called."""
+
+from __future__ import annotations
+
+from cnnspec.report import MODELS, MalformedReport
+
+
+def train(options):
+    """The command `train`."""
+    from cnnspec import mnist, results, stack, training
+
+    stack.require(options.device)
+    data = mnist.load(options.dataset, options.mnist)
+    runs = []
+    for model in MODELS if options.model == "all" else [options.model]:
+        print(f"{model} on {data.name}, seed {options.seed}, {options.epochs} epochs", flush=True)
+        run = training.train(
+            model,
+            data,
+            seed=options.seed,
+            epochs=options.epochs,
+            optimizer=options.optimizer,
+            redraw=options.redraw,
+            evaluate_train_each_epoch=options.train_each_epoch,
+        )
+        path = options.out / f"{model}-{data.name}-{options.optimizer}-seed{options.seed}.json"
+        run.to_json(path)
+        print(f"wrote {path}")
+        if not options.json_only:
+            for figure in results.draw_loss_curves(run, path.with_suffix("")):
+                print(f"wrote {figure}")
+        runs.append(run)
+    print("\n".join(stack.describe(runs[0].stack)))
+    print(results.results_table(runs).to_string())
+
+
+def trajectory(options):
+    """The command `trajectory`."""
+    from cnnspec import mnist, stack, trajectory
+    from cnnspec.files import write_whole
+
+    stack.require(options.device)
+    data = mnist.load("mnist5k")
+    for model in MODELS:
+        for optimizer in trajectory.OPTIMIZERS:
+            if options.by == "stack":
+                walked = trajectory.run(model, data, optimizer)
+            else:
+                from cnnspec import lockstep
+
+                walked = lockstep.run(model, data, optimizer, lockstep.CONVENTIONS[options.by])
+            trajectory.record(options.out, model, optimizer, walked)
+            print(f"recorded {model}, {optimizer}", flush=True)
+    facts = "".join(f'{key} = "{value}"\n' for key, value in stack.current().items())
+    command = f'command = "python -m cnnspec trajectory --by {options.by} --out {options.out.as_posix()}"\n'
+    write_whole(options.out / "provenance.toml", f"runs = 1\n{command}\n[stack]\n{facts}")
+
+
+def calibrate(options):
+    """The command `calibrate`."""
+    from cnnspec import calibrate
+
+    models = MODELS if "all" in options.models else options.models
+    with calibrate.executor(options.dask) as workers:
+        calibrate.calibrate(
+            workers,
+            options.out,
+            models,
+            options.dataset,
+            range(options.first_seed, options.first_seed + options.runs),
+            options.epochs,
+            options.optimizer,
+            options.mnist and options.mnist.resolve(),
+            report=lambda line: print(line, flush=True),
+        )
+
+
+def report(options):
+    """The command `report`: 1 where an environment failed, has no verdict or no report."""
+    from cnnspec import report, report_table
+    from cnnspec.files import write_whole
+
+    reports = report.read_all(options.reports)
+    expected = [name for names in options.expect for name in names]
+    if not reports and not expected:
+        raise MalformedReport("no report was named; run the suite first, then: python -m cnnspec report reports/*.json")
+    text = report_table.markdown(reports, expected)
+    print(text, end="")
+    if options.markdown:
+        write_whole(options.markdown, text)
+    if options.html:
+        from cnnspec import report_page
+
+        write_whole(options.html, report_page.page(reports, expected))
+    return int(bool(report.missing(reports, expected)) or not all(each.good for each in reports))
+
+
+def bands(options):
+    """The command `bands`."""
+    from cnnspec import error_rates, results, statistics
+    from cnnspec.baselines import BASELINES
+
+    folder = BASELINES / "ensembles" / options.dataset
+    frame = error_rates.smallest_shifts(folder, options.dataset, options.epochs)
+    print(results.as_markdown(frame))
+    print(f"share of healthy suites that are blamed, declared {statistics.FALSE_ALARM_RATE} at most:")
+    for how, share in error_rates.measured(folder, options.dataset, options.epochs).items():
+        print(f"  {share:.5f}  {how}")
+
+
+def compare(options):
+    """The command `compare`."""
+    from cnnspec import equivalence, results
+
+    print(results.as_markdown(equivalence.table(*options.folders, options.epochs)))
+
+
+def place(options):
+    """The command `place`."""
+    from cnnspec import notebook, replication, results
+
+    print(results.as_markdown(replication.likelihood_table(notebook.curves, options.folders)))
