@@ -1,1 +1,2 @@
-EPOCHS = 2  # of each training in plain pytest; a measured choice, see tests/meta/test_stored_faults.py
+# Epochs of each training in plain pytest: the fewest after which every fault of tests/meta/training_faults.py is caught.
+EPOCHS = 3
