@@ -8,6 +8,7 @@ import functools
 
 import pandas as pd
 import pytest
+from scipy import stats
 
 from cnnspec import baselines, ensembles, notebook, results, statistics
 from tests import EPOCHS
@@ -48,6 +49,17 @@ def caught(fault, epochs):
     return any(used > 1 for _, used in margins(fault, epochs).values())
 
 
+def surely_caught(fault, epochs):
+    """Whether a fault is caught with 95 seeds of 100, if its stored run is a typical one: 1.64 s beyond what is accepted.
+
+    An epoch that is missing is missing in the history too, whatever the losses say.
+    """
+    if fault == "one epoch short":
+        return epochs > 1
+    room = stats.norm.ppf(statistics.POWER)
+    return any(abs(distance) - room >= abs(distance) / used for distance, used in margins(fault, epochs).values())
+
+
 def fault_table():
     """The README's table: per fault, how far its farthest check lies from the mean in s, by epochs; caught ones are bold."""
     rows = []
@@ -62,6 +74,8 @@ def fault_table():
             if epochs == EPOCHS:
                 row["by"] = f"{model}, {name}"
         rows.append(row)
+    counts = {str(epochs): str(sum(surely_caught(fault, epochs) for fault in TRAINING_FAULTS)) for epochs in SHOWN}
+    rows.append({"fault": "caught with 95 seeds of 100", **counts, "by": ""})
     return results.as_markdown(pd.DataFrame(rows))
 
 
@@ -75,11 +89,6 @@ def test_the_table_is_in_the_readme():
 def test_a_fault_is_caught_in_plain_pytest(fault):
     """Every fault of a training leaves a band after the number of epochs that plain pytest trains."""
     assert caught(fault, EPOCHS), sorted(margins(fault, EPOCHS).items(), key=lambda item: -item[1][1])[:3]
-
-
-def test_plain_pytest_trains_no_longer_than_it_must():
-    """One epoch less would miss one of them."""
-    assert not all(caught(fault, EPOCHS - 1) for fault in TRAINING_FAULTS)
 
 
 @pytest.mark.parametrize("epochs", range(1, 11))
