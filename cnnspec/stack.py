@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import keras
 import numpy as np
 
-from cnnspec.compat import backend
+from cnnspec.compat import IS_2019, backend
 
 
 class DeviceMissing(RuntimeError):
@@ -88,9 +88,7 @@ def memory_gib():
 
 def precision():
     """Name of the precision that layers compute in: Keras' dtype policy, in 2019 its floatx."""
-    if hasattr(keras, "config"):
-        return str(keras.config.dtype_policy().name)
-    return keras.backend.floatx()
+    return keras.backend.floatx() if IS_2019 else str(keras.mixed_precision.global_policy().name)
 
 
 def gpus():

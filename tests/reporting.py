@@ -106,7 +106,7 @@ class Reporter:
             precision=sorted(value for name, value in properties if name == "precision"),
             table=next((value for name, value in properties if name == "results"), {}),
             trainings=trainings([value for name, value in properties if name == "run"]),
-            seconds=round(time.monotonic() - self.started, 1),
+            seconds=round(time.monotonic() - self.started, 3),
         )
 
 

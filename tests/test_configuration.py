@@ -92,7 +92,7 @@ def test_layer_settings(models, row):
     facts["class"] = (row["class"], row["cell"])
     if "data_format" in obtained:
         facts["data_format"] = (K.image_data_format(), "Keras' image data format, as In [4] uses it")
-    if obtained.get("axis") == [3]:  # Keras 2 resolves the axis -1 of an image when the layer is built
+    if obtained.get("axis") == [len(layer.output.shape) - 1]:  # Keras 2 resolves the axis -1 when the layer is built
         obtained["axis"] = -1
     expected, sources = with_later_settings(row["class"], facts, obtained)
     checks.same_settings(subject, expected, sources, obtained, NEXT)

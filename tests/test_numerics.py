@@ -12,7 +12,7 @@ import pytest
 
 from cnnspec import mnist, notebook, reference, stack, trajectory
 from cnnspec.training import compile_model
-from tests import checks, numerics, probes
+from tests import checks, known_differences, numerics, probes
 
 BATCHES = (1, 32, 96)  # 96 is the last, partial batch of an epoch: 60000 mod 128
 UNDECIDED = 1e-6  # of a layer's root mean square: a sum so near zero may pass ReLU or not, and differently in two graphs
@@ -77,9 +77,14 @@ def test_layer_outputs(model, training, images):
     )
 
 
+BATCHED = ("batch of 32", "batch of 96")  # one image, normalised over itself in the last layers, passes no gradient back
+
 # Equal images make every gradient before a BatchNormalization a sum that cancels, so that only its rounding could be judged.
 GRADIENTS = [
-    (model, images) for model in notebook.MODELS for images in IMAGES if images != "black images" or not normalises(model)
+    pytest.param(model, images, marks=known_differences.BATCH_VARIANCE if normalises(model) and images in BATCHED else ())
+    for model in notebook.MODELS
+    for images in IMAGES
+    if images != "black images" or not normalises(model)
 ]
 
 
@@ -212,6 +217,7 @@ def test_batch_composition(model):
     checks.near_float64(f"{model}: probabilities in another batch", findings, NEXT)
 
 
+@known_differences.LOSS_OF_BATCHES
 def test_evaluate_is_the_mean_over_samples():
     """Loss and accuracy of `evaluate` are those of `predict`'s probabilities, the partial last batch weighted as it is."""
     data = mnist.load("mnist5k")

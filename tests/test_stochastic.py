@@ -14,9 +14,9 @@ from scipy import stats
 
 from cnnspec import mnist, notebook
 from cnnspec.architectures import ARCHITECTURES
-from cnnspec.compat import KERAS_VERSION, backend, draw, loss_of_step, seed_everything
+from cnnspec.compat import backend, draw, loss_of_step, seed_everything
 from cnnspec.training import batch_size
-from tests import checks
+from tests import checks, known_differences
 
 FALSE_ALARM = 1e-6
 NEXT = "look at this Keras' initialisers, Dropout and random generators; its release notes may name a change"
@@ -233,20 +233,7 @@ def test_shuffling_leaves_the_given_order(seeded):
 
 
 @pytest.mark.parametrize(
-    "seeded",
-    [
-        pytest.param(
-            True,
-            marks=pytest.mark.xfail(
-                backend() == "tensorflow" and KERAS_VERSION >= (3, 0),
-                reason="Keras 3 on TensorFlow, once seeded, repeats one permutation in every epoch (correlation 1.0 with "
-                "3.3.3 and 3.15.1; 0.0 with Keras 2.12, JAX, PyTorch): each epoch starts tf.data's seeded shuffle afresh",
-                strict=True,
-            ),
-        ),
-        False,
-    ],
-    ids=["seeded", "unseeded"],
+    "seeded", [pytest.param(True, marks=known_differences.SEEDED_SHUFFLE), False], ids=["seeded", "unseeded"]
 )
 def test_shuffling_is_new_every_epoch(seeded):
     """The batch that a sample falls in is uncorrelated with its batch in the other epoch."""

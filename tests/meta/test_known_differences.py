@@ -1,0 +1,27 @@
+"""Does an expected failure fail when it is stale, and when something else than the difference is wrong?"""
+
+import pytest
+
+TEST = """
+from tests.known_differences import known
+import pytest
+
+{mark}
+def test_it():
+    {body}
+"""
+FAILS = 'pytest.fail("the difference")'
+CASES = {  # mark, body -> outcome
+    "the difference": ("@known(True, 'why')", FAILS, {"xfailed": 1}),
+    "gone": ("@known(True, 'why')", "assert True", {"failed": 1}),
+    "another failure": ("@known(True, 'why')", "raise TypeError", {"failed": 1}),
+    "an error that is the difference": ("@known(True, 'why', raises=TypeError)", "raise TypeError", {"xfailed": 1}),
+    "another version": ("@known(False, 'why')", FAILS, {"failed": 1}),
+}
+
+
+@pytest.mark.parametrize(("mark", "body", "outcome"), CASES.values(), ids=CASES)
+def test_known(pytester, mark, body, outcome):
+    """Only the difference itself, on the versions that have it, is an expected failure."""
+    pytester.makepyfile(TEST.format(mark=mark, body=body))
+    pytester.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(**outcome)
