@@ -3,7 +3,7 @@
 Given arrays, Keras hands each batch's indices and the whole arrays through a parallel, autotuned tf.data pipeline, and
 comes back to Python after every step. Here the arrays are captured by the pipeline, a single thread gathers the rows, and
 STEPS_PER_EXECUTION steps run between two returns to Python. Batches, dropout masks, losses and weights stay the same to the
-last bit (tests/test_pipeline.py).
+last bit (tests/test_determinism.py).
 """
 
 from __future__ import annotations
