@@ -158,6 +158,7 @@ class Comparison:
 
 
 OUTCOMES = ("new", "no spread yet", "not to be trusted", "slower", "faster", "as before")
+FAILED = ("not to be trusted", "slower")  # a figure that cannot be trusted has shown nothing
 
 
 def compare(figure, before):

@@ -42,4 +42,4 @@ def best(compute, repeats):
 
 def wait(tensor):
     """Wait until a tensor is computed: one number of it is read."""
-    keras.ops.convert_to_numpy(tensor[(0,) * len(tensor.shape)])
+    keras.ops.convert_to_numpy(keras.ops.cast(tensor[(0,) * len(tensor.shape)], "float32"))  # NumPy has no bfloat16

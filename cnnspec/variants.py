@@ -70,7 +70,7 @@ def prepare(model, variant, data, seed):
     if variant.precision != "float32":
         import keras
 
-        keras.config.set_dtype_policy(variant.precision)
+        keras.mixed_precision.set_global_policy(variant.precision)  # Keras 2.12 has no keras.config
     if variant.tf32 is False and backend() == "tensorflow":
         import tensorflow
 
@@ -116,7 +116,7 @@ def _bare(model, data):
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(keras.losses.categorical_crossentropy(y, model(x, training=True)))
         gradients = tape.gradient(loss, model.trainable_variables)
-        model.optimizer.apply(gradients, model.trainable_variables)
+        model.optimizer.apply_gradients(zip(gradients, model.trainable_variables))
         return loss
 
     starts = [tf.constant(start) for start in range(0, len(data.x_train), size)]
