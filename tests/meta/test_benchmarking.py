@@ -7,7 +7,7 @@ import types
 
 import pytest
 
-from cnnspec import baselines, compat, figures, notebook, variants
+from cnnspec import baselines, compat, figures, limits, notebook, variants
 from tests import benchmarking, epochs
 
 PROJECT = baselines.BASELINES.parent
@@ -124,6 +124,23 @@ def test_a_process_measures():
             process.ask("sing")
     finally:
         process.close()
+
+
+def test_the_best_of_some(monkeypatch):
+    """The limit is the fastest of the repeats that are counted; the first is not."""
+    clock = iter([0.0, 1.0, 10.0, 15.0, 20.0, 23.0, 30.0, 34.0])
+    monkeypatch.setattr(limits.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(limits, "wait", lambda tensor: None)
+    assert limits.best(lambda: None, 3) == 3.0
+
+
+@pytest.mark.skipif(compat.KERAS_VERSION < (3, 0), reason="Keras 2 has no keras.ops, by which limits are measured")
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_limits_are_measured(monkeypatch, precision):
+    """2 n³ operations and 8 bytes a number, by the seconds of the fastest repeat."""
+    monkeypatch.setattr(limits, "best", lambda compute, repeats: limits.wait(compute()) or 0.5)
+    found = limits.measure(precision, size=10, copied=1000)
+    assert found == {"gflops": pytest.approx(4e-6), "gbytes": pytest.approx(16e-6)}
 
 
 def test_stored_figures_are_whole():
