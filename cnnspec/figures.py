@@ -126,16 +126,17 @@ def stored(folder, stack, dataset):
 
 
 def store(folder, stack, dataset, figures, date, command):
-    """Add a run to the file of its stack in `folder`, whole or not at all, and return the file's path.
+    """Add a run to the file of its stack in `folder`, whole or not at all; returns (path, names of figures left out).
 
-    A run of another stack (SAME_STACK) under the same name begins the file anew; KEPT_RUNS are kept.
-    Raises FiguresError, and stores nothing, where a figure is not to be trusted.
+    Left out are figures that are not to be trusted. A run of another stack (SAME_STACK) under the same name begins the
+    file anew; KEPT_RUNS are kept. Raises FiguresError, and stores nothing, where no figure is to be trusted.
     """
-    doubtful = [f"{name} ({figure.spread:.0%})" for name, figure in figures.items() if not figure.trusted]
-    if doubtful:
+    doubtful = [name for name, figure in figures.items() if not figure.trusted]
+    kept = {name: figure for name, figure in figures.items() if name not in doubtful}
+    if not kept:
         raise FiguresError(
-            f"not stored: rounds spread by more than {TRUSTED_SPREAD:.0%} in {', '.join(doubtful)}; this machine was busy "
-            f"or throttled: leave it alone and run tox run -e bench-update again"
+            f"not stored: the rounds of every figure spread by more than {TRUSTED_SPREAD:.0%}; this machine was busy or "
+            f"throttled: leave it alone and run tox run -e bench-update again"
         )
     path = Path(folder) / file_name(stack, dataset)
     runs = []
@@ -143,10 +144,10 @@ def store(folder, stack, dataset, figures, date, command):
         before = read(path)
         if all(before["stack"].get(key) == stack.get(key) for key in SAME_STACK):
             runs = before["runs"]
-    runs = [*runs, {"date": date, "command": command, "figures": figures}][-KEPT_RUNS:]
+    runs = [*runs, {"date": date, "command": command, "figures": kept}][-KEPT_RUNS:]
     content = {"hardware": hardware(stack), "stack": stack, "dataset": dataset, "runs": runs}
     write_whole(path, json.dumps(content, indent=1, default=dataclasses.asdict) + "\n")
-    return path
+    return path, doubtful
 
 
 @dataclasses.dataclass(frozen=True)

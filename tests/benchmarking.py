@@ -1,6 +1,5 @@
 """Wiring of the benchmarks: whether they run, the processes that they measure, and the figures of this run."""
 
-import collections
 import contextlib
 import dataclasses
 import json
@@ -8,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +20,7 @@ HOW = "tox run -e bench turns them on (pytest tests/test_benchmark.py --benchmar
 OFF = f"benchmarks: off; {HOW}"
 ALONE = "benchmarks measure one thing at a time, on the whole machine: leave -n out, or leave --benchmark-enable out"
 measured = {}  # name -> Figure, of this run
+compared = {}  # name -> Comparison with the stored figures of this machine
 
 
 def asked_for(config):
@@ -57,7 +58,8 @@ class Measuring:
     """
 
     def __init__(self, model, variant, settings, python=sys.executable, environment=None):
-        wish = {"model": model, "dataset": settings.dataset, "mnist": settings.mnist, "seed": settings.seed}
+        path = settings.mnist and str(Path(settings.mnist).resolve())
+        wish = {"model": model, "dataset": settings.dataset, "mnist": path, "seed": settings.seed}
         wish["variant"] = dataclasses.asdict(variant)
         threads = (
             dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"), str(variant.threads)) if variant.threads else {}
@@ -119,10 +121,8 @@ def write(terminal):
     terminal.section("benchmarks")
     for line in figures_table.run(measured):
         terminal.line(line)
-    machines = collections.defaultdict(list)
-    for path in sorted(FOLDER.glob("*/*.json")):
-        content = figures.read(path)
-        machines[content["hardware"]].append(content)
-    lines = figures_table.across([content for contents in machines.values() for content in contents])
+    for name, comparison in compared.items():
+        terminal.line(f"{comparison.outcome}: {name}, {comparison.text}")
+    lines = figures_table.across([figures.read(path) for path in sorted(FOLDER.glob("*/*.json"))])
     for line in ["", "stored, the last run of each stack", *lines] if lines else []:
         terminal.line(line)

@@ -16,9 +16,10 @@ from cnnspec import figures, mnist, notebook, stack, variants, workload
 from cnnspec.compat import backend
 from cnnspec.figures import Figure
 from tests import benchmarking, checks, epochs
-from tests.benchmarking import Measuring, measured
+from tests.benchmarking import Measuring, compared, measured
 
 BATCHES = {1: 256, 128: 3840, 1024: 3072}  # of inference -> images predicted in a round
+DATA = "data, read and prepared"
 COMMAND = "tox run -e bench-update"
 STARTS = {  # the suite's own costs, each in a fresh process
     "import of the framework": ["-c", "import keras"],
@@ -27,17 +28,27 @@ STARTS = {  # the suite's own costs, each in a fresh process
 }
 
 
+def left_out(variant):
+    """Why a variant is not measured on this stack, None where it is."""
+    return variants.unavailable(variants.VARIANTS[variant], backend(), len(stack.gpus()), stack.available_cores())
+
+
+def due():
+    """Names of all figures that a whole run has on this stack."""
+    kinds = [variant for variant in variants.VARIANTS if not left_out(variant)]
+    kinds += [f"inference by {batch}" for batch in BATCHES]
+    return {f"{model}, {kind}" for model in notebook.MODELS for kind in kinds} | {DATA, *STARTS}
+
+
 @pytest.mark.parametrize("variant", variants.VARIANTS)
 @pytest.mark.parametrize("model", notebook.MODELS)
 def test_epoch(benchmark, settings, model, variant):
     """An epoch, after one that compiles and one that warms up; its first and last loss are judged."""
-    wanted = variants.VARIANTS[variant]
-    reason = variants.unavailable(wanted, backend(), len(stack.gpus()), stack.available_cores())
-    if reason:
+    if reason := left_out(variant):
         pytest.skip(reason)
-    epochs.measure(
-        benchmark, f"{model}, {variant}", settings, epochs.plain(model, settings), Measuring(model, wanted, settings)
-    )
+    beside = epochs.plain(model, settings)
+    process = Measuring(model, variants.VARIANTS[variant], settings)
+    epochs.measure(benchmark, f"{model}, {variant}", settings, beside, process)
 
 
 @pytest.mark.parametrize("batch", BATCHES)
@@ -61,11 +72,9 @@ def test_data(benchmark, settings):
     def forget():
         mnist.read_mnist5k.cache_clear()
 
-    seconds = benchmark.pedantic(
-        mnist.load, args=(settings.dataset, settings.mnist), setup=forget, rounds=5, warmup_rounds=1
-    )
-    images = len(seconds.x_train) + len(seconds.x_test)
-    measured["data, read and prepared"] = Figure(list(benchmark.stats.stats.data), images=images)
+    data = benchmark.pedantic(mnist.load, args=(settings.dataset, settings.mnist), setup=forget, rounds=5, warmup_rounds=1)
+    images = len(data.x_train) + len(data.x_test)
+    measured[DATA] = Figure(list(benchmark.stats.stats.data), images=images)
 
 
 @pytest.mark.parametrize("start", STARTS)
@@ -96,15 +105,18 @@ def test_no_slower_than_before(settings, pytestconfig):
     here = stack.current()
     folder = benchmarking.FOLDER / figures.hardware(here)
     if pytestconfig.option.store_figures:
+        missing = sorted(due() - set(measured))
+        checks.equal("figures that a whole run would have, and this one has not", [], "the variants", missing, COMMAND)
         date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        figures.store(folder, here, settings.dataset, measured, date, COMMAND)
+        path, doubtful = figures.store(folder, here, settings.dataset, measured, date, COMMAND)
+        checks.equal(f"figures not to be trusted, left out of {path.name}", [], "a quiet machine", doubtful, COMMAND)
         return
     content = figures.stored(folder, here, settings.dataset)
     runs = content["runs"] if content else []
-    compared = {
-        name: figures.compare(figure, [run["figures"][name] for run in runs if name in run["figures"]])
+    compared.update(
+        (name, figures.compare(figure, [run["figures"][name] for run in runs if name in run["figures"]]))
         for name, figure in measured.items()
-    }
+    )
     bad = [f"{name}: {each.outcome}, {each.text}" for name, each in compared.items() if each.outcome in figures.FAILED]
     if bad:
         known = f"{content['stack']['framework']} on {content['hardware']}" if content else "nothing stored"

@@ -31,5 +31,6 @@ def test_peer(benchmark, settings, model, peer):
         checks.fail(
             f"{peer} is not there", [f"{variable} names no interpreter"], "tox run -e bench-peers installs all peers"
         )
+    beside = epochs.plain(model, settings)
     process = Measuring(model, variant, settings, python, environment)
-    epochs.measure(benchmark, f"{model}, {peer}", settings, epochs.plain(model, settings), process)
+    epochs.measure(benchmark, f"{model}, {peer}", settings, beside, process)
