@@ -107,7 +107,7 @@ def pytest_terminal_summary(terminalreporter, config):
     from tests import benchmarking, verdict
 
     verdict.write(terminalreporter, config)
-    benchmarking.write(terminalreporter)
+    benchmarking.write(terminalreporter, config.option.out)
 
 
 @pytest.fixture(scope="session")

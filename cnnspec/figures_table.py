@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import statistics
 
-COLUMNS = ("", "seconds", "spread", "first", "images/s", "GFLOP/s", "of limit", "host MiB", "device MiB", "by plain fit")
+COLUMNS = (
+    "",
+    "seconds",
+    "spread",
+    "first",
+    "images/s",
+    "GFLOP/s",
+    "of limit",
+    "limit",
+    "GB/s",
+    "host MiB",
+    "device MiB",
+    "by plain fit",
+)
 
 
 def run(figures):
-    """Lines of a table of one run, {name: Figure}."""
+    """Lines of a table of one run, {name: Figure}. Limit: GFLOP/s of a matrix product; GB/s: of an addition in memory."""
     rows = [COLUMNS]
     for name, figure in figures.items():
         rows.append(
@@ -20,6 +33,8 @@ def run(figures):
                 number(figure.images_per_second, ".0f"),
                 number(figure.gflops, ".1f"),
                 number(figure.share, ".0%"),
+                number(figure.limit_gflops, ".0f"),
+                number(figure.limit_gbytes, ".0f"),
                 number(figure.host_mib, ".0f"),
                 number(figure.device_mib, ".0f"),
                 ratios(figure.ratios),

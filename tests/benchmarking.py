@@ -112,11 +112,11 @@ class Measuring:
             self.process.stdin.close()
 
 
-def write(terminal):
-    """The figures of this run, and the stored ones of all machines, in pytest's terminal."""
+def write(terminal, out):
+    """The figures of this run, and the stored ones of all machines, in pytest's terminal; a chart in the folder `out`."""
     if not measured:
         return
-    from cnnspec import figures, figures_table
+    from cnnspec import figures, figures_chart, figures_table, stack
 
     terminal.section("benchmarks")
     for line in figures_table.run(measured):
@@ -126,3 +126,6 @@ def write(terminal):
     lines = figures_table.across([figures.read(path) for path in sorted(FOLDER.glob("*/*.json"))])
     for line in ["", "stored, the last run of each stack", *lines] if lines else []:
         terminal.line(line)
+    chart = Path(out or "runs/bench").resolve() / "benchmarks.svg"
+    if figures_chart.draw(measured, chart, stack.describe(stack.current())[1]):
+        terminal.line(f"chart: {chart}")

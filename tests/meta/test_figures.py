@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cnnspec import figures, figures_table
+from cnnspec import figures, figures_chart, figures_table
 from cnnspec.figures import Figure
 
 STACK = {
@@ -146,8 +146,10 @@ def test_the_table_of_a_run():
         "import": Figure([1.0, 2.0, 3.0]),
     }
     assert figures_table.run(measured) == [
-        "                   seconds   spread  first  images/s  GFLOP/s  of limit  host MiB  device MiB    by plain fit",
-        "model2, plain fit        2     0.0%    3.5      2000     20.0       20%       900              0.98 1.00 1.05",
+        "                   seconds   spread  first  images/s  GFLOP/s  of limit  limit  GB/s  host MiB  device MiB"
+        "    by plain fit",
+        "model2, plain fit        2     0.0%    3.5      2000     20.0       20%    100     9       900            "
+        "  0.98 1.00 1.05",
         "import                   2  50.0% !",
         "!: the rounds differ so much that the figure cannot be trusted; leave the machine alone, try again",
     ]
@@ -167,3 +169,24 @@ def test_the_table_across_machines():
         "a         tensorflow 2.21.0, Keras 3.15.1  mnist5k  model2      1.5                 1.00",
     ]
     assert figures_table.across([]) == []
+
+
+def test_the_chart(tmp_path):
+    """A panel a model with a bar and a limit for each of its epochs; inference and starts have none; nothing, no file."""
+    epoch = {"images": 4000, "flops": 10**7, "limit_gflops": 100.0}
+    measured = {
+        "model1, plain fit": timed(4.0, **epoch),
+        "model2, plain fit": timed(2.0, **epoch),
+        "model2, bare step": timed(1.0, **epoch),
+        "model2, inference by 1": timed(1.0, images=256, flops=10**6),
+        "import": timed(3.0),
+    }
+    assert figures_chart.bars(measured) == {
+        "model1": {"plain fit": (10.0, 100.0)},
+        "model2": {"plain fit": (20.0, 100.0), "bare step": (40.0, 100.0)},
+    }
+    assert figures_chart.draw(measured, tmp_path / "a.svg", "a machine")
+    text = (tmp_path / "a.svg").read_text(encoding="utf-8")
+    assert [word for word in ("model1", "model2", "bare step", "a machine") if f"<!-- {word} -->" not in text] == []
+    assert not figures_chart.draw({"import": timed(3.0)}, tmp_path / "b.svg", "a machine")
+    assert not (tmp_path / "b.svg").exists()
