@@ -23,6 +23,15 @@ def available():
     return backend() == "tensorflow" and KERAS_VERSION >= (3, 15)
 
 
+def compile_settings():
+    """What `compile` is given so that steps are joined; nothing where they cannot be.
+
+    They must be set before anything is evaluated: Keras builds its functions once, and one that was built for single steps
+    would then evaluate one batch of every STEPS_PER_EXECUTION and leave the others out.
+    """
+    return {"steps_per_execution": STEPS_PER_EXECUTION} if available() else {}
+
+
 def batches(x, y, batch_size):
     """A tf.data.Dataset of (images, labels) batches in the order in which a seeded `fit` of the arrays shows them.
 

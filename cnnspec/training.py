@@ -117,12 +117,11 @@ def compile_model(model, optimizer="adam", **settings):
 def fitting(model, data):
     """A function that fits a compiled model to the train set of a Dataset; it takes further arguments of `fit`.
 
-    Where `pipeline.available()`, the batches come from there and many steps are run at a time: the same losses and
-    weights in less time. Elsewhere it is Keras' own fit of the arrays, as in the notebook.
+    Where `pipeline.available()`, the batches come from there, and `pipeline.compile_settings` join their steps: the same
+    losses and weights in less time. Elsewhere it is Keras' own fit of the arrays, as in the notebook.
     """
     if not pipeline.available():
         return functools.partial(model.fit, data.x_train, data.y_train, batch_size=batch_size)
-    model.steps_per_execution = pipeline.STEPS_PER_EXECUTION
     batches = pipeline.batches(data.x_train, data.y_train, batch_size)
     return functools.partial(model.fit, batches, shuffle=False, validation_batch_size=batch_size)
 
@@ -160,7 +159,7 @@ def train(name, data, seed=0, epochs=epochs, optimizer="adam", verbose=1, redraw
     model = ARCHITECTURES[name]()
     if redraw:
         redraw_kernels(model, seed)
-    compile_model(model, optimizer)
+    compile_model(model, optimizer, **pipeline.compile_settings())
     description = f"{name} on {data.name} with seed {seed}"
     untrained_loss = evaluate(model, "test", data.x_test, data.y_test)["test_loss"]
     if not math.isfinite(untrained_loss):

@@ -78,7 +78,9 @@ def prepare(model, variant, data, seed):
     forget_models()
     seed_everything(seed)
     built = ARCHITECTURES[model]()
-    settings = {} if variant.jit_compile is None else {"jit_compile": variant.jit_compile}
+    settings = pipeline.compile_settings() if variant.way == "harness" else {}
+    if variant.jit_compile is not None:
+        settings["jit_compile"] = variant.jit_compile
     if variant.steps_per_execution > 1:
         settings["steps_per_execution"] = variant.steps_per_execution
     training.compile_model(built, **settings)

@@ -11,10 +11,10 @@ import os
 import subprocess
 import sys
 
-from cnnspec import baselines, mnist, stack
+from cnnspec import baselines, mnist, pipeline, stack
 from cnnspec.architectures import ARCHITECTURES
 from cnnspec.compat import backend, seed_everything
-from cnnspec.training import batch_size, compile_model, fitting
+from cnnspec.training import batch_size, compile_model, evaluate, fitting
 
 SAMPLES = 300  # two whole batches and a part of one
 ONE_THREAD = {
@@ -68,18 +68,21 @@ def switch_determinism_on():
 
 
 def digest(model, seed, harness=False):
-    """SHA-256 of all weights and of the losses after two epochs on the first digits, shuffled, with dropout."""
+    """SHA-256 of all weights and of the losses: of the held-out digits first, of two epochs (shuffled, with dropout), and
+    of the digits evaluated at the end."""
     whole = mnist.load("mnist5k")
-    data = whole._replace(x_train=whole.x_train[:SAMPLES], y_train=whole.y_train[:SAMPLES])
+    names = ("x_train", "y_train", "x_test", "y_test")
+    data = whole._replace(**{name: getattr(whole, name)[:SAMPLES] for name in names})
     seed_everything(seed)
     built = ARCHITECTURES[model]()
-    compile_model(built)
+    compile_model(built, **(pipeline.compile_settings() if harness else {}))
+    losses = [evaluate(built, "test", data.x_test, data.y_test)["test_loss"]]
     plain = functools.partial(built.fit, data.x_train, data.y_train, batch_size=batch_size)
     fit = fitting(built, data) if harness else plain
-    held_out = (whole.x_test[:SAMPLES], whole.y_test[:SAMPLES])
-    log = fit(epochs=2, verbose=0, validation_data=held_out).history
-    losses = ",".join(float(value).hex() for metric in ("loss", "val_loss") for value in log[metric])
-    return hashlib.sha256(b"".join(array.tobytes() for array in built.get_weights()) + losses.encode()).hexdigest()
+    log = fit(epochs=2, verbose=0, validation_data=(data.x_test, data.y_test)).history
+    losses += [*log["loss"], *log["val_loss"], evaluate(built, "train", data.x_train, data.y_train)["train_loss"]]
+    told = ",".join(float(loss).hex() for loss in losses)
+    return hashlib.sha256(b"".join(array.tobytes() for array in built.get_weights()) + told.encode()).hexdigest()
 
 
 if __name__ == "__main__":
