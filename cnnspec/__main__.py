@@ -125,7 +125,7 @@ def parser():
 
     bands = add("bands", "say what the bands of an ensemble accept, what they catch, and how often they blame a healthy run")
     bands.add_argument("--dataset", choices=("mnist5k", "mnist"), default="mnist5k", help="default: mnist5k")
-    bands.add_argument("--epochs", type=positive, default=2, help="epochs that the runs are judged after (default: 2)")
+    bands.add_argument("--epochs", type=positive, default=4, help="epochs that the runs are judged after (default: 4)")
     bands.set_defaults(command=commands.bands, device="auto")
 
     compare = add(

@@ -36,7 +36,8 @@ def row_of(run):
 def read(path):
     """The ensemble stored at `path`: a frame, a row per run, metrics as floats. Raises EnsembleError."""
     path = Path(path)
-    remedy = f"make it with: python -m cnnspec calibrate --out {path.parent}"
+    dataset = "mnist5k" if path.parent.name.startswith("mnist5k") else "mnist"
+    remedy = f"make it with: python -m cnnspec calibrate --models {path.stem} --dataset {dataset} --out {path.parent}"
     try:
         frame = pd.read_csv(str(path), dtype={"python": str, "numpy": str, "keras": str})
     except FileNotFoundError as error:

@@ -44,7 +44,9 @@ def settings(config, tmp_path_factory):
     folder.mkdir(exist_ok=True)
     option = config.option
     out = Path(option.out).resolve() if option.out else None
-    return Settings(option.dataset, option.mnist, option.epochs, option.seed, option.runs, option.device, folder, out)
+    return Settings(
+        option.dataset, option.mnist or None, option.epochs, option.seed, option.runs, option.device, folder, out
+    )
 
 
 def deselect_replication(config, items):

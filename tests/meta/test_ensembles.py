@@ -63,7 +63,7 @@ def header(text):
 
 
 MALFORMED = {
-    "missing": (None, "is missing; make it with: python -m cnnspec calibrate --out"),
+    "missing": (None, "is missing; make it with: python -m cnnspec calibrate --models model1 --dataset"),
     "empty": (lambda text: "", "is malformed"),
     "columns missing": (lambda text: "seed,loss_1\n1,0.5\n", "lacks the columns"),
     "row cut short": (lambda text: text[: text.rindex(",")], "has gaps or text where numbers belong"),

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import tests
 from cnnspec import baselines, ensembles, error_rates, notebook, results, statistics
 
 FOLDER = baselines.BASELINES / "ensembles" / "mnist5k"
-EPOCHS = (2, 10)  # of plain pytest and of `tox run -e verify`
+EPOCHS = (tests.EPOCHS, 10)  # of plain pytest and of `tox run -e verify`
 SUITES = 20_000
 NORMALITY = 0.01  # false-alarm rate of the test of normality, over all quantities together
 
@@ -72,7 +73,7 @@ def test_the_table_is_in_the_readme():
 
 def test_the_simulation_counts_alarms():
     """Bands for a rate of 0.05 per check blame far more of the simulated suites: the count is no constant zero."""
-    models = [stored(model, 2) for model in notebook.MODELS]
+    models = [stored(model, 10) for model in notebook.MODELS]
     assert error_rates.simulated_suites(models, 500, alpha=0.05) > 0.3
 
 

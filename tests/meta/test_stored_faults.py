@@ -8,13 +8,14 @@ import functools
 
 import pandas as pd
 import pytest
+from scipy import stats
 
 from cnnspec import baselines, ensembles, notebook, results, statistics
 from tests import EPOCHS
 from tests.meta.training_faults import HEALTHY, STORED, TRAINING_FAULTS, folder_of
 
 ENSEMBLES = baselines.BASELINES / "ensembles"
-SHOWN = (2, 3, 10)  # epochs
+SHOWN = (1, 2, 3, 4, 10)  # epochs
 SAMPLES = statistics.SAMPLES["mnist5k"]
 
 
@@ -48,15 +49,33 @@ def caught(fault, epochs):
     return any(used > 1 for _, used in margins(fault, epochs).values())
 
 
+def surely_caught(fault, epochs):
+    """Whether a fault is caught with 95 seeds of 100, if its stored run is a typical one: 1.64 s beyond what is accepted.
+
+    An epoch that is missing is missing in the history too, whatever the losses say.
+    """
+    if fault == "one epoch short":
+        return epochs > 1
+    room = stats.norm.ppf(statistics.POWER)
+    return any(abs(distance) - room >= abs(distance) / used for distance, used in margins(fault, epochs).values())
+
+
 def fault_table():
-    """The README's table: per fault, how far its farthest check lies from the mean and what is accepted, by epochs."""
+    """The README's table: per fault, how far its farthest check lies from the mean in s, by epochs; caught ones are bold."""
     rows = []
     for fault in TRAINING_FAULTS:
         row = {"fault": fault}
         for epochs in SHOWN:
+            if fault == "one epoch short" and epochs == 1:
+                row["1"] = "trains nothing"
+                continue
             (model, name), (distance, used) = max(margins(fault, epochs).items(), key=lambda item: item[1][1])
-            row[f"{epochs} epochs"] = f"{distance:+.1f} s of {abs(distance) / used:.1f} ({model}, {name})"
+            row[str(epochs)] = f"{'**' * (used > 1)}{distance:+.1f}{'**' * (used > 1)} of {abs(distance) / used:.1f}"
+            if epochs == EPOCHS:
+                row["by"] = f"{model}, {name}"
         rows.append(row)
+    counts = {str(epochs): str(sum(surely_caught(fault, epochs) for fault in TRAINING_FAULTS)) for epochs in SHOWN}
+    rows.append({"fault": "caught with 95 seeds of 100", **counts, "by": ""})
     return results.as_markdown(pd.DataFrame(rows))
 
 
