@@ -17,7 +17,8 @@ PEERS = {  # name -> (Variant, variable that names its interpreter, environment)
     "this harness": (variants.VARIANTS["harness"], None, {}),
     "Keras on JAX": (variants.VARIANTS[variants.PLAIN], None, {"KERAS_BACKEND": "jax"}),
     "Keras on PyTorch": (variants.VARIANTS[variants.PLAIN], None, {"KERAS_BACKEND": "torch"}),
-    "2019's stack": (variants.VARIANTS[variants.PLAIN], PYTHON_OF_2019, {}),
+    # Today's TensorFlow sets TF2_BEHAVIOR for itself and its children, and 1.13 would obey.
+    "2019's stack": (variants.VARIANTS[variants.PLAIN], PYTHON_OF_2019, {"TF2_BEHAVIOR": "0"}),
 }
 
 
