@@ -61,6 +61,11 @@ def pytest_addoption(parser):
         help="keep each run's JSON and loss curves in this folder (default: pytest's temporary folder)",
     )
     group.addoption(
+        "--store-figures",
+        action="store_true",
+        help="with --benchmark-enable: add this run's figures to baselines/benchmarks, and compare them with nothing",
+    )
+    group.addoption(
         "--report",
         metavar="PATH",
         help="JSON report of this run (default: reports/<environment or versions>-<hardware>.json)",
@@ -68,8 +73,9 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    from tests import reporting  # imports SciPy, so not before the threads are shared out
+    from tests import benchmarking, reporting  # imports SciPy, so not before the threads are shared out
 
+    benchmarking.asked_for(config)
     devices.choose(config.option.device)
     config.pluginmanager.register(reporting.Reporter(config, config.option.report), "cnnspec-report")
 
@@ -79,13 +85,16 @@ def pytest_sessionstart(session):
 
 
 def pytest_report_header(config):
-    return devices.header()
+    from tests import benchmarking
+
+    return [*devices.header(), *benchmarking.header(config)]
 
 
 def pytest_collection_modifyitems(config, items):
-    from tests import trainings
+    from tests import benchmarking, trainings
 
     trainings.deselect_replication(config, items)
+    benchmarking.deselect(config, items)
 
 
 def pytest_collection_finish(session):
@@ -95,9 +104,10 @@ def pytest_collection_finish(session):
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    from tests import verdict
+    from tests import benchmarking, verdict
 
     verdict.write(terminalreporter, config)
+    benchmarking.write(terminalreporter, config.option.out)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from cnnspec import stack
+from cnnspec import pipeline, stack
 from cnnspec.architectures import ARCHITECTURES
 from cnnspec.compat import draw, forget_models, metric_name, seed_everything
 from cnnspec.files import write_whole
@@ -106,9 +107,23 @@ class EpochRecorder(keras.callbacks.Callback):
             self.history.setdefault(name, []).append(value)
 
 
-def compile_model(model, optimizer="adam"):
-    """In [8]: compile `model` for classification with one of OPTIMIZERS."""
-    model.compile(loss=keras.losses.categorical_crossentropy, optimizer=OPTIMIZERS[optimizer](), metrics=["accuracy"])
+def compile_model(model, optimizer="adam", **settings):
+    """In [8]: compile `model` for classification with one of OPTIMIZERS; `settings` go to `compile` as they are."""
+    model.compile(
+        loss=keras.losses.categorical_crossentropy, optimizer=OPTIMIZERS[optimizer](), metrics=["accuracy"], **settings
+    )
+
+
+def fitting(model, data):
+    """A function that fits a compiled model to the train set of a Dataset; it takes further arguments of `fit`.
+
+    Where `pipeline.available()`, the batches come from there, and `pipeline.compile_settings` join their steps: the same
+    losses and weights in less time. Elsewhere it is Keras' own fit of the arrays, as in the notebook.
+    """
+    if not pipeline.available():
+        return functools.partial(model.fit, data.x_train, data.y_train, batch_size=batch_size)
+    batches = pipeline.batches(data.x_train, data.y_train, batch_size)
+    return functools.partial(model.fit, batches, shuffle=False, validation_batch_size=batch_size)
 
 
 def redraw_kernels(model, seed):
@@ -144,7 +159,7 @@ def train(name, data, seed=0, epochs=epochs, optimizer="adam", verbose=1, redraw
     model = ARCHITECTURES[name]()
     if redraw:
         redraw_kernels(model, seed)
-    compile_model(model, optimizer)
+    compile_model(model, optimizer, **pipeline.compile_settings())
     description = f"{name} on {data.name} with seed {seed}"
     untrained_loss = evaluate(model, "test", data.x_test, data.y_test)["test_loss"]
     if not math.isfinite(untrained_loss):
@@ -153,10 +168,7 @@ def train(name, data, seed=0, epochs=epochs, optimizer="adam", verbose=1, redraw
         description,
         train_data=(data.x_train, data.y_train) if evaluate_train_each_epoch else None,
     )
-    model.fit(
-        data.x_train,
-        data.y_train,
-        batch_size=batch_size,
+    fitting(model, data)(
         epochs=epochs,
         verbose=verbose,
         validation_data=(data.x_test, data.y_test),

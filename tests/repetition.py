@@ -1,6 +1,7 @@
 """`python -m tests.repetition [MODEL …]`: train MODELS with seed 0, the models named with seed 1 too.
 
-Prints digests of the weights as JSON: {"deterministic": bool, "0": {model: SHA-256}, "1": {model: SHA-256}}.
+Prints digests of the weights as JSON: {"deterministic": bool, "0": {model: SHA-256}, "1": {model: SHA-256}}. With the
+argument `harness`, MODELS are trained with seed 0 by `training.fitting` too, under the key "harness".
 """
 
 import functools
@@ -10,18 +11,18 @@ import os
 import subprocess
 import sys
 
-from cnnspec import baselines, mnist, stack
+from cnnspec import baselines, mnist, pipeline, stack
 from cnnspec.architectures import ARCHITECTURES
 from cnnspec.compat import backend, seed_everything
-from cnnspec.training import batch_size, compile_model
+from cnnspec.training import batch_size, compile_model, evaluate, fitting
 
-SAMPLES = 256
+SAMPLES = 300  # two whole batches and a part of one
 ONE_THREAD = {
     **dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1"),
     "XLA_FLAGS": "--xla_gpu_deterministic_ops=true --xla_cpu_multi_thread_eigen=false",
 }
 MODELS = ("model1", "model4")  # unseeded initialisers and two dropouts; every kind of layer
-PROCESSES = {"first": [], "second": ["model4"]}  # the models that each trains with a second seed as well
+PROCESSES = {"first": ["harness"], "second": ["model4"]}  # the arguments of each
 
 
 @functools.cache
@@ -29,14 +30,14 @@ def started():
     """{name: running process} of the two that train the same; they are started once, by the first who asks."""
     return {
         name: subprocess.Popen(
-            [sys.executable, "-m", "tests.repetition", *models],
+            [sys.executable, "-m", "tests.repetition", *arguments],
             cwd=baselines.BASELINES.parent,
             env=os.environ | ONE_THREAD,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        for name, models in PROCESSES.items()
+        for name, arguments in PROCESSES.items()
     }
 
 
@@ -66,18 +67,28 @@ def switch_determinism_on():
     return not stack.gpus() or "xla_gpu_deterministic_ops=true" in os.environ.get("XLA_FLAGS", "")
 
 
-def digest(model, seed):
-    """SHA-256 of all weights after two epochs on the first digits, shuffled, with dropout."""
-    data = mnist.load("mnist5k")
+def digest(model, seed, harness=False):
+    """SHA-256 of all weights and of the losses: of the held-out digits first, of two epochs (shuffled, with dropout), and
+    of the digits evaluated at the end."""
+    whole = mnist.load("mnist5k")
+    names = ("x_train", "y_train", "x_test", "y_test")
+    data = whole._replace(**{name: getattr(whole, name)[:SAMPLES] for name in names})
     seed_everything(seed)
     built = ARCHITECTURES[model]()
-    compile_model(built)
-    built.fit(data.x_train[:SAMPLES], data.y_train[:SAMPLES], batch_size=batch_size, epochs=2, verbose=0)
-    return hashlib.sha256(b"".join(array.tobytes() for array in built.get_weights())).hexdigest()
+    compile_model(built, **(pipeline.compile_settings() if harness else {}))
+    losses = [evaluate(built, "test", data.x_test, data.y_test)["test_loss"]]
+    plain = functools.partial(built.fit, data.x_train, data.y_train, batch_size=batch_size)
+    fit = fitting(built, data) if harness else plain
+    log = fit(epochs=2, verbose=0, validation_data=(data.x_test, data.y_test)).history
+    losses += [*log["loss"], *log["val_loss"], evaluate(built, "train", data.x_train, data.y_train)["train_loss"]]
+    told = ",".join(float(loss).hex() for loss in losses)
+    return hashlib.sha256(b"".join(array.tobytes() for array in built.get_weights()) + told.encode()).hexdigest()
 
 
 if __name__ == "__main__":
     found = {"deterministic": switch_determinism_on()}
     found["0"] = {model: digest(model, 0) for model in MODELS}
-    found["1"] = {model: digest(model, 1) for model in sys.argv[1:]}
+    found["1"] = {model: digest(model, 1) for model in sys.argv[1:] if model != "harness"}
+    if "harness" in sys.argv[1:]:
+        found["harness"] = {model: digest(model, 0, harness=True) for model in MODELS}
     print(json.dumps(found))

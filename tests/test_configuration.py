@@ -150,7 +150,11 @@ class RecordingModel:
 
 @pytest.fixture
 def recorded(monkeypatch):
-    """(data set, calls) of one training of a RecordingModel with nothing but defaults."""
+    """(data set, calls) of one training of a RecordingModel with nothing but defaults.
+
+    The notebook's own call is looked at; `test_determinism.py` holds the faster batches of `cnnspec.pipeline` to it.
+    """
+    monkeypatch.setattr(training.pipeline, "available", lambda: False)
     digits = mnist.Dataset("mnist5k", *(np.full((2, 1), value, "float32") for value in (1, 2, 3, 4)))
     model = RecordingModel()
     monkeypatch.setitem(training.ARCHITECTURES, "model1", lambda: model)

@@ -46,6 +46,14 @@ def test_the_same_seed_repeats(digests, model):
     )
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_the_harness_follows_plain_fit(digests, model):
+    """The harness' batches and joined steps give the weights and losses of Keras' own fit of the arrays, bit for bit."""
+    plain, harness = digests["first"]["0"][model], digests["first"]["harness"][model]
+    following = "compare cnnspec/pipeline.py with the array adapter of this Keras; until then, let available() say no"
+    checks.equal(f"{model}: SHA-256 of weights and losses of the harness", plain, "Keras' own fit", harness, following)
+
+
 def test_another_seed_differs(digests):
     """Seed 1 ends elsewhere than seed 0."""
     same = digests["second"]["0"]["model4"] == digests["second"]["1"]["model4"]

@@ -1,0 +1,190 @@
+"""Stored figures of benchmarks: one JSON per hardware, stack and data set, and what a new run is compared with.
+
+A file holds several runs of the suite's benchmarks, each with the seconds of every round: rounds show whether the machine
+was quiet, runs show how far one differs from the next.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+import statistics
+from pathlib import Path
+
+from cnnspec.files import write_whole
+
+TRUSTED_SPREAD = 0.10  # quartile distance of the rounds by their median; above it the machine was busy or throttled
+FALSE_ALARM = 0.01  # of one figure, when a run is compared with the stored ones
+LEAST_RUNS = 3  # stored runs that a spread from run to run is taken from
+KEPT_RUNS = 10
+SAME_STACK = ("python", "keras", "framework", "device", "threads", "precision", "onednn", "tf32", "cuda", "cudnn")
+
+
+class FiguresError(ValueError):
+    """Stored figures are malformed, or new ones cannot be stored; the message names the file and what to do."""
+
+
+@dataclasses.dataclass
+class Figure:
+    """What was measured of one thing: seconds of each round, and what a round did.
+
+    `images` a round, `flops` an image (see `workload`), limits in GFLOP/s and GB/s, memory in MiB, `first` the seconds of
+    the first round, with its compilation, `ratios` the seconds of each round by those of the plain fit beside it. None:
+    not measured.
+    """
+
+    seconds: list
+    images: int = 0
+    flops: int = 0
+    first: float = None
+    limit_gflops: float = None
+    limit_gbytes: float = None
+    host_mib: float = None
+    device_mib: float = None
+    ratios: list = dataclasses.field(default_factory=list)
+
+    @property
+    def median(self):
+        """Median seconds of a round."""
+        return statistics.median(self.seconds)
+
+    @property
+    def spread(self):
+        """Distance of the quartiles by the median; infinite for fewer than three rounds, which show none."""
+        if len(self.seconds) < 3:
+            return math.inf
+        lower, _, upper = statistics.quantiles(self.seconds, n=4, method="inclusive")
+        return (upper - lower) / self.median
+
+    @property
+    def trusted(self):
+        """True where the rounds agree within TRUSTED_SPREAD."""
+        return self.spread <= TRUSTED_SPREAD
+
+    @property
+    def images_per_second(self):
+        """Images a second, None where no images are counted."""
+        return self.images / self.median if self.images else None
+
+    @property
+    def gflops(self):
+        """Achieved GFLOP/s, None where none are counted."""
+        return self.flops * self.images / self.median / 1e9 if self.flops else None
+
+    @property
+    def share(self):
+        """Achieved arithmetic as a share of the limit measured beside it, None without either."""
+        return self.gflops / self.limit_gflops if self.flops and self.limit_gflops else None
+
+
+def hardware(stack):
+    """Folder name of a machine: GPU or CPU model, cores, memory. Raises FiguresError where the memory is not known."""
+    if not stack.get("memory_gib"):
+        raise FiguresError("this system does not tell its memory, by which figures are stored")
+    device = "" if stack["device"] == "CPU" else f"{stack['device']} "
+    return slug(f"{device}{stack['cpu']} {stack['cores']} cores {stack['memory_gib']} GiB")
+
+
+def file_name(stack, dataset):
+    """File name of a stack's figures on a data set."""
+    return slug(f"{stack['framework']} keras {stack['keras']} {dataset}") + ".json"
+
+
+def slug(text):
+    """Lower case, with hyphens for whatever is neither letter, digit nor dot."""
+    return re.sub(r"[^\w.]+", "-", text).strip("-.").lower()
+
+
+def read(path):
+    """The content of a file of figures: hardware, stack, dataset, runs. Raises FiguresError."""
+    remedy = "restore it with git, or remove it and measure again: tox run -e bench-update"
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        for run in content["runs"]:
+            run["figures"] = {name: Figure(**figure) for name, figure in run["figures"].items()}
+            if not all(figure.seconds and min(figure.seconds) > 0 for figure in run["figures"].values()):
+                raise ValueError("a figure without positive seconds")
+        content["stack"]["framework"], content["dataset"], content["hardware"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise FiguresError(f"{path} is malformed ({type(error).__name__}: {error}); {remedy}") from error
+    return content
+
+
+def stored(folder, stack, dataset):
+    """The content that a stack is compared with in the folder of its hardware, None where nothing is stored for it.
+
+    That of the same framework version, else the latest of the same framework; other data sets never.
+    """
+    folder = Path(folder)
+    backend = stack["framework"].split()[0]
+    contents = [read(path) for path in sorted(folder.glob("*.json"))]
+    fitting = [each for each in contents if each["dataset"] == dataset and each["stack"]["framework"].split()[0] == backend]
+    same = [each for each in fitting if each["stack"]["framework"] == stack["framework"]]
+    return max(same or fitting, key=lambda each: each["runs"][-1]["date"], default=None)
+
+
+def store(folder, stack, dataset, figures, date, command):
+    """Add a run to the file of its stack in `folder`, whole or not at all; returns (path, names of figures left out).
+
+    Left out are figures that are not to be trusted. A run of another stack (SAME_STACK) under the same name begins the
+    file anew; KEPT_RUNS are kept. Raises FiguresError, and stores nothing, where no figure is to be trusted.
+    """
+    doubtful = [name for name, figure in figures.items() if not figure.trusted]
+    kept = {name: figure for name, figure in figures.items() if name not in doubtful}
+    if not kept:
+        raise FiguresError(
+            f"not stored: the rounds of every figure spread by more than {TRUSTED_SPREAD:.0%}; this machine was busy or "
+            f"throttled: leave it alone and run tox run -e bench-update again"
+        )
+    path = Path(folder) / file_name(stack, dataset)
+    runs = []
+    if path.exists():
+        before = read(path)
+        if all(before["stack"].get(key) == stack.get(key) for key in SAME_STACK):
+            runs = before["runs"]
+    runs = [*runs, {"date": date, "command": command, "figures": kept}][-KEPT_RUNS:]
+    content = {"hardware": hardware(stack), "stack": stack, "dataset": dataset, "runs": runs}
+    write_whole(path, json.dumps(content, indent=1, default=dataclasses.asdict) + "\n")
+    return path, doubtful
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """A figure beside the stored runs: `outcome` is one of OUTCOMES, `text` says it in a line."""
+
+    outcome: str
+    text: str
+
+
+OUTCOMES = ("new", "no spread yet", "not to be trusted", "slower", "faster", "as before")
+FAILED = ("not to be trusted", "slower")  # a figure that cannot be trusted has shown nothing
+
+
+def compare(figure, before):
+    """The Comparison of a Figure with the same figure of stored runs, a list of Figures.
+
+    One-sided on either side: with N stored medians of mean m and standard deviation s on the log scale, a run is slower
+    when log(median) − m > t(1 − FALSE_ALARM; N − 1) · s · √(1 + 1/N), the prediction bound of one further run.
+    """
+    from scipy import stats
+
+    now = f"{figure.median:.4g} s, rounds spread by {figure.spread:.1%}"
+    if not figure.trusted:
+        return Comparison(
+            "not to be trusted", f"{now}, above {TRUSTED_SPREAD:.0%}: a busy or throttled machine; leave it alone, try again"
+        )
+    if not before:
+        return Comparison("new", f"{now}; nothing is stored for it, tox run -e bench-update stores it")
+    logs = [math.log(other.median) for other in before]
+    centre = statistics.fmean(logs)
+    change = math.exp(math.log(figure.median) - centre) - 1
+    said = f"{now}, {change:+.1%} to {math.exp(centre):.4g} s in {len(before)} stored runs"
+    if len(before) < LEAST_RUNS:
+        return Comparison("no spread yet", f"{said}; {LEAST_RUNS} show how far runs differ: tox run -e bench-update")
+    bound = stats.t.ppf(1 - FALSE_ALARM, len(before) - 1) * statistics.stdev(logs) * math.sqrt(1 + 1 / len(before))
+    said += f", which may differ by {math.expm1(bound):.1%}"
+    if math.log1p(change) > bound:
+        return Comparison("slower", said)
+    return Comparison("faster" if math.log1p(change) < -bound else "as before", said)

@@ -1,0 +1,105 @@
+"""Epochs measured round by round, each beside one of plain fit, and their losses judged."""
+
+import atexit
+
+from cnnspec import baselines, ensembles, statistics, variants, workload
+from cnnspec.figures import Figure
+from tests import checks
+from tests.benchmarking import Measuring, measured
+
+SECONDS = 15.0  # that the rounds of one figure may take, between the two numbers of ROUNDS
+ROUNDS = (3, 7)
+
+
+class Side:
+    """The plain fits that others are measured beside, one process at a time: asking for another model ends the last."""
+
+    def __init__(self):
+        self.kept = None, None
+
+    def plain(self, model, settings, start):
+        """The Measuring of `model`, started by `start()` where it does not run already."""
+        key = (model, settings)
+        if self.kept[0] != key:
+            self.close()
+            self.kept = key, start()
+        return self.kept[1]
+
+    def close(self):
+        """End the process, if there is one."""
+        if self.kept[1]:
+            self.kept[1].close()
+        self.kept = None, None
+
+
+side = Side()
+atexit.register(side.close)
+
+
+def rounds_for(seconds):
+    """Number of rounds for one that takes so many seconds."""
+    return int(min(max(SECONDS / seconds, ROUNDS[0]), ROUNDS[1]))
+
+
+def epochs(benchmark, process, beside):
+    """Measure epochs of a process round by round, each after one of `beside`: (seconds, ratios to those beside).
+
+    The first epoch is spent already, with its compilation; a second one, not counted, warms up. A process has ten epochs
+    at most, for so many has an ensemble.
+    """
+    seconds, other = [], []
+
+    def before():
+        other.append(beside.ask("epoch")["seconds"])
+
+    rounds = rounds_for(process.epoch())
+    benchmark.pedantic(lambda: seconds.append(process.epoch()), setup=before, rounds=rounds, iterations=1)
+    return seconds, [mine / theirs for mine, theirs in zip(seconds, other, strict=True)]
+
+
+def measure(benchmark, name, settings, beside, process):
+    """Measure epochs of a process that is then ended, judge their losses, and keep the Figure under `name`, "model, …"."""
+    try:
+        seconds, ratios = epochs(benchmark, process, beside)
+        model = name.split(",")[0]
+        judge_losses(name, model, settings, process.losses)
+        measured[name] = figure_of(process, model, seconds, ratios)
+        benchmark.extra_info.update(dataset=settings.dataset, images_per_second=measured[name].images_per_second)
+    finally:
+        process.close()
+
+
+def plain(model, settings):
+    """The process that trains `model` by plain fit, kept while others are measured beside it."""
+    start = lambda: Measuring(model, variants.VARIANTS[variants.PLAIN], settings)  # noqa: E731
+    return side.plain(model, settings, start)
+
+
+def judge_losses(subject, model, settings, losses):
+    """The first and the last epoch's loss lie in the band of the reference ensemble: a fast wrong answer is a failure."""
+    path = settings.ensembles / f"{model}.csv"
+    source = path.relative_to(baselines.BASELINES.parent)
+    calibrate = f"python -m cnnspec calibrate --models {model} --dataset {settings.dataset} --out {source.parent}"
+    for quantity, epochs in (("loss, first epoch", 1), ("loss, last epoch", len(losses))):
+        judged, band = statistics.bands(ensembles.curves(path, epochs), settings.dataset)[quantity]
+        value = judged.measure({"loss": losses[:epochs]}, None)
+        following = f"compare with {variants.PLAIN} of the same model: the variant computes something else"
+        checks.within_band(f"{subject}: {quantity} of {epochs}", judged, band, value, source, following, calibrate)
+
+
+def figure_of(process, model, seconds, ratios):
+    """The Figure of epochs that were measured in a process."""
+    memory = process.ask("memory")
+    has_ops = not process.ready["stack"]["keras"].startswith("2.")  # keras.ops, by which limits are measured
+    limits = process.ask("limit") if has_ops else {}
+    return Figure(
+        seconds,
+        images=process.ready["images"],
+        flops=workload.flops_per_image(model),
+        first=process.first["seconds"],
+        limit_gflops=limits.get("gflops"),
+        limit_gbytes=limits.get("gbytes"),
+        host_mib=memory["host"],
+        device_mib=memory["device"],
+        ratios=ratios,
+    )

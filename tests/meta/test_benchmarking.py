@@ -1,0 +1,154 @@
+"""Do benchmarks stay off until they are asked for, refuse company, and measure what they say?"""
+
+import json
+import subprocess
+import sys
+import types
+
+import pytest
+
+from cnnspec import baselines, compat, figures, limits, notebook, variants
+from tests import benchmarking, epochs
+
+PROJECT = baselines.BASELINES.parent
+UNAVAILABLE = {  # variant, backend, GPUs, cores -> the reason's beginning, None where it measures something of its own
+    "plain fit": ("plain fit", "jax", 0, 2, None),
+    "bare on JAX": ("bare step", "jax", 0, 2, "the bare way is written for TensorFlow, not for jax"),
+    "harness on PyTorch": ("harness", "torch", 0, 2, "the harness way is written for TensorFlow, not for torch"),
+    "joined steps on PyTorch": ("steps joined", "torch", 0, 2, "on torch, joined steps return"),
+    "XLA on JAX": ("XLA on", "jax", 0, 2, "JAX always compiles by XLA"),
+    "XLA on a CPU": ("XLA on", "tensorflow", 0, 2, None),
+    "XLA off on a CPU": ("XLA off", "tensorflow", 0, 2, "plain fit is without XLA"),
+    "XLA off on a GPU": ("XLA off", "tensorflow", 1, 16, None),
+    "TF32 on a CPU": ("TF32 off", "tensorflow", 0, 2, "TF32 is a GPU's"),
+    "TF32 on a GPU": ("TF32 off", "tensorflow", 1, 16, None),
+    "two threads on two cores": ("2 threads", "tensorflow", 0, 2, "plain fit uses all 2 cores already"),
+    "two threads on four cores": ("2 threads", "tensorflow", 0, 4, None),
+    "one thread beside a GPU": ("1 thread", "tensorflow", 1, 16, "the threads of the CPU do not compute"),
+}
+
+
+def pytest_in_a_process(*arguments):
+    """A finished pytest on the benchmarks."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests/test_benchmark.py", *arguments]
+    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=300)
+
+
+def test_off_until_asked_for():
+    """Plain pytest leaves every benchmark out and says how to turn them on."""
+    ended = pytest_in_a_process("--collect-only")
+    assert benchmarking.OFF in ended.stdout
+    assert "tox run -e bench" in benchmarking.OFF
+    assert "no tests collected" in ended.stdout
+    assert ended.returncode == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def test_refused_under_xdist():
+    """Workers would measure each other: one line, and an exit code of its own."""
+    ended = pytest_in_a_process("--benchmark-enable", "-n", "2")
+    assert ended.returncode == pytest.ExitCode.USAGE_ERROR
+    assert f"ERROR: {benchmarking.ALONE}" in ended.stderr.splitlines()
+
+
+@pytest.mark.parametrize(("variant", "backend", "gpus", "cores", "reason"), UNAVAILABLE.values(), ids=UNAVAILABLE)
+def test_variants_say_why_they_are_left_out(variant, backend, gpus, cores, reason):
+    """A variant that would measure the same as plain fit, or nothing, is left out with the reason."""
+    said = variants.unavailable(variants.VARIANTS[variant], backend, gpus, cores)
+    assert said is None if reason is None else said.startswith(reason)
+
+
+class Epochs:
+    """Stands where a process that measures would: each epoch takes the next of `seconds`."""
+
+    def __init__(self, seconds, losses=(), ready=None):
+        self.left, self.asked, self.losses, self.ready = list(seconds), [], list(losses), ready
+
+    def epoch(self):
+        return self.ask("epoch")["seconds"]
+
+    def ask(self, request):
+        self.asked.append(request)
+        return {"seconds": self.left.pop(0)}
+
+
+def pedantic(function, setup, rounds, iterations):
+    """Rounds as pytest-benchmark runs them."""
+    for _ in range(rounds * iterations):
+        setup()
+        function()
+
+
+def test_each_epoch_has_its_neighbour():
+    """After a warm-up that is not counted, each round is divided by the plain epoch just before it."""
+    process, beside = Epochs([9.0, 2.0, 3.0, 4.0]), Epochs([4.0, 4.0, 16.0])
+    found = epochs.epochs(types.SimpleNamespace(pedantic=pedantic), process, beside)
+    assert found == ([2.0, 3.0, 4.0], [0.5, 0.75, 0.25])
+
+
+def test_the_number_of_rounds():
+    """Short epochs have seven rounds, long ones three; with the two before no more than the ten epochs of an ensemble."""
+    assert [epochs.rounds_for(seconds) for seconds in (0.01, 3.0, 100.0)] == [7, 5, 3]
+    assert epochs.ROUNDS[1] + 2 <= 10
+
+
+def test_a_fast_wrong_answer_fails():
+    """A first loss outside the band of the ensemble fails, and names the variant; the ensemble's own losses pass."""
+    settings = types.SimpleNamespace(ensembles=baselines.BASELINES / "ensembles" / "mnist5k", dataset="mnist5k")
+    right = [1.36, 0.57]  # seed 0 of the ensemble, rounded
+    epochs.judge_losses("model2, fast", "model2", settings, right)
+    with pytest.raises(pytest.fail.Exception, match="model2, fast: loss, first epoch of 1"):
+        epochs.judge_losses("model2, fast", "model2", settings, [0.1, 0.57])
+    with pytest.raises(pytest.fail.Exception, match="model2, fast: loss, last epoch of 2"):
+        epochs.judge_losses("model2, fast", "model2", settings, [1.36, 2.3])
+
+
+def test_a_process_that_ends_says_why():
+    """What a process printed before it ended stands in the error, with its command."""
+    settings = types.SimpleNamespace(dataset="mnist5k", mnist="nowhere.npz", seed=0)
+    with pytest.raises(benchmarking.MeasuringFailed, match="mnist5k; ask for the data set mnist"):
+        benchmarking.Measuring("model2", variants.VARIANTS[variants.PLAIN], settings)
+
+
+def test_a_process_measures():
+    """A process answers with positive numbers, its losses fall, and an unknown request ends it with what is known."""
+    settings = types.SimpleNamespace(dataset="mnist5k", mnist=None, seed=1000)
+    process = benchmarking.Measuring("model4", variants.VARIANTS[variants.PLAIN], settings)
+    try:
+        assert process.epoch() > 0
+        assert process.losses[1] < process.losses[0]
+        assert process.ready["images"] == 4000
+        assert process.ready["stack"]["backend"] == compat.backend()
+        assert process.ask("predict 128 256")["seconds"] > 0
+        assert process.ask("memory")["host"] > 100
+        with pytest.raises(benchmarking.MeasuringFailed, match="unknown request 'sing'; known are epoch, predict"):
+            process.ask("sing")
+    finally:
+        process.close()
+
+
+def test_the_best_of_some(monkeypatch):
+    """The limit is the fastest of the repeats that are counted; the first is not."""
+    clock = iter([0.0, 1.0, 10.0, 15.0, 20.0, 23.0, 30.0, 34.0])
+    monkeypatch.setattr(limits.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(limits, "wait", lambda tensor: None)
+    assert limits.best(lambda: None, 3) == 3.0
+
+
+@pytest.mark.skipif(compat.KERAS_VERSION < (3, 0), reason="Keras 2 has no keras.ops, by which limits are measured")
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_limits_are_measured(monkeypatch, precision):
+    """2 n³ operations and 8 bytes a number, by the seconds of the fastest repeat."""
+    monkeypatch.setattr(limits, "best", lambda compute, repeats: limits.wait(compute()) or 0.5)
+    found = limits.measure(precision, size=10, copied=1000)
+    assert found == {"gflops": pytest.approx(4e-6), "gbytes": pytest.approx(16e-6)}
+
+
+def test_stored_figures_are_whole():
+    """Every stored file is read, lies in the folder of its hardware, and a run has a plain epoch of each model."""
+    for path in benchmarking.FOLDER.glob("*/*"):
+        content = figures.read(path)
+        assert path.parent.name == content["hardware"] == figures.hardware(content["stack"])
+        assert path.name == figures.file_name(content["stack"], content["dataset"])
+        names = {name for run in content["runs"] for name in run["figures"]}
+        assert {f"{model}, {variants.PLAIN}" for model in notebook.MODELS} <= names
+        assert json.loads(path.read_text(encoding="utf-8"))["stack"]["cpu"]

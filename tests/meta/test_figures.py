@@ -1,0 +1,192 @@
+"""Are stored benchmarks compared with the right machine, and is slower called slower?"""
+
+import json
+
+import pytest
+
+from cnnspec import figures, figures_chart, figures_table
+from cnnspec.figures import Figure
+
+STACK = {
+    "framework": "tensorflow 2.21.0",
+    "keras": "3.15.1",
+    "python": "3.12.1",
+    "device": "CPU",
+    "cpu": "AMD EPYC",
+    "cores": 2,
+    "memory_gib": 24,
+    "threads": 2,
+    "precision": "float32",
+}
+QUIET = [0.99, 1.0, 1.01]
+
+
+def timed(seconds, **facts):
+    """A Figure of three quiet rounds around `seconds`."""
+    return Figure([seconds * factor for factor in QUIET], **facts)
+
+
+COMPARED = {  # median now, medians stored, outcome
+    "nothing stored": (1.0, [], "new"),
+    "one run stored": (1.0, [1.0], "no spread yet"),
+    "twice as slow as one run": (2.0, [1.0], "no spread yet"),
+    "within the spread": (1.02, [1.0, 1.02, 0.99, 1.01], "as before"),
+    "slower than the spread": (1.15, [1.0, 1.02, 0.99, 1.01], "slower"),
+    "faster than the spread": (0.85, [1.0, 1.02, 0.99, 1.01], "faster"),
+    "as much slower, where runs differ more": (1.15, [1.0, 1.2, 0.9, 1.1], "as before"),
+}
+
+
+@pytest.mark.parametrize(("now", "before", "outcome"), COMPARED.values(), ids=COMPARED)
+def test_outcomes(now, before, outcome):
+    """Slower is what lies beyond the spread of the stored runs, and only there is a spread."""
+    compared = figures.compare(timed(now), [timed(median) for median in before])
+    assert compared.outcome == outcome
+    assert compared.outcome in figures.OUTCOMES
+
+
+def test_the_bound_by_hand():
+    """Stored 1 and e⁰·⁰¹ twice each: s = 0.01/√3, t(0.99; 3) = 4.5407, so 4.5407 · s · √1.25 = 0.02931 is 3.0 % slower."""
+    before = [timed(1.0), timed(1.0), timed(2.718281828459045**0.01), timed(2.718281828459045**0.01)]
+    compared = figures.compare(timed(1.1), before)
+    assert compared == figures.Comparison(
+        "slower", "1.1 s, rounds spread by 1.0%, +9.5% to 1.005 s in 4 stored runs, which may differ by 3.0%"
+    )
+
+
+def test_a_busy_machine_is_not_trusted():
+    """Rounds that spread beyond the bound give no verdict, however fast or slow, and neither do two rounds."""
+    for rounds in ([1.0, 1.2, 1.5], [1.0, 1.0]):
+        compared = figures.compare(Figure(rounds), [timed(1.0)] * 5)
+        assert compared.outcome == "not to be trusted"
+        assert "leave it alone, try again" in compared.text
+
+
+def test_derived_numbers():
+    """Spread, images, GFLOP and shares of a figure, by hand."""
+    figure = Figure([2.0, 1.9, 2.2], images=4000, flops=10**7, limit_gflops=100.0)
+    assert figure.median == 2.0
+    assert figure.spread == pytest.approx((2.1 - 1.95) / 2)
+    assert figure.images_per_second == 2000
+    assert figure.gflops == pytest.approx(20)
+    assert figure.share == pytest.approx(0.2)
+    assert (Figure([1.0]).images_per_second, Figure([1.0]).gflops, Figure([1.0]).share) == (None, None, None)
+
+
+def test_names():
+    """A folder names GPU or CPU, cores and memory; a file the versions and the data."""
+    assert figures.hardware(STACK) == "amd-epyc-2-cores-24-gib"
+    gpu = STACK | {"device": "NVIDIA H200", "cores": 16, "memory_gib": 128}
+    assert figures.hardware(gpu) == "nvidia-h200-amd-epyc-16-cores-128-gib"
+    assert figures.file_name(STACK, "mnist5k") == "tensorflow-2.21.0-keras-3.15.1-mnist5k.json"
+    with pytest.raises(figures.FiguresError, match="does not tell its memory"):
+        figures.hardware(STACK | {"memory_gib": None})
+
+
+def test_runs_add_up(tmp_path):
+    """Each run of the same stack is added to its file; another stack under the same name begins anew."""
+    for number in range(figures.KEPT_RUNS + 1):
+        path, _ = figures.store(tmp_path, STACK, "mnist5k", {"a": timed(1.0 + number)}, f"day {number:02}", "tox")
+    content = figures.read(path)
+    assert [run["date"] for run in content["runs"]] == [f"day {number:02}" for number in range(1, figures.KEPT_RUNS + 1)]
+    assert content["runs"][0]["figures"]["a"] == timed(2.0)
+    whole = Figure(QUIET, 4000, 10**7, 3.5, 100.0, 9.0, 900.0, 80.0, [1.0, 0.9])
+    figures.store(tmp_path, STACK, "mnist5k", {"a": whole}, "day 19", "tox")
+    assert figures.read(path)["runs"][-1]["figures"] == {"a": whole}
+    figures.store(tmp_path, STACK | {"threads": 1}, "mnist5k", {"a": timed(9.0)}, "day 20", "tox")
+    assert [run["date"] for run in figures.read(path)["runs"]] == ["day 20"]
+
+
+def test_doubtful_figures_are_not_stored(tmp_path):
+    """A figure that cannot be trusted is left out and named; where none can, nothing is stored."""
+    busy = Figure([1.0, 1.0, 1.5])
+    with pytest.raises(figures.FiguresError, match=r"every figure spread by more than 10%; this machine was busy"):
+        figures.store(tmp_path, STACK, "mnist5k", {"b": busy}, "today", "tox")
+    assert not list(tmp_path.iterdir())
+    path, left_out = figures.store(tmp_path, STACK, "mnist5k", {"a": timed(1.0), "b": busy}, "today", "tox")
+    assert left_out == ["b"]
+    assert figures.read(path)["runs"][0]["figures"] == {"a": timed(1.0)}
+
+
+def test_what_is_compared(tmp_path):
+    """The same version where it is stored, else the latest of the same framework; never other data."""
+    assert figures.stored(tmp_path, STACK, "mnist5k") is None
+    for version, date in (("2.19.0", "2026-03"), ("2.20.0", "2026-02")):
+        figures.store(tmp_path, STACK | {"framework": f"tensorflow {version}"}, "mnist5k", {"a": timed(1.0)}, date, "tox")
+    figures.store(tmp_path, STACK | {"framework": "jax 0.10.0"}, "mnist5k", {"a": timed(1.0)}, "2026-04", "tox")
+    framework = lambda stack, data="mnist5k": (figures.stored(tmp_path, stack, data) or {}).get("stack", {}).get("framework")  # noqa: E731
+    assert framework(STACK) == "tensorflow 2.19.0"
+    assert framework(STACK | {"framework": "tensorflow 2.20.0"}) == "tensorflow 2.20.0"
+    assert framework(STACK | {"framework": "torch 2.13.0"}) is None
+    assert framework(STACK, "mnist") is None
+
+
+BAD = {
+    "truncated": lambda text: text[:-30],
+    "no runs": lambda text: json.dumps({"stack": {}}),
+    "a list": lambda text: "[]",
+    "unknown field": lambda text: text.replace('"images"', '"pictures"'),
+    "no seconds": lambda text: text.replace(text[text.index("[", text.index("seconds")) : text.index("]") + 1], "[]"),
+}
+
+
+@pytest.mark.parametrize("spoil", BAD.values(), ids=BAD)
+def test_a_malformed_file_is_refused(tmp_path, spoil):
+    """A damaged file gets one error that names it and the remedy."""
+    path, _ = figures.store(tmp_path, STACK, "mnist5k", {"a": timed(1.0)}, "today", "tox")
+    path.write_text(spoil(path.read_text()))
+    with pytest.raises(figures.FiguresError, match=r"mnist5k.json is malformed .* tox run -e bench-update"):
+        figures.read(path)
+
+
+def test_the_table_of_a_run():
+    """A line per figure, with what was measured of it, and a warning where one cannot be trusted."""
+    measured = {
+        "model2, plain fit": Figure([2.0, 2.0, 2.0], 4000, 10**7, 3.5, 100.0, 9.0, 900.0, ratios=[1.0, 0.98, 1.05]),
+        "import": Figure([1.0, 2.0, 3.0]),
+    }
+    assert figures_table.run(measured) == [
+        "                   seconds   spread  first  images/s  GFLOP/s  of limit  limit  GB/s  host MiB  device MiB"
+        "    by plain fit",
+        "model2, plain fit        2     0.0%    3.5      2000     20.0       20%    100     9       900            "
+        "  0.98 1.00 1.05",
+        "import                   2  50.0% !",
+        "!: the rounds differ so much that the figure cannot be trusted; leave the machine alone, try again",
+    ]
+
+
+def test_the_table_across_machines():
+    """Machines stand side by side with the shares of their limits and the models by each other."""
+    epochs = {
+        "model1, plain fit": timed(3.0, images=4000, flops=10**7, limit_gflops=100.0),
+        "model2, plain fit": timed(1.5),
+        "model2, bare step": timed(1.0),
+    }
+    content = {"hardware": "a", "stack": STACK, "dataset": "mnist5k", "runs": [{"figures": epochs}]}
+    assert figures_table.across([content]) == [
+        "hardware                            stack     data   model  seconds  of limit  by model2",
+        "a         tensorflow 2.21.0, Keras 3.15.1  mnist5k  model1        3       13%       2.00",
+        "a         tensorflow 2.21.0, Keras 3.15.1  mnist5k  model2      1.5                 1.00",
+    ]
+    assert figures_table.across([]) == []
+
+
+def test_the_chart(tmp_path):
+    """A panel a model with a bar and a limit for each of its epochs; inference and starts have none; nothing, no file."""
+    epoch = {"images": 4000, "flops": 10**7, "limit_gflops": 100.0}
+    measured = {
+        "model1, plain fit": timed(4.0, **epoch),
+        "model2, plain fit": timed(2.0, **epoch),
+        "model2, bare step": timed(1.0, **epoch),
+        "model2, inference by 1": timed(1.0, images=256, flops=10**6),
+        "import": timed(3.0),
+    }
+    assert figures_chart.bars(measured) == {
+        "model1": {"plain fit": (10.0, 100.0)},
+        "model2": {"plain fit": (20.0, 100.0), "bare step": (40.0, 100.0)},
+    }
+    assert figures_chart.draw(measured, tmp_path / "a.svg", "a machine")
+    text = (tmp_path / "a.svg").read_text(encoding="utf-8")
+    assert [word for word in ("model1", "model2", "bare step", "a machine") if f"<!-- {word} -->" not in text] == []
+    assert not figures_chart.draw({"import": timed(3.0)}, tmp_path / "b.svg", "a machine")
+    assert not (tmp_path / "b.svg").exists()
