@@ -47,7 +47,7 @@ def same_settings(subject, expected, sources, obtained, following):
 
 def same_value(expected, obtained):
     """Equality of settings; floats are compared as the float32 that a framework stores."""
-    if isinstance(expected, float) and isinstance(obtained, (int, float)):
+    if isinstance(expected, float) and isinstance(obtained, (int, float, np.floating)):
         return math.isclose(expected, obtained, rel_tol=1e-7, abs_tol=0.0) or (expected == obtained == 0)
     if isinstance(expected, (list, tuple)) and isinstance(obtained, (list, tuple)):
         return list(expected) == list(obtained)
