@@ -16,7 +16,7 @@ from scipy import stats
 import cnnspec
 from cnnspec import baselines, stack, statistics
 from cnnspec.report import Report
-from tests import repetition, reporting, verdict
+from tests import EPOCHS, repetition, reporting, verdict
 
 NUMERICS = """
 import math
@@ -94,7 +94,7 @@ def test_the_report_of_a_run(project, monkeypatch, arguments):
     report = run(project, *arguments, "--seed", "7", "--deselect", "test_numerics.py::test_left_out")
     assert report.environment == "tf999"
     assert report.cnnspec == cnnspec.__version__
-    assert report.options == {"dataset": "mnist5k", "epochs": 3, "seed": 7, "runs": 1, "device": "auto", "workers": 1}
+    assert report.options == {"dataset": "mnist5k", "epochs": EPOCHS, "seed": 7, "runs": 1, "device": "auto", "workers": 1}
     assert report.stack == stack.current()
     assert report.verdict == "fail"
     assert report.tiers["numerics"] == {"passed": 1, "failed": 1, "skipped": 1, "xfailed": 1}
