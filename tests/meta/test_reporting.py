@@ -16,7 +16,7 @@ from scipy import stats
 import cnnspec
 from cnnspec import baselines, stack, statistics
 from cnnspec.report import Report
-from tests import repetition, reporting, verdict
+from tests import EPOCHS, repetition, reporting, verdict
 
 NUMERICS = """
 import math
@@ -91,10 +91,10 @@ PROCESSES = {"one process": (), "under xdist": ("-n", "1")}
 def test_the_report_of_a_run(project, monkeypatch, arguments):
     """Counts, reasons, margins, training and stack are in it, also though tests failed, also from another process."""
     monkeypatch.setenv("CNNSPEC_ENVIRONMENT", "tf999")
-    report = run(project, *arguments, "--epochs", "2", "--seed", "7", "--deselect", "test_numerics.py::test_left_out")
+    report = run(project, *arguments, "--seed", "7", "--deselect", "test_numerics.py::test_left_out")
     assert report.environment == "tf999"
     assert report.cnnspec == cnnspec.__version__
-    assert report.options == {"dataset": "mnist5k", "epochs": 2, "seed": 7, "runs": 1, "device": "auto", "workers": 1}
+    assert report.options == {"dataset": "mnist5k", "epochs": EPOCHS, "seed": 7, "runs": 1, "device": "auto", "workers": 1}
     assert report.stack == stack.current()
     assert report.verdict == "fail"
     assert report.tiers["numerics"] == {"passed": 1, "failed": 1, "skipped": 1, "xfailed": 1}
