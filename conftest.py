@@ -91,8 +91,9 @@ def pytest_report_header(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    from tests import benchmarking, trainings
+    from tests import benchmarking, repetition, trainings
 
+    repetition.judge_late(items)
     trainings.deselect_replication(config, items)
     benchmarking.deselect(config, items)
 
@@ -107,7 +108,7 @@ def pytest_terminal_summary(terminalreporter, config):
     from tests import benchmarking, verdict
 
     verdict.write(terminalreporter, config)
-    benchmarking.write(terminalreporter, config.option.out)
+    benchmarking.write(terminalreporter, config)
 
 
 @pytest.fixture(scope="session")

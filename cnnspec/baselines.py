@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import pandas as pd
@@ -59,4 +60,7 @@ def digests(dataset):
 
 def tolerance(name):
     """A bound and its reason, {relative: …, why: …}, from `tolerances.toml`. Raises BaselineError, KeyError."""
-    return read_toml(BASELINES / "tolerances.toml")[name]
+    return _read_once(BASELINES / "tolerances.toml")[name]
+
+
+_read_once = functools.lru_cache(maxsize=None)(read_toml)  # hundreds of bounds are asked for in a run

@@ -67,6 +67,7 @@ class Probe:
         normalises = any(type(layer).__name__ == "BatchNormalization" for layer in self.layers)
         self._models = {False: predicting, True: self._observed(training=True) if normalises else predicting}
         self._tapped = self._with_offsets(model.inputs[0].shape[1:])
+        self._moved = False
 
     def _observed(self, training):
         """A functional model from images to the outputs of all layers, in training or in inference."""
@@ -90,7 +91,10 @@ class Probe:
         return tapped
 
     def restore(self):
-        """Put the drawn weights back, and zeros into the offsets."""
+        """Put the drawn weights back, and zeros into the offsets, if something has moved them."""
+        if not self._moved:
+            return
+        self._moved = False
         for layer, weights in zip(self.layers, self.drawn, strict=True):
             layer.set_weights(weights)
         for layer in self._tapped.layers:
@@ -100,11 +104,13 @@ class Probe:
     def outputs(self, x, training):
         """Output of every layer for images x, as NumPy arrays."""
         self.restore()
+        self._moved = training  # moving statistics
         return self._models[training].predict(x, batch_size=len(x), verbose=0)
 
     def gradients(self, x, y):
         """Gradients of the project's loss on one batch, in training."""
         self.restore()
+        self._moved = True
         loss = loss_of_step(self._tapped, x, y)
         slots = optimizer_arrays(self._tapped.optimizer)
         found = iter([np.where(np.abs(slot) <= FORGOTTEN, 0, -slot) for slot in slots])

@@ -243,14 +243,13 @@ def test_max_pooling_ties():
     x = np.zeros((1, 4, 4, 1), "float32")
     model = keras.Sequential([keras.Input(shape=(4, 4, 1)), keras.layers.MaxPooling2D((2, 2)), keras.layers.Flatten()])
     model.add(keras.layers.Dense(3, activation="softmax"))
+    drawn = [np.random.RandomState(1).normal(size=(4, 3)).astype("float32"), np.zeros(3, "float32")]
+    model.layers[-1].set_weights(drawn)
     opened = probes.Probe(model)
-    opened.drawn[-1] = [np.random.RandomState(1).normal(size=(4, 3)).astype("float32"), np.zeros(3, "float32")]
     y = np.eye(3, dtype="float32")[:1]
     gradient = opened.gradients(x, y).inputs[0][0, :, :, 0]
     expected = np.zeros((4, 4))
-    network = reference.Network(
-        [{"class": "Flatten"}, {"class": "Dense", "units": 3, "activation": "softmax"}], [[], opened.drawn[-1]]
-    )
+    network = reference.Network([{"class": "Flatten"}, {"class": "Dense", "units": 3, "activation": "softmax"}], [[], drawn])
     network.loss_and_gradients(np.zeros((1, 2, 2, 1)), y)
     expected[::2, ::2] = network.input_gradients[0][0, :, :, 0]
     findings = [finding("Dense", "input_gradient", "gradient at the tied inputs", gradient, expected)]
