@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from cnnspec import commands
+from cnnspec.figures import FiguresError
 from cnnspec.report import MODELS, MalformedReport
 
 EXIT_CODES = """\
@@ -26,7 +27,7 @@ exit codes:
 def main(arguments=None):
     """Run one command and return its exit code."""
     options = parser().parse_args(arguments)
-    codes = {MalformedReport: 3} if options.command is commands.report else codes_of_trainings(options)
+    codes = {MalformedReport: 3, FiguresError: 3} if options.command is commands.report else codes_of_trainings(options)
     try:
         return options.command(options) or 0
     except tuple(codes) as error:
@@ -118,6 +119,14 @@ def parser():
         default=[],
         metavar="NAME",
         help="environments that must have a report; one without is a line of the table, and exit code 1",
+    )
+    report.add_argument(
+        "--figures",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="JSON",
+        help="benchmarks to show as well: runs/bench/figures.json, or the stored baselines/benchmarks/*/*.json",
     )
     report.add_argument("--markdown", type=Path, metavar="FILE", help="write the table to FILE too")
     report.add_argument("--html", type=Path, metavar="FILE", help="write a page with curves, margins and speeds to FILE")

@@ -77,21 +77,22 @@ def calibrate(options):
 
 def report(options):
     """The command `report`: 1 where an environment failed, has no verdict or no report."""
-    from cnnspec import report, report_table
+    from cnnspec import figures, figures_table, report, report_table
     from cnnspec.files import write_whole
 
     reports = report.read_all(options.reports)
+    measured = [figures.read(path) for path in options.figures]
     expected = [name for names in options.expect for name in names]
-    if not reports and not expected:
+    if not reports and not expected and not measured:
         raise MalformedReport("no report was named; run the suite first, then: python -m cnnspec report reports/*.json")
-    text = report_table.markdown(reports, expected)
-    print(text, end="")
+    text = report_table.markdown(reports, expected) if reports or expected else ""
+    print("\n".join([text.rstrip("\n"), *figures_table.across(measured)]).lstrip("\n"))
     if options.markdown:
         write_whole(options.markdown, text)
     if options.html:
         from cnnspec import report_page
 
-        write_whole(options.html, report_page.page(reports, expected))
+        write_whole(options.html, report_page.page(reports, expected, measured))
     return int(bool(report.missing(reports, expected)) or not all(each.good for each in reports))
 
 

@@ -107,6 +107,8 @@ def read(path):
             if not all(figure.seconds and min(figure.seconds) > 0 for figure in run["figures"].values()):
                 raise ValueError("a figure without positive seconds")
         content["stack"]["framework"], content["dataset"], content["hardware"]
+    except OSError as error:
+        raise FiguresError(f"{path} cannot be read ({error.strerror}); tox run -e bench writes such a file") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FiguresError(f"{path} is malformed ({type(error).__name__}: {error}); {remedy}") from error
     return content
@@ -145,9 +147,14 @@ def store(folder, stack, dataset, figures, date, command):
         if all(before["stack"].get(key) == stack.get(key) for key in SAME_STACK):
             runs = before["runs"]
     runs = [*runs, {"date": date, "command": command, "figures": kept}][-KEPT_RUNS:]
+    write(path, stack, dataset, runs)
+    return path, doubtful
+
+
+def write(path, stack, dataset, runs):
+    """Write a file of figures, whole or not at all; `runs` have date, command and figures, {name: Figure}."""
     content = {"hardware": hardware(stack), "stack": stack, "dataset": dataset, "runs": runs}
     write_whole(path, json.dumps(content, indent=1, default=dataclasses.asdict) + "\n")
-    return path, doubtful
 
 
 @dataclasses.dataclass(frozen=True)

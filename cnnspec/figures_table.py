@@ -20,9 +20,9 @@ COLUMNS = (
 )
 
 
-def run(figures):
-    """Lines of a table of one run, {name: Figure}. Limit: GFLOP/s of a matrix product; GB/s: of an addition in memory."""
-    rows = [COLUMNS]
+def rows_of(figures):
+    """Rows of a table of one run, {name: Figure}. Limit: GFLOP/s of a matrix product; GB/s: of an addition in memory."""
+    rows = []
     for name, figure in figures.items():
         rows.append(
             (
@@ -40,7 +40,12 @@ def run(figures):
                 ratios(figure.ratios),
             )
         )
-    lines = aligned(rows)
+    return rows
+
+
+def run(figures):
+    """Lines of a table of one run, {name: Figure}."""
+    lines = aligned([COLUMNS, *rows_of(figures)])
     if not all(figure.trusted for figure in figures.values()):
         lines.append("!: the rounds differ so much that the figure cannot be trusted; leave the machine alone, try again")
     return lines
@@ -51,13 +56,16 @@ def ratios(values):
     return f"{min(values):.2f} {statistics.median(values):.2f} {max(values):.2f}" if values else ""
 
 
-def across(contents, of="plain fit"):
-    """Lines of a table of stored files: epochs of every model on each machine and stack.
+ACROSS = ("hardware", "stack", "data", "model", "seconds", "of limit", "by model2")
+
+
+def rows_across(contents, of="plain fit"):
+    """Rows of a table of stored files: epochs of every model on each machine and stack.
 
     Machines are compared by the share of their own limit and by the models' times as ratios to model2's, not by seconds.
     `contents` are files as `figures.read` gives them; `of` names the variant.
     """
-    rows = [("hardware", "stack", "data", "model", "seconds", "of limit", "by model2")]
+    rows = []
     for content in contents:
         figures = content["runs"][-1]["figures"]
         base = figures.get(f"model2, {of}")
@@ -67,7 +75,13 @@ def across(contents, of="plain fit"):
                 by = f"{figure.median / base.median:.2f}" if base else ""
                 place = (content["hardware"], stack, content["dataset"], name.split(",")[0])
                 rows.append((*place, f"{figure.median:.4g}", number(figure.share, ".0%"), by))
-    return aligned(rows) if len(rows) > 1 else []
+    return rows
+
+
+def across(contents):
+    """Lines of the table of stored files, none where nothing is stored."""
+    rows = rows_across(contents)
+    return aligned([ACROSS, *rows]) if rows else []
 
 
 def number(value, form):

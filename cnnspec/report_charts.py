@@ -152,3 +152,21 @@ def speed_chart(title, rows):
         parts.append(series(number, f"{label}: first epoch {first:.2f} s", words + bar + tick))
     told = "; ".join(f"{label} {later or first:.2f}" for _, label, first, later in rows)
     return svg(len(rows) * step + 2, f"{title}, seconds per epoch: {told}", "".join(parts))
+
+
+def limit_chart(title, rows):
+    """GFLOP/s from zero: a bar per variant, (name, reached, limit, words at its end) each, and a mark at its limit."""
+    left, right, step = 4, 58, 32
+    most = max(max(reached, limit) for _, reached, limit, _ in rows)
+
+    def x(gflops):
+        return left + (WIDTH - left - right) * gflops / most
+
+    parts = []
+    for place, (name, reached, limit, words) in enumerate(rows):
+        top = place * step
+        parts.append(f'<rect x="{left}" y="{top + 16}" width="{x(reached) - left:.1f}" height="10" fill="var(--c0)"/>')
+        parts.append(f'<line class="limit" x1="{x(limit):.1f}" x2="{x(limit):.1f}" y1="{top + 13}" y2="{top + 29}"/>')
+        parts.append(text(left, top + 12, name, "start") + text(WIDTH - 2, top + 25, words, "end"))
+    told = "; ".join(f"{name} {reached:.0f} of {limit:.0f}" for name, reached, limit, _ in rows)
+    return svg(len(rows) * step + 2, f"{title}, GFLOP/s reached and their limit: {told}", "".join(parts))

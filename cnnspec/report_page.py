@@ -7,8 +7,10 @@ import statistics
 from html import escape
 from pathlib import Path
 
+from cnnspec import report_benchmarks
 from cnnspec import report_charts as charts
 from cnnspec.report import MODELS, TIERS_WITH_MARGINS, missing, tier_of
+from cnnspec.report_html import figure, section, table
 from cnnspec.report_table import COLUMNS, NO_REPORT, losses, percent, reasons, row, summary, verdict
 
 METRICS = {"val_loss": "test loss", "loss": "train loss, while training"}
@@ -17,16 +19,19 @@ SYMBOLS = {"pass": "✓", "fail": "✗", "cannot tell": "?", "no verdict": "–"
 NEAR = 0.8  # of a bound; from here on a share is marked
 
 
-def page(reports, expected=()):
-    """The page as HTML, for Reports in the order of their rows and the environments that were expected."""
+def page(reports, expected=(), benchmarks=()):
+    """The page as HTML, for Reports in the order of their rows and the environments that were expected.
+
+    `benchmarks` are files of figures as `figures.read` gives them.
+    """
     absent = missing(reports, expected)
     named = [(number, report.label, report) for number, report in enumerate(reports)]
     hiding = "".join(f"body:has(#show-{n}:not(:checked)) svg .s-{n}{{display:none}}" for n, _, _ in named)
     style = Path(__file__).with_name("report_page.css").read_text(encoding="utf-8")
-    sections = [
-        section("Stacks", summary(reports, absent), stacks(reports, absent)),
-        *(section(title, "", listed(lines)) for title, lines in reasons(reports).items()),
-    ]
+    sections = []
+    if reports or absent:
+        sections.append(section("Stacks", summary(reports, absent), stacks(reports, absent)))
+        sections += [section(title, "", listed(lines)) for title, lines in reasons(reports).items()]
     if reports:
         sections += [
             section("Margins", MARGINS, tiers(named) + legend(named)),
@@ -35,6 +40,7 @@ def page(reports, expected=()):
             section("Checks nearest to their bound, by tier", "", nearest(named)),
             *speeds(named),
         ]
+    sections += report_benchmarks.sections(benchmarks)
     return PAGE.format(style=style + hiding, body="\n".join(sections))
 
 
@@ -72,23 +78,6 @@ SPEEDS = (
     "Bar and number: median of the epochs after the first; upright mark: the first epoch, which also builds the graph. "
     "One run each, beside other tests, so no benchmark."
 )
-
-
-def section(title, lead, content):
-    """A titled part of the page."""
-    return f"<section><h2>{escape(title)}</h2>{f'<p>{escape(lead)}</p>' if lead else ''}{content}</section>"
-
-
-def table(label, header, rows, kind="numbers"):
-    """A table in a box of its own that scrolls; the first cell of each row names it. Cells are HTML."""
-    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
-    body = "".join(
-        f'<tr><th scope="row">{cells[0]}</th>{"".join(f"<td>{cell}</td>" for cell in cells[1:])}</tr>' for cells in rows
-    )
-    return (
-        f'<div class="scroll {kind}" tabindex="0" role="region" aria-label="{escape(label, quote=True)}">'
-        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
 
 
 def stacks(reports, absent):
@@ -210,12 +199,6 @@ def curves(named):
                     figures.append(figure(name, charts.loss_chart(name, lines, band), numbers(lines)))
         if figures:
             yield section(f"Loss curves: {settings}", CURVES, f'<div class="charts">{"".join(figures)}</div>')
-
-
-def figure(title, chart, data):
-    """A chart under its title, with its numbers to open."""
-    opened = f"<details><summary>Numbers</summary>{data}</details>"
-    return f"<figure><figcaption>{escape(title)}</figcaption>{chart}{opened}</figure>"
 
 
 def numbers(lines):

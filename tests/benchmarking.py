@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import datetime
 import json
 import os
 import subprocess
@@ -112,11 +113,12 @@ class Measuring:
             self.process.stdin.close()
 
 
-def write(terminal, out):
-    """The figures of this run, and the stored ones of all machines, in pytest's terminal; a chart in the folder `out`."""
+def write(terminal, config):
+    """The figures of this run, and the stored ones of all machines, in pytest's terminal; file and page of it in --out."""
     if not measured:
         return
-    from cnnspec import figures, figures_chart, figures_table, stack
+    from cnnspec import figures, figures_table, report_page, stack
+    from cnnspec.files import write_whole
 
     terminal.section("benchmarks")
     for line in figures_table.run(measured):
@@ -126,6 +128,9 @@ def write(terminal, out):
     lines = figures_table.across([figures.read(path) for path in sorted(FOLDER.glob("*/*.json"))])
     for line in ["", "stored, the last run of each stack", *lines] if lines else []:
         terminal.line(line)
-    chart = Path(out or "runs/bench").resolve() / "benchmarks.svg"
-    if figures_chart.draw(measured, chart, stack.describe(stack.current())[1]):
-        terminal.line(f"chart: {chart}")
+    folder = Path(config.option.out or "runs/bench").resolve()
+    date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    run = {"date": date, "command": "pytest", "figures": measured}
+    figures.write(folder / "figures.json", stack.current(), config.option.dataset, [run])
+    write_whole(folder / "benchmarks.html", report_page.page([], benchmarks=[figures.read(folder / "figures.json")]))
+    terminal.line(f"charts: {folder / 'benchmarks.html'}, of {folder / 'figures.json'}")

@@ -1,10 +1,12 @@
 """Are stored benchmarks compared with the right machine, and is slower called slower?"""
 
 import json
+import re
 
 import pytest
 
-from cnnspec import figures, figures_chart, figures_table
+from cnnspec import figures, figures_table, report_page
+from cnnspec.__main__ import main
 from cnnspec.figures import Figure
 
 STACK = {
@@ -171,22 +173,51 @@ def test_the_table_across_machines():
     assert figures_table.across([]) == []
 
 
-def test_the_chart(tmp_path):
-    """A panel a model with a bar and a limit for each of its epochs; inference and starts have none; nothing, no file."""
+def stored(figures_of_run, cpu="AMD EPYC"):
+    """A file of figures with one run, as `figures.read` gives it."""
+    stack = STACK | {"cpu": cpu}
+    runs = [{"date": "2026-01-02T03:04:05+00:00", "command": "pytest", "figures": figures_of_run}]
+    return {"hardware": figures.hardware(stack), "stack": stack, "dataset": "mnist5k", "runs": runs}
+
+
+def test_the_page_draws_benchmarks():
+    """A chart a model with a bar and a limit for each of its epochs; inference and starts have none; a section a machine."""
     epoch = {"images": 4000, "flops": 10**7, "limit_gflops": 100.0}
     measured = {
         "model1, plain fit": timed(4.0, **epoch),
         "model2, plain fit": timed(2.0, **epoch),
-        "model2, bare step": timed(1.0, **epoch),
+        "model2, bare step": timed(1.0, ratios=[0.4, 0.5, 0.6], **epoch),
         "model2, inference by 1": timed(1.0, images=256, flops=10**6),
         "import": timed(3.0),
     }
-    assert figures_chart.bars(measured) == {
-        "model1": {"plain fit": (10.0, 100.0)},
-        "model2": {"plain fit": (20.0, 100.0), "bare step": (40.0, 100.0)},
-    }
-    assert figures_chart.draw(measured, tmp_path / "a.svg", "a machine")
-    text = (tmp_path / "a.svg").read_text(encoding="utf-8")
-    assert [word for word in ("model1", "model2", "bare step", "a machine") if f"<!-- {word} -->" not in text] == []
-    assert not figures_chart.draw({"import": timed(3.0)}, tmp_path / "b.svg", "a machine")
-    assert not (tmp_path / "b.svg").exists()
+    html = report_page.page([], benchmarks=[stored(measured), stored({"import": timed(3.0)}, cpu="<other>")])
+    assert re.findall('aria-label="(model[^"]*reached[^"]*)"', html) == [
+        "model1, GFLOP/s reached and their limit: plain fit 10 of 100",
+        "model2, GFLOP/s reached and their limit: plain fit 20 of 100; bare step 40 of 100",
+    ]
+    assert ">40, 0.50</text>" in html
+    assert html.count("<h2>Benchmarks: ") == 2
+    assert "<h2>Benchmarks: amd-epyc-2-cores-24-gib, tensorflow 2.21.0, Keras 3.15.1, mnist5k</h2>" in html
+    assert "<h2>Stacks</h2>" not in html
+    assert html.count('<tr><th scope="row">amd-epyc-2-cores-24-gib</th>') == 2  # across machines: two models' plain fit
+
+
+def test_the_command_takes_figures_alone(tmp_path, capsys):
+    """`report --figures` prints the table across machines and writes the page without a report of the suite."""
+    measured = {"model2, plain fit": timed(2.0, images=4000, flops=10**7, limit_gflops=100.0)}
+    runs = stored(measured)["runs"]
+    figures.write(tmp_path / "figures.json", STACK, "mnist5k", runs)
+    page = tmp_path / "page.html"
+    assert main(["report", "--figures", str(tmp_path / "figures.json"), "--html", str(page)]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.split("  ")[:3] == ["amd-epyc-2-cores-24-gib", "tensorflow 2.21.0, Keras 3.15.1", "mnist5k"]
+    assert last.split()[-4:] == ["model2", "2", "20%", "1.00"]
+    assert "<figcaption>model2</figcaption>" in page.read_text(encoding="utf-8")
+
+
+def test_the_command_names_bad_figures(tmp_path, capsys):
+    """Figures that are missing or malformed end the command with one line that names the file."""
+    (tmp_path / "half.json").write_text('{"runs": [', encoding="utf-8")
+    for name, said in {"none.json": "cannot be read", "half.json": "is malformed"}.items():
+        assert main(["report", "--figures", str(tmp_path / name)]) == 3
+        assert f"error: {tmp_path / name} {said}" in capsys.readouterr().err
