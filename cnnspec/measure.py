@@ -1,17 +1,20 @@
 """`python -m cnnspec.measure JSON`: one model and Variant in a process of its own, which does what standard input asks.
 
-The JSON has model, dataset, mnist (a path or null), seed and variant (the fields of a Variant). A line of input is a
-request, a line of output its answer in JSON: {"seconds": …} and what belongs to it.
+The JSON has model, dataset, mnist (a path or null), images (so many of the train set, null for all), seed and variant (the
+fields of a Variant). A line of input is a request, a line of output its answer in JSON: {"seconds": …} and what belongs to
+it.
 
     epoch          train an epoch: its mean loss
     predict N K    predict K images in batches of N
     limit          measure the hardware's limits in the precision and threads of the variant
     memory         the peaks so far, host and device, in MiB
+    profile        train an epoch under TensorFlow's profiler: milliseconds a step, by kind of layer
 """
 
 from __future__ import annotations
 
 import json
+import math
 import resource
 import sys
 import time
@@ -25,6 +28,7 @@ def main(arguments):
     wish = json.loads(arguments[0])
     variant = variants.Variant(**wish["variant"])
     data = mnist.load(wish["dataset"], wish["mnist"])
+    data = data._replace(x_train=data.x_train[: wish["images"]], y_train=data.y_train[: wish["images"]])
     started = time.perf_counter()
     model, epoch = variants.prepare(wish["model"], variant, data, wish["seed"])
     answer(time.perf_counter() - started, images=len(data.x_train), stack=stack.current())
@@ -45,8 +49,13 @@ def main(arguments):
             answer(time.perf_counter() - started, **found)
         elif request == "memory":
             answer(time.perf_counter() - started, host=host_memory(), device=device_memory())
+        elif request == "profile":
+            from cnnspec import profiles
+
+            steps = math.ceil(len(data.x_train) / variant.batch_size)
+            answer(time.perf_counter() - started, profile=profiles.of_epoch(epoch, steps))
         else:
-            raise SystemExit(f"unknown request {request!r}; known are epoch, predict, limit and memory")
+            raise SystemExit(f"unknown request {request!r}; known are epoch, predict, limit, memory and profile")
 
 
 def answer(seconds, **facts):

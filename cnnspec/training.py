@@ -114,7 +114,7 @@ def compile_model(model, optimizer="adam", **settings):
     )
 
 
-def fitting(model, data):
+def fitting(model, data, batch_size=batch_size):
     """A function that fits a compiled model to the train set of a Dataset; it takes further arguments of `fit`.
 
     Where `pipeline.available()`, the batches come from there, and `pipeline.compile_settings` join their steps: the same

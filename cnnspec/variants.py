@@ -24,6 +24,7 @@ class Variant:
     precision: str = "float32"
     threads: int | None = None
     tf32: bool | None = None
+    batch_size: int = training.batch_size
 
 
 PLAIN = "plain fit"
@@ -84,32 +85,31 @@ def prepare(model, variant, data, seed):
     if variant.steps_per_execution > 1:
         settings["steps_per_execution"] = variant.steps_per_execution
     training.compile_model(built, **settings)
-    return built, WAYS[variant.way](built, data)
+    return built, WAYS[variant.way](built, data, variant.batch_size)
 
 
-def _fit(model, data):
+def _fit(model, data, batch_size):
     """Keras' own fit of the arrays, as the notebook calls it, without validation."""
 
     def epoch():
-        history = model.fit(data.x_train, data.y_train, batch_size=training.batch_size, epochs=1, verbose=0)
+        history = model.fit(data.x_train, data.y_train, batch_size=batch_size, epochs=1, verbose=0)
         return float(history.history["loss"][0])
 
     return epoch
 
 
-def _harness(model, data):
+def _harness(model, data, batch_size):
     """The fit of `training.train`, without validation."""
-    fit = training.fitting(model, data)
+    fit = training.fitting(model, data, batch_size)
     return lambda: float(fit(epochs=1, verbose=0).history["loss"][0])
 
 
-def _bare(model, data):
+def _bare(model, data, size):
     """One compiled step after the other: forward, gradient, optimizer; batches are slices of tensors in memory."""
     import keras
     import tensorflow as tf
 
     images, labels = tf.constant(data.x_train), tf.constant(data.y_train)
-    size = training.batch_size
     model.optimizer.build(model.trainable_variables)
 
     @tf.function(jit_compile=model.jit_compile)

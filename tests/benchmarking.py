@@ -16,12 +16,13 @@ from cnnspec import baselines
 
 PROJECT = baselines.BASELINES.parent
 FOLDER = baselines.BASELINES / "benchmarks"
-MODULES = ("test_benchmark.py", "test_benchmark_peers.py")
+MODULES = ("test_benchmark.py", "test_benchmark_peers.py", "test_benchmark_scale.py")
 HOW = "tox run -e bench turns them on (pytest tests/test_benchmark.py --benchmark-enable)"
 OFF = f"benchmarks: off; {HOW}"
 ALONE = "benchmarks measure one thing at a time, on the whole machine: leave -n out, or leave --benchmark-enable out"
 measured = {}  # name -> Figure, of this run
 compared = {}  # name -> Comparison with the stored figures of this machine
+said = []  # further lines of this run, with what follows from its figures
 
 
 def asked_for(config):
@@ -55,12 +56,13 @@ class MeasuringFailed(RuntimeError):
 class Measuring:
     """A process of `cnnspec.measure` for one model and Variant; `ask` sends it a request and waits for the answer.
 
-    `python` and `environment` are those of a peer, by default this process'. Raises MeasuringFailed.
+    `python` and `environment` are those of a peer, by default this process'; `images` so many of the train set, by default
+    all. Raises MeasuringFailed.
     """
 
-    def __init__(self, model, variant, settings, python=sys.executable, environment=None):
+    def __init__(self, model, variant, settings, python=sys.executable, environment=None, images=None):
         path = settings.mnist and str(Path(settings.mnist).resolve())
-        wish = {"model": model, "dataset": settings.dataset, "mnist": path, "seed": settings.seed}
+        wish = {"model": model, "dataset": settings.dataset, "mnist": path, "images": images, "seed": settings.seed}
         wish["variant"] = dataclasses.asdict(variant)
         threads = (
             dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"), str(variant.threads)) if variant.threads else {}
@@ -122,6 +124,8 @@ def write(terminal, config):
 
     terminal.section("benchmarks")
     for line in figures_table.run(measured):
+        terminal.line(line)
+    for line in said:
         terminal.line(line)
     for name, comparison in compared.items():
         terminal.line(f"{comparison.outcome}: {name}, {comparison.text}")

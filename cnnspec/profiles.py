@@ -1,0 +1,79 @@
+"""Where the time of an epoch goes: TensorFlow's own trace, by kind of layer. A trace slows what it traces a little."""
+
+from __future__ import annotations
+
+import collections
+import re
+import tempfile
+import time
+from pathlib import Path
+
+KINDS = {  # part of an operation's path -> what it belongs to; the first that fits
+    "conv2d": "convolution",
+    "batch_normalization": "normalisation",
+    "max_pooling2d": "pooling",
+    "dense": "dense layers",
+    "dropout": "dropout",
+    "adam": "Adam",
+}
+OPERATION = re.compile(r"^(?!EagerLocalExecute)(?P<path>[^: ]+):(?P<type>\w+)$")  # of the trace's many other events
+
+
+def of_epoch(epoch, steps):
+    """Milliseconds a step of one epoch, by `summary`; epoch() trains it in `steps` steps. Needs TensorFlow.
+
+    Raises RuntimeError where this TensorFlow leaves no trace that can be read.
+    """
+    import tensorflow
+    from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
+    with tempfile.TemporaryDirectory() as folder:
+        tensorflow.profiler.experimental.start(folder)
+        started = time.perf_counter()
+        epoch()
+        wall = time.perf_counter() - started
+        tensorflow.profiler.experimental.stop()
+        paths = list(Path(folder).rglob("*.xplane.pb"))
+        if not paths:
+            raise RuntimeError("TensorFlow's profiler left no trace; profile on another version")
+        trace = xplane_pb2.XSpace.FromString(paths[0].read_bytes())
+    planes = [plane for plane in trace.planes if plane.name.startswith("/device:GPU")]
+    events = []
+    for plane in planes or [plane for plane in trace.planes if plane.name == "/host:CPU"]:
+        for line in plane.lines:
+            for event in line.events:
+                start = line.timestamp_ns * 1e-9 + event.offset_ps * 1e-12
+                events.append((plane.event_metadata[event.metadata_id].name, start, event.duration_ps * 1e-12))
+    return summary(events, wall, steps)
+
+
+def summary(events, wall, steps):
+    """{what: milliseconds a step} of (name, start, seconds) events in an epoch of `wall` seconds, the longest first.
+
+    Sums of operations by layer and direction may exceed the wall clock, for operations run side by side; "no operation" is
+    the time in which none ran: Python, dispatch, waiting for a batch.
+    """
+    sums, spans = collections.Counter(), []
+    for name, start, seconds in events:
+        operation = OPERATION.match(name)
+        if operation:
+            sums[group(operation["path"])] += seconds
+            spans.append((start, start + seconds))
+    found = {what: 1e3 * seconds / steps for what, seconds in sums.most_common()}
+    return {"wall clock": 1e3 * wall / steps, "no operation": 1e3 * (wall - covered(spans)) / steps, **found}
+
+
+def group(path):
+    """What an operation belongs to, by its path in the graph."""
+    kind = next((word for part, word in KINDS.items() if part in path), "loss, metrics, the rest")
+    direction = ", gradient" if "gradient_tape" in path else ""
+    return kind + (direction if kind in KINDS.values() else "")
+
+
+def covered(spans):
+    """Length of the union of (start, end) intervals."""
+    total, reached = 0.0, float("-inf")
+    for start, end in sorted(spans):
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return total

@@ -1,0 +1,165 @@
+"""How does time grow: of an epoch with images, batch size and model, of the suite with models, of calibrate with workers?
+
+Where several are compared, each has a process of its own and they take turns round by round, so that a busy minute slows
+all of them. Figures only; the one thing that fails is rounds that differ too much to be trusted.
+"""
+
+import itertools
+import re
+import statistics
+import subprocess
+import sys
+import time
+
+import pytest
+
+from cnnspec import ensembles, figures_table, notebook, variants, workload
+from cnnspec.compat import backend
+from cnnspec.figures import Figure
+from tests import benchmarking, checks, cluster
+from tests.benchmarking import Measuring, measured, said
+
+ROUNDS = 5
+IMAGES = (1 / 8, 1 / 4, 1 / 2, 3 / 4, 1)  # of the train set
+BATCHES = (32, 64, 128, 256, 512)
+WORKERS = (1, 2, 3)
+RUNS = 6  # of an ensemble, for each number of workers
+PLAIN = variants.VARIANTS[variants.PLAIN]
+QUIET = "leave the machine alone, then: tox run -e bench-scale"
+
+
+def turns(processes):
+    """{name: Figure} of processes that take turns: one epoch each to warm up, then ROUNDS each. They are ended."""
+    try:
+        for process in processes.values():
+            process.epoch()
+        seconds = {name: [] for name in processes}
+        for _, name in itertools.product(range(ROUNDS), processes):
+            seconds[name].append(processes[name].epoch())
+        return {
+            name: Figure(seconds[name], images=process.ready["images"], first=process.first["seconds"])
+            for name, process in processes.items()
+        }
+    finally:
+        for process in processes.values():
+            process.close()
+
+
+def keep(title, found, conclusions):
+    """Keep Figures as figures of this run, with lines that follow from them; rounds that differ too much fail."""
+    measured.update({f"{title}: {name}": figure for name, figure in found.items()})
+    said.extend(["", title, *(f"  {line}" for line in conclusions)])
+    doubtful = [f"{name}: rounds spread by {figure.spread:.0%}" for name, figure in found.items() if not figure.trusted]
+    checks.equal(f"{title}: figures not to be trusted", [], "a quiet machine", doubtful, QUIET)
+
+
+def line_through(points):
+    """(intercept, slope, largest distance from the line by the largest value) of least squares through (x, y) points."""
+    xs, ys = zip(*points, strict=True)
+    slope, intercept = statistics.linear_regression(xs, ys)
+    return intercept, slope, max(abs(y - intercept - slope * x) for x, y in points) / max(ys)
+
+
+@pytest.mark.parametrize("model", ["model2", "model4"])
+def test_images(settings, model):
+    """Seconds of an epoch of plain fit against the number of images: a line, and what is left at none."""
+    start = Measuring(model, PLAIN, settings)
+    total = start.ready["images"]
+    start.close()
+    counts = [int(total * part) for part in IMAGES]
+    found = turns({f"{count} images": Measuring(model, PLAIN, settings, images=count) for count in counts})
+    intercept, slope, distance = line_through([(figure.images, figure.median) for figure in found.values()])
+    line = f"{slope * 1e6:.1f} µs an image, and {intercept * 1e3:.0f} ms without any; off the line by {distance:.1%} at most"
+    keep(f"{model}, epoch by images", found, [line])
+
+
+@pytest.mark.parametrize("model", ["model2", "model4"])
+def test_batch_size(settings, model):
+    """Seconds of an epoch of plain fit against the batch size: seconds a step, and seconds an image."""
+    found = turns({f"batches of {size}": Measuring(model, variants.Variant(batch_size=size), settings) for size in BATCHES})
+    steps = [-(-figure.images // size) for size, figure in zip(BATCHES, found.values(), strict=True)]
+    intercept, slope, distance = line_through(
+        [(count, figure.median) for count, figure in zip(steps, found.values(), strict=True)]
+    )
+    line = (
+        f"{slope * 1e3:.2f} ms a step, and {intercept * 1e3:.0f} ms for all images; off the line by {distance:.1%} at most"
+    )
+    keep(f"{model}, epoch by batch size", found, [line])
+
+
+def test_model_size(settings):
+    """Seconds of an epoch of plain fit against the arithmetic of the model."""
+    found = turns({model: Measuring(model, PLAIN, settings) for model in notebook.MODELS})
+    lines = []
+    for model, figure in found.items():
+        figure.flops = workload.flops_per_image(model)
+        lines.append(f"{model}: {figure.flops / 1e6:.1f} MFLOP an image, {figure.median:.3g} s, {figure.gflops:.0f} GFLOP/s")
+    keep("epoch by model", found, lines)
+
+
+@pytest.mark.parametrize("model", ["model2", "model4"])
+def test_profile(settings, model):
+    """Where a step of plain fit, of the harness and of the bare step spends its time."""
+    if backend() != "tensorflow":
+        pytest.skip("the profile is TensorFlow's")
+    columns = {}
+    for name in (variants.PLAIN, "harness", "bare step"):
+        process = Measuring(model, variants.VARIANTS[name], settings)
+        try:
+            process.epoch()
+            columns[name] = process.ask("profile")["profile"]
+        finally:
+            process.close()
+    rows = dict.fromkeys(what for column in columns.values() for what in column)
+    cells = [[what, *(f"{column.get(what, 0.0):.2f}" for column in columns.values())] for what in rows]
+    keep(f"{model}, milliseconds a step by kind of operation", {}, figures_table.aligned([["", *columns], *cells]))
+
+
+def test_suite(settings):
+    """Seconds of the tiers without the results table, which takes all four, against the number of models."""
+    found, models = {}, notebook.MODELS
+    for count in range(len(models) + 1):
+        left_out = ["results", *models[count:]]
+        command = [
+            "-m",
+            "pytest",
+            "--ignore=tests/meta",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-k",
+            f"not ({' or '.join(left_out)})",
+        ]
+        started = time.perf_counter()
+        ended = subprocess.run([sys.executable, *command], cwd=benchmarking.PROJECT, capture_output=True, text=True)
+        seconds = time.perf_counter() - started
+        checks.equal(f"exit code of {' '.join(command)}", 0, "the suite", ended.returncode, ended.stdout[-500:])
+        passed = re.search(r"(\d+) passed", ended.stdout).group(1)
+        found[count] = seconds, passed
+    lines = [f"{count} models: {seconds:.0f} s, {passed} tests" for count, (seconds, passed) in found.items()]
+    intercept, slope, distance = line_through([(count, seconds) for count, (seconds, _) in found.items()])
+    lines.append(f"{intercept:.0f} s and {slope:.0f} s a model; off the line by {distance:.0%} at most. One run each")
+    keep("seconds of the suite by models", {}, lines)
+
+
+def test_workers(settings, tmp_path):
+    """Runs a minute of `calibrate` by itself and on 1, 2 and 3 workers of a Dask cluster; how busy the cores are."""
+    import psutil
+
+    command = ["cnnspec", "calibrate", "--models", "model2", "--epochs", "4", "--runs", str(RUNS), "--out"]
+    lines = []
+    for workers in (0, *WORKERS):
+        folder = tmp_path / str(workers)
+        folder.mkdir()
+        with cluster.running(folder, workers) as (processes, address, _):
+            psutil.cpu_percent()
+            started = time.perf_counter()
+            dask = ["--dask", address] if workers else []
+            calibrating = processes.start("calibrate", *command, str(folder), *dask)
+            code = calibrating.wait(timeout=900)
+            seconds, busy = time.perf_counter() - started, psutil.cpu_percent()
+            checks.equal("exit code of calibrate", 0, "a whole ensemble", code, (folder / "calibrate.log").read_text())
+        checks.equal("runs stored", RUNS, "--runs", len(ensembles.read(folder / "model2.csv")), "calibrate's locks")
+        name = f"{workers} workers" if workers else "no cluster"
+        lines.append(f"{name}: {60 * RUNS / seconds:.1f} runs a minute, cores busy {busy:.0f}%")
+    keep("calibrate by workers, model2 for four epochs", {}, lines)
