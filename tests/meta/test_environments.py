@@ -36,10 +36,11 @@ def test_another_stack_is_named(word, line):
     assert stack_checks.differences(RIGHT) == []
 
 
-def test_another_stack_is_red():
+def test_another_stack_is_red(tmp_path):
     """A run in an environment that is not the one asked for ends red, and names the difference."""
+    arguments = ["-q", "-p", "no:cacheprovider", "--report", str(tmp_path / "report.json"), "tests/test_stack.py"]
     ended = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_stack.py"],
+        [sys.executable, "-m", "pytest", *arguments],
         cwd=PROJECT,
         env=os.environ | {stack_checks.VARIABLE: f"{RIGHT} {backend()}==1.0.*"},
         capture_output=True,

@@ -228,9 +228,10 @@ BEFORE_TRAINING = [
 @pytest.mark.faults
 @pytest.mark.skipif(KERAS_VERSION < (3, 0), reason="these defects are put into Keras 3; they are seen by tox run -e faults")
 @pytest.mark.parametrize("fault", STACK_FAULTS)
-def test_a_broken_stack_is_seen_before_training(fault):
+def test_a_broken_stack_is_seen_before_training(fault, tmp_path):
     """A defect in Keras itself turns a tier red that trains nothing; the table of first failures is in the report."""
-    code, output = suite(PROJECT, "-x", "-q", "-p", "tests.meta.stack_faults", *BEFORE_TRAINING, FAULT=fault)
+    options = ["-x", "-q", "-p", "tests.meta.stack_faults", "--report", str(tmp_path / "report.json")]
+    code, output = suite(PROJECT, *options, *BEFORE_TRAINING, FAULT=fault)
     failed = re.findall(r"^FAILED (\S+)", output, flags=re.MULTILINE)
     assert code == 1, output[-3000:]
     assert failed, output[-3000:]

@@ -159,9 +159,9 @@ def test_an_ensemble_too_small_is_told(project):
 def test_an_interrupted_run_is_no_pass(project, monkeypatch):
     """Every tier has a passed test, but one test was not reached: no verdict."""
     monkeypatch.setattr(repetition, "start_early", lambda session: None)
-    project.makepyfile(**{module: "def test_fine(): pass" for module in verdict.TIERS if module != "test_training"})
+    project.makepyfile(**{module: "def test_fine(): pass" for module in verdict.TIERS if module != "test_determinism"})
     project.makepyfile(
-        test_training="""
+        test_determinism="""
         import pytest
 
         def test_fine(): pass
@@ -169,11 +169,11 @@ def test_an_interrupted_run_is_no_pass(project, monkeypatch):
         def test_later(): pass
         """
     )
-    report = run(project, *sorted((f"{module}.py" for module in verdict.TIERS), key="test_training.py".__eq__))
+    report = run(project, *sorted((f"{module}.py" for module in verdict.TIERS), key="test_determinism.py".__eq__))
     assert all(count["passed"] for count in report.tiers.values())
     assert report.total("failed") == 0
     assert report.verdict == "no verdict"
-    assert "test_training.py::test_later" in names(report.not_run)
+    assert "test_determinism.py::test_later" in names(report.not_run)
 
 
 def test_a_module_that_cannot_be_imported_is_a_failure(project):
