@@ -11,7 +11,8 @@ def share_out(environment=os.environ):
 
     An xdist worker gets its share of the CPU cores and, where there are several GPUs, one of them.
     """
-    environment.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several processes may share a GPU under JAX
+    environment.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several processes may share a GPU under JAX,
+    environment.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # and under TensorFlow: the first would take all its memory
     environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # 0 prints a line per library loaded
     environment.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's threads would spin against the framework's
     worker = environment.get("PYTEST_XDIST_WORKER", "")

@@ -38,6 +38,17 @@ def test_share_of_the_threads():
     assert chosen["OMP_NUM_THREADS"] == "3"
 
 
+def test_processes_share_a_gpu():
+    """No process takes all of a GPU's memory when it starts, unless the user said so."""
+    environment = {"TF_FORCE_GPU_ALLOW_GROWTH": "false"}
+    devices.share_out(environment)
+    assert environment["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
+    assert environment["TF_FORCE_GPU_ALLOW_GROWTH"] == "false"
+    alone = {}
+    devices.share_out(alone)
+    assert alone["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+
+
 def test_cpu_hides_the_gpus():
     """--device cpu hides every GPU; auto changes nothing."""
     hidden, untouched = {"CUDA_VISIBLE_DEVICES": "0"}, {"CUDA_VISIBLE_DEVICES": "0"}
