@@ -86,7 +86,7 @@ def report(options):
     if not reports and not expected and not measured:
         raise MalformedReport("no report was named; run the suite first, then: python -m cnnspec report reports/*.json")
     text = report_table.markdown(reports, expected) if reports or expected else ""
-    print("\n".join([text.rstrip("\n"), *figures_table.across(measured)]).lstrip("\n"))
+    print("\n\n".join(part.rstrip("\n") for part in (text, "\n".join(figures_table.across(measured))) if part))
     if options.markdown:
         write_whole(options.markdown, text)
     if options.html:

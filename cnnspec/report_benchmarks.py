@@ -11,7 +11,7 @@ from cnnspec.report_html import figure, section, table
 
 BARS = (
     "Bar: arithmetic that an epoch of each variant reached. Upright mark: a matrix product in the same precision, measured "
-    "in the same process. Number: GFLOP/s, and seconds by those of the plain fit trained beside it (median of the rounds)."
+    "in the same process. Number: GFLOP/s; ×: seconds by those of the plain fit trained beside it (median of the rounds)."
 )
 ACROSS = "Epochs of plain fit. Machines are compared by the share of their own limit and by ratios, never by seconds."
 
@@ -38,7 +38,7 @@ def bars(figures):
         rows = []
         for name, each in figures.items():
             if name.startswith(f"{model}, ") and each.gflops and each.limit_gflops:
-                by = f", {statistics.median(each.ratios):.2f}" if each.ratios else ""
+                by = f", ×{statistics.median(each.ratios):.2f}" if each.ratios else ""
                 words = f"{each.gflops:.0f}{by}" + ("" if each.trusted else " !")
                 rows.append((name.partition(", ")[2], each.gflops, each.limit_gflops, words))
         if rows:

@@ -186,6 +186,7 @@ def test_the_page_draws_benchmarks():
     measured = {
         "model1, plain fit": timed(4.0, **epoch),
         "model2, plain fit": timed(2.0, **epoch),
+        "model2, mixed bfloat16": timed(2.0, **(epoch | {"limit_gflops": 900.0})),
         "model2, bare step": timed(1.0, ratios=[0.4, 0.5, 0.6], **epoch),
         "model2, inference by 1": timed(1.0, images=256, flops=10**6),
         "import": timed(3.0),
@@ -193,9 +194,10 @@ def test_the_page_draws_benchmarks():
     html = report_page.page([], benchmarks=[stored(measured), stored({"import": timed(3.0)}, cpu="<other>")])
     assert re.findall('aria-label="(model[^"]*reached[^"]*)"', html) == [
         "model1, GFLOP/s reached and their limit: plain fit 10 of 100",
-        "model2, GFLOP/s reached and their limit: plain fit 20 of 100; bare step 40 of 100",
+        "model2, GFLOP/s reached and their limit: plain fit 20 of 100; mixed bfloat16 20 of 900; bare step 40 of 100",
     ]
-    assert ">40, 0.50</text>" in html
+    assert ">40, ×0.50</text>" in html
+    assert ">20, limit 900</text>" in html  # its mark would lie far outside
     assert html.count("<h2>Benchmarks: ") == 2
     assert "<h2>Benchmarks: amd-epyc-2-cores-24-gib, tensorflow 2.21.0, Keras 3.15.1, mnist5k</h2>" in html
     assert "<h2>Stacks</h2>" not in html
