@@ -45,7 +45,8 @@ def blamed(runs, new, alpha):
 
 def left_out(runs, alpha):
     """Each of N runs (N, quantities) judged by the bands of the others: booleans (N, quantities)."""
-    return np.array([blamed(np.delete(runs, number, axis=0), runs[number], alpha) for number in range(len(runs))])
+    others = np.stack([np.delete(runs, number, axis=0) for number in range(len(runs))])
+    return blamed(others, runs, alpha)
 
 
 def simulated_suites(models, suites, alpha=statistics.ALPHA, draw=None, seed=0):
