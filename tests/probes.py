@@ -105,7 +105,7 @@ class Probe:
         """Output of every layer for images x, as NumPy arrays."""
         self.restore()
         self._moved = training  # moving statistics
-        return self._models[training].predict(x, batch_size=len(x), verbose=0)
+        return self._models[training].predict_on_batch(x)
 
     def gradients(self, x, y):
         """Gradients of the project's loss on one batch, in training."""
