@@ -9,6 +9,7 @@ import pytest
 
 from cnnspec import baselines, compat, figures, limits, notebook, variants
 from tests import benchmarking, epochs
+from tests import test_benchmark_scale as scale
 
 PROJECT = baselines.BASELINES.parent
 UNAVAILABLE = {  # variant, backend, GPUs, cores -> the reason's beginning, None where it measures something of its own
@@ -124,6 +125,41 @@ def test_a_process_measures():
             process.ask("sing")
     finally:
         process.close()
+
+
+def test_processes_take_turns():
+    """After an epoch each to warm up, every round has one epoch of each process; all are ended, also after a failure."""
+    order = []
+
+    class Process:
+        ready, first = {"images": 100}, {"seconds": 9.0}
+
+        def __init__(self, name):
+            self.name, self.closed = name, False
+
+        def epoch(self):
+            order.append(self.name)
+            return len(order)
+
+        def close(self):
+            self.closed = True
+
+    processes = {name: Process(name) for name in "ab"}
+    found = scale.turns(processes)
+    assert order == ["a", "b"] * (1 + scale.ROUNDS)
+    assert found["a"].seconds == [3 + 2 * number for number in range(scale.ROUNDS)]
+    assert (found["b"].images, found["b"].first) == (100, 9.0)
+    Process.ready = {}
+    with pytest.raises(KeyError):
+        scale.turns(processes)
+    assert all(process.closed for process in processes.values())
+
+
+def test_a_line_through_points():
+    """Points on 3 + 2 x have that intercept and slope; one of four that is off by 1 shows in the largest distance."""
+    assert scale.line_through([(1, 5), (2, 7), (4, 11)]) == pytest.approx((3, 2, 0), abs=1e-12)
+    intercept, slope, distance = scale.line_through([(0, 0), (1, 1), (2, 2), (3, 4)])  # least squares: −0.2 + 1.3 x
+    assert (intercept, slope, distance) == pytest.approx((-0.2, 1.3, 0.4 / 4))
 
 
 def test_the_best_of_some(monkeypatch):
