@@ -71,8 +71,12 @@ def test_against_float64(model, optimizer):
 
 @pytest.mark.parametrize("optimizer", trajectory.OPTIMIZERS)
 @pytest.mark.parametrize("model", notebook.MODELS)
-def test_2019_against_float64(recording, model, optimizer):
-    """The path recorded on the notebook's own stack is the float64 implementation's, in 2019's conventions."""
+def test_2019_against_float64(recording, pytestconfig, model, optimizer):
+    """The path recorded on the notebook's own stack is the float64 implementation's, in 2019's conventions.
+
+    Its steps race, so that a recording made anew has wider bounds under Adam than the stored one.
+    """
+    anew = baselines.tolerance("trajectory_2019_anew") if pytestconfig.option.recording else {}
     recorded_names, recorded = trajectory.recorded(recording, model, optimizer)
     checks.equal(f"{model}, {optimizer}: variables of the recording", names(model), "the notebook", recorded_names, NEXT)
     checks.same_path(
@@ -80,7 +84,7 @@ def test_2019_against_float64(recording, model, optimizer):
         names(model),
         trajectory.recorded(STORED / "float64-2019", model, optimizer)[1],
         recorded,
-        baselines.tolerance("trajectory_2019")[f"{model}-{optimizer}"],
+        (baselines.tolerance("trajectory_2019") | anew)[f"{model}-{optimizer}"],
         "the float64 implementation with 2019's moving averages and step counter",
         "record it again, and compare: tox run -e legacy",
     )
