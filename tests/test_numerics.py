@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from cnnspec import mnist, notebook, reference, stack, trajectory
+from cnnspec.compat import KERAS_VERSION
 from cnnspec.training import compile_model
 from tests import checks, known_differences, numerics, probes
 
 BATCHES = (1, 32, 96)  # 96 is the last, partial batch of an epoch: 60000 mod 128
+NORMALISED_IN_TRAINING = "output_in_training" if KERAS_VERSION >= (3, 0) else "output_in_training_fused"
 UNDECIDED = 1e-6  # of a layer's root mean square: a sum so near zero may pass ReLU or not, and differently in two graphs
 NEXT = "compare settings (pytest tests/test_configuration.py), then try another device, oneDNN off, TF32 off"
 
@@ -69,7 +71,7 @@ def test_layer_outputs(model, training, images):
         zip(layers(model), opened.drawn, opened.outputs(x, training), strict=True), 1
     ):
         expected, _ = reference.run_layer(layer, weights, before, training)
-        quantity = "output_in_training" if training and layer["class"] == "BatchNormalization" else "output"
+        quantity = NORMALISED_IN_TRAINING if training and layer["class"] == "BatchNormalization" else "output"
         findings.append(finding(layer["class"], quantity, f"layer {row} ({layer['class']})", output, expected))
         before = output
     checks.near_float64(
