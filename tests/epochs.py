@@ -1,6 +1,7 @@
 """Epochs measured round by round, each beside one of plain fit, and their losses judged."""
 
 import atexit
+import math
 
 from cnnspec import baselines, ensembles, statistics, variants, workload
 from cnnspec.figures import Figure
@@ -9,6 +10,8 @@ from tests.benchmarking import Measuring, measured
 
 SECONDS = 15.0  # that the rounds of one figure may take, between the two numbers of ROUNDS
 ROUNDS = (3, 7)
+ROUND = 2.0  # seconds that a round takes at least, as many epochs as it needs: single short ones differ by 15 to 45 %
+JUDGED = 10  # epochs of a reference ensemble
 
 
 class Side:
@@ -42,18 +45,23 @@ def rounds_for(seconds):
 
 
 def epochs(benchmark, process, beside):
-    """Measure epochs of a process round by round, each after one of `beside`: (seconds, ratios to those beside).
+    """Measure epochs of a process, each round after one of `beside`: (seconds an epoch in each round, ratios to beside).
 
-    The first epoch is spent already, with its compilation; a second one, not counted, warms up. A process has ten epochs
-    at most, for so many has an ensemble.
+    The first epoch is spent already, with its compilation; a second one, not counted, warms up. A round has as many epochs
+    as fill ROUND seconds.
     """
     seconds, other = [], []
+    warm = process.epoch()
+    size = math.ceil(ROUND / warm)
 
     def before():
-        other.append(beside.ask("epoch")["seconds"])
+        other.append(sum(beside.ask("epoch")["seconds"] for _ in range(size)) / size)
 
-    rounds = rounds_for(process.epoch())
-    benchmark.pedantic(lambda: seconds.append(process.epoch()), setup=before, rounds=rounds, iterations=1)
+    def one_round():
+        seconds.append(sum(process.epoch() for _ in range(size)) / size)
+
+    benchmark.pedantic(one_round, setup=before, rounds=rounds_for(size * warm), iterations=1)
+    benchmark.extra_info["epochs_a_round"] = size
     return seconds, [mine / theirs for mine, theirs in zip(seconds, other, strict=True)]
 
 
@@ -62,7 +70,7 @@ def measure(benchmark, name, settings, beside, process):
     try:
         seconds, ratios = epochs(benchmark, process, beside)
         model = name.split(",")[0]
-        judge_losses(name, model, settings, process.losses)
+        judge_losses(name, model, settings, process.losses[:JUDGED])
         measured[name] = figure_of(process, model, seconds, ratios)
         benchmark.extra_info.update(dataset=settings.dataset, images_per_second=measured[name].images_per_second)
     finally:

@@ -79,17 +79,28 @@ def pedantic(function, setup, rounds, iterations):
         function()
 
 
-def test_each_epoch_has_its_neighbour():
-    """After a warm-up that is not counted, each round is divided by the plain epoch just before it."""
-    process, beside = Epochs([9.0, 2.0, 3.0, 4.0]), Epochs([4.0, 4.0, 16.0])
-    found = epochs.epochs(types.SimpleNamespace(pedantic=pedantic), process, beside)
-    assert found == ([2.0, 3.0, 4.0], [0.5, 0.75, 0.25])
+def test_each_round_has_its_neighbour():
+    """After a warm-up that is not counted, each round is divided by the plain round just before it."""
+    process, beside = Epochs([2.0, 2.0, 3.0, 4.0, 2.0, 2.0, 2.0, 2.0]), Epochs([4.0, 4.0, 16.0, 1.0, 1.0, 1.0, 1.0])
+    benchmark = types.SimpleNamespace(pedantic=pedantic, extra_info={})
+    seconds, ratios = epochs.epochs(benchmark, process, beside)
+    assert seconds == [2.0, 3.0, 4.0, 2.0, 2.0, 2.0, 2.0]
+    assert ratios == [0.5, 0.75, 0.25, 2.0, 2.0, 2.0, 2.0]
+    assert benchmark.extra_info == {"epochs_a_round": 1}
+
+
+def test_short_epochs_share_a_round():
+    """Epochs of 0.8 s are measured three at a time, and their mean is the round's."""
+    process, beside = Epochs([0.8] + [1.0, 2.0, 3.0] * 6), Epochs([4.0] * 18)
+    benchmark = types.SimpleNamespace(pedantic=pedantic, extra_info={})
+    seconds, ratios = epochs.epochs(benchmark, process, beside)
+    assert (seconds, ratios) == ([2.0] * 6, [0.5] * 6)
+    assert benchmark.extra_info == {"epochs_a_round": 3}
 
 
 def test_the_number_of_rounds():
-    """Short epochs have seven rounds, long ones three; with the two before no more than the ten epochs of an ensemble."""
+    """Short rounds are seven, long ones three."""
     assert [epochs.rounds_for(seconds) for seconds in (0.01, 3.0, 100.0)] == [7, 5, 3]
-    assert epochs.ROUNDS[1] + 2 <= 10
 
 
 def test_a_fast_wrong_answer_fails():
