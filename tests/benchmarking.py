@@ -134,7 +134,7 @@ def write(terminal, config):
         terminal.line(line)
     folder = Path(config.option.out or "runs/bench").resolve()
     date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    run = {"date": date, "command": "pytest", "figures": measured}
+    run = {"date": date, "command": " ".join(["pytest", *map(str, config.invocation_params.args)]), "figures": measured}
     figures.write(folder / "figures.json", stack.current(), config.option.dataset, [run])
     write_whole(folder / "benchmarks.html", report_page.page([], benchmarks=[figures.read(folder / "figures.json")]))
     terminal.line(f"charts: {folder / 'benchmarks.html'}, of {folder / 'figures.json'}")
