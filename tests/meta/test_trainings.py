@@ -66,6 +66,6 @@ def test_further_runs_draw_anew(tmp_path, monkeypatch):
 def test_the_command_repeats_the_run():
     """The command that messages give names everything that the user chose."""
     asked = trainings.Settings("mnist", "digits.npz", 2, 7, 1, "auto", Path(), None)
-    assert asked.command() == "pytest --dataset mnist --epochs 2 --seed 7 --mnist digits.npz"
+    assert asked.command() == "pytest --dataset mnist --epochs 2 --seed 7 --mnist=digits.npz"
     assert asked.command(seed=8).split()[5:7] == ["--seed", "8"]
     assert "--runs 3" in dataclasses.replace(asked, runs=3).command()
