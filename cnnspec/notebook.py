@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 
 from cnnspec.baselines import BASELINES, read_csv, read_toml
 
@@ -37,8 +38,12 @@ def literal(text):
         return text
 
 
+@functools.lru_cache(maxsize=None)
 def layers(model):
-    """The layers of a model as the notebook defines them: one dict a layer, {"class": …, setting: value, …}."""
+    """The layers of a model as the notebook defines them: one dict a layer, {"class": …, setting: value, …}.
+
+    They are read once; whoever wants other layers copies them.
+    """
     summary = facts("summary").query("model == @model")
     configuration = facts("configuration").query("model == @model")
     return [

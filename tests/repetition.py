@@ -1,7 +1,6 @@
-"""`python -m tests.repetition [MODEL …]`: train MODELS with seed 0, the models named with seed 1 too.
+"""`python -m tests.repetition NAME`: train MODELS as the process of that name in PROCESSES does.
 
-Prints digests of the weights as JSON: {"deterministic": bool, "0": {model: SHA-256}, "1": {model: SHA-256}}. With the
-argument `harness`, HARNESSED are trained with seed 0 by `training.fitting` too, under the key "harness".
+Prints digests of the weights as JSON: {"deterministic": bool, model: SHA-256 with seed 0, …, "another seed": SHA-256}.
 """
 
 import functools
@@ -22,23 +21,28 @@ ONE_THREAD = {
     "XLA_FLAGS": "--xla_gpu_deterministic_ops=true --xla_cpu_multi_thread_eigen=false",
 }
 MODELS = ("model1", "model4")  # unseeded initialisers and two dropouts; every kind of layer
-HARNESSED = ("model4",)
-PROCESSES = {"first": ["harness"], "second": ["model4"]}  # the arguments of each
+HARNESSED = "model4"
+# The second process trains HARNESSED by `training.fitting`, and with another seed too.
+PROCESSES = ("first", "second")
 
 
 @functools.cache
 def started():
-    """{name: running process} of the two that train the same; they are started once, by the first who asks."""
+    """{name: running process} of the two that train the same; they are started once, by the first who asks.
+
+    They take what the tests beside them leave of the processor.
+    """
     return {
         name: subprocess.Popen(
-            [sys.executable, "-m", "tests.repetition", *arguments],
+            [sys.executable, "-m", "tests.repetition", name],
             cwd=baselines.BASELINES.parent,
             env=os.environ | ONE_THREAD,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=functools.partial(os.nice, 19) if hasattr(os, "nice") else None,
         )
-        for name, arguments in PROCESSES.items()
+        for name in PROCESSES
     }
 
 
@@ -91,10 +95,14 @@ def digest(model, seed, harness=False):
     return hashlib.sha256(b"".join(array.tobytes() for array in built.get_weights()) + told.encode()).hexdigest()
 
 
-if __name__ == "__main__":
+def main(name):
     found = {"deterministic": switch_determinism_on()}
-    found["0"] = {model: digest(model, 0) for model in MODELS}
-    found["1"] = {model: digest(model, 1) for model in sys.argv[1:] if model != "harness"}
-    if "harness" in sys.argv[1:]:
-        found["harness"] = {model: digest(model, 0, harness=True) for model in HARNESSED}
+    second = name == "second"
+    found |= {model: digest(model, 0, harness=second and model == HARNESSED) for model in MODELS}
+    if second:
+        found["another seed"] = digest(HARNESSED, 1, harness=True)
     print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

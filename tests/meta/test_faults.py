@@ -168,14 +168,14 @@ if pipeline.available():  # elsewhere the harness fits the arrays itself
             "pipeline.batches(data.x_train, data.y_train,",
             "pipeline.batches(data.x_test, data.y_test,",
             "test_determinism.py",
-            "model4: SHA-256 of weights and losses of the harness",
+            "model4: SHA-256 of weights and losses of a second training, by the harness",
         ),
         "batches in file order": Fault(
             "pipeline.py",
             "tf.random.shuffle(tf.range(len(x), dtype=tf.int64))",
             "tf.range(len(x), dtype=tf.int64)",
             "test_determinism.py",
-            "model4: SHA-256 of weights and losses of the harness",
+            "model4: SHA-256 of weights and losses of a second training, by the harness",
         ),
     }
 
