@@ -37,7 +37,7 @@ def test_environments_exist():
 
 
 def test_paths_are_joined_to_their_options():
-    """`--mnist=PATH`: pytest takes a path that stands alone for a place of tests, and elsewhere than here finds no options."""
+    """`--mnist=PATH`: pytest takes a path that stands alone for a place of tests, and then finds no options."""
     for name, least in (("README.md", 3), ("tox.ini", 6)):
         calls = re.findall(r"pytest [^`\n]*|`--[^`]*`", (PROJECT / name).read_text(encoding="utf-8"))
         followed = [sign for call in calls for sign in re.findall(r"--(?:mnist|report|recording|out)\b(.?)", call)]
