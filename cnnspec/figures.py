@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cnnspec.files import write_whole
 
-TRUSTED_SPREAD = 0.10  # quartile distance of the rounds by their median; above it the machine was busy or throttled
+TRUSTED_SPREAD = 0.10  # quartile distance by median; above it the machine was busy or throttled
 FALSE_ALARM = 0.01  # of one figure, when a run is compared with the stored ones
 LEAST_RUNS = 3  # stored runs that a spread from run to run is taken from
 KEPT_RUNS = 10
@@ -30,9 +30,10 @@ class FiguresError(ValueError):
 class Figure:
     """What was measured of one thing: seconds of each round, and what a round did.
 
-    `images` a round, `flops` an image (see `workload`), limits in GFLOP/s and GB/s, memory in MiB, `first` the seconds of
-    the first round, with its compilation, `ratios` the seconds of each round by those of the plain fit beside it. None:
-    not measured.
+    Where a round repeats it, `seconds` are means and `fewest` those of the fastest repetition, which waits inside the
+    framework leave alone. `images` a repetition, `flops` an image (see `workload`), limits in GFLOP/s and GB/s, memory in
+    MiB, `first` the seconds of the first round, with its compilation, `ratios` the seconds of each round by those of the
+    plain fit beside it. None: not measured.
     """
 
     seconds: list
@@ -44,6 +45,7 @@ class Figure:
     host_mib: float = None
     device_mib: float = None
     ratios: list = dataclasses.field(default_factory=list)
+    fewest: list = dataclasses.field(default_factory=list)
 
     @property
     def median(self):
@@ -52,11 +54,12 @@ class Figure:
 
     @property
     def spread(self):
-        """Distance of the quartiles by the median; infinite for fewer than three rounds, which show none."""
-        if len(self.seconds) < 3:
+        """Distance of the quartiles of the rounds' fewest seconds by their median; infinite for fewer than three rounds."""
+        rounds = self.fewest or self.seconds
+        if len(rounds) < 3:
             return math.inf
-        lower, _, upper = statistics.quantiles(self.seconds, n=4, method="inclusive")
-        return (upper - lower) / self.median
+        lower, median, upper = statistics.quantiles(rounds, n=4, method="inclusive")
+        return (upper - lower) / median
 
     @property
     def trusted(self):
@@ -80,11 +83,10 @@ class Figure:
 
 
 def hardware(stack):
-    """Folder name of a machine: GPU or CPU model, cores, memory. Raises FiguresError where the memory is not known."""
-    if not stack.get("memory_gib"):
-        raise FiguresError("this system does not tell its memory, by which figures are stored")
+    """Folder name of a machine: GPU or CPU model, cores, memory where the operating system tells it."""
     device = "" if stack["device"] == "CPU" else f"{stack['device']} "
-    return slug(f"{device}{stack['cpu']} {stack['cores']} cores {stack['memory_gib']} GiB")
+    memory = f"{stack['memory_gib']} GiB" if stack["memory_gib"] else "unknown memory"
+    return slug(f"{device}{stack['cpu']} {stack['cores']} cores {memory}")
 
 
 def file_name(stack, dataset):

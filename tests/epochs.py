@@ -8,9 +8,9 @@ from cnnspec.figures import Figure
 from tests import checks
 from tests.benchmarking import Measuring, measured
 
-SECONDS = 15.0  # that the rounds of one figure may take, between the two numbers of ROUNDS
-ROUNDS = (3, 7)
-ROUND = 2.0  # seconds that a round takes at least, as many epochs as it needs: single short ones differ by 15 to 45 %
+SECONDS = 10.0  # that the rounds of one figure may take, between the two numbers of ROUNDS
+ROUNDS = (3, 5)
+ROUND = 2.0  # seconds that a round takes at least, as many epochs as it needs
 JUDGED = 10  # epochs of a reference ensemble
 
 
@@ -44,34 +44,36 @@ def rounds_for(seconds):
     return int(min(max(SECONDS / seconds, ROUNDS[0]), ROUNDS[1]))
 
 
-def epochs(benchmark, process, beside):
-    """Measure epochs of a process, each round after one of `beside`: (seconds an epoch in each round, ratios to beside).
+def repeat(benchmark, once, neighbour=lambda: 0.0):
+    """Rounds of `once`, each after as many of `neighbour`: (mean seconds of one in each round, fewest, neighbour's mean).
 
-    The first epoch is spent already, with its compilation; a second one, not counted, warms up. A round has as many epochs
-    as fill ROUND seconds.
+    Both return seconds. One of `once`, not counted, warms up; a round has as many as fill ROUND seconds.
     """
-    seconds, other = [], []
-    warm = process.epoch()
+    means, fewest, beside = [], [], []
+    warm = once()
     size = math.ceil(ROUND / warm)
 
     def before():
-        other.append(sum(beside.ask("epoch")["seconds"] for _ in range(size)) / size)
+        beside.append(sum(neighbour() for _ in range(size)) / size)
 
     def one_round():
-        seconds.append(sum(process.epoch() for _ in range(size)) / size)
+        each = [once() for _ in range(size)]
+        means.append(sum(each) / size)
+        fewest.append(min(each))
 
     benchmark.pedantic(one_round, setup=before, rounds=rounds_for(size * warm), iterations=1)
-    benchmark.extra_info["epochs_a_round"] = size
-    return seconds, [mine / theirs for mine, theirs in zip(seconds, other, strict=True)]
+    benchmark.extra_info["repeated_in_a_round"] = size
+    return means, fewest, beside
 
 
 def measure(benchmark, name, settings, beside, process):
     """Measure epochs of a process that is then ended, judge their losses, and keep the Figure under `name`, "model, …"."""
     try:
-        seconds, ratios = epochs(benchmark, process, beside)
+        seconds, fewest, others = repeat(benchmark, process.epoch, lambda: beside.ask("epoch")["seconds"])
         model = name.split(",")[0]
         judge_losses(name, model, settings, process.losses[:JUDGED])
-        measured[name] = figure_of(process, model, seconds, ratios)
+        ratios = [mine / theirs for mine, theirs in zip(seconds, others, strict=True)]
+        measured[name] = figure_of(process, model, seconds, fewest, ratios)
         benchmark.extra_info.update(dataset=settings.dataset, images_per_second=measured[name].images_per_second)
     finally:
         process.close()
@@ -95,13 +97,14 @@ def judge_losses(subject, model, settings, losses):
         checks.within_band(f"{subject}: {quantity} of {epochs}", judged, band, value, source, following, calibrate)
 
 
-def figure_of(process, model, seconds, ratios):
+def figure_of(process, model, seconds, fewest, ratios):
     """The Figure of epochs that were measured in a process."""
     memory = process.ask("memory")
     has_ops = not process.ready["stack"]["keras"].startswith("2.")  # keras.ops, by which limits are measured
     limits = process.ask("limit") if has_ops else {}
     return Figure(
         seconds,
+        fewest=fewest,
         images=process.ready["images"],
         flops=workload.flops_per_image(model),
         first=process.first["seconds"],

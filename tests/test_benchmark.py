@@ -55,15 +55,12 @@ def test_epoch(benchmark, settings, model, variant):
 @pytest.mark.parametrize("model", notebook.MODELS)
 def test_inference(benchmark, settings, model, batch):
     """Predictions in batches of 1, 128 and 1024."""
-    process, images, seconds = epochs.plain(model, settings), BATCHES[batch], []
-
-    def predict():
-        seconds.append(process.ask(f"predict {batch} {images}")["seconds"])
-
-    first = process.ask(f"predict {batch} {images}")["seconds"]
-    benchmark.pedantic(predict, rounds=epochs.ROUNDS[1], iterations=1)
+    process, images = epochs.plain(model, settings), BATCHES[batch]
+    predict = lambda: process.ask(f"predict {batch} {images}")["seconds"]  # noqa: E731
+    first = predict()
+    seconds, fewest, _ = epochs.repeat(benchmark, predict)
     flops = workload.flops_per_image(model, training=False)
-    measured[f"{model}, inference by {batch}"] = Figure(seconds, images=images, flops=flops, first=first)
+    measured[f"{model}, inference by {batch}"] = Figure(seconds, fewest=fewest, images=images, flops=flops, first=first)
 
 
 def test_data(benchmark, settings):

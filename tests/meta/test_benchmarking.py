@@ -58,20 +58,6 @@ def test_variants_say_why_they_are_left_out(variant, backend, gpus, cores, reaso
     assert said is None if reason is None else said.startswith(reason)
 
 
-class Epochs:
-    """Stands where a process that measures would: each epoch takes the next of `seconds`."""
-
-    def __init__(self, seconds, losses=(), ready=None):
-        self.left, self.asked, self.losses, self.ready = list(seconds), [], list(losses), ready
-
-    def epoch(self):
-        return self.ask("epoch")["seconds"]
-
-    def ask(self, request):
-        self.asked.append(request)
-        return {"seconds": self.left.pop(0)}
-
-
 def pedantic(function, setup, rounds, iterations):
     """Rounds as pytest-benchmark runs them."""
     for _ in range(rounds * iterations):
@@ -80,27 +66,31 @@ def pedantic(function, setup, rounds, iterations):
 
 
 def test_each_round_has_its_neighbour():
-    """After a warm-up that is not counted, each round is divided by the plain round just before it."""
-    process, beside = Epochs([2.0, 2.0, 3.0, 4.0, 2.0, 2.0, 2.0, 2.0]), Epochs([4.0, 4.0, 16.0, 1.0, 1.0, 1.0, 1.0])
+    """After a warm-up that is not counted, each round comes after one of its neighbour."""
+    order, left = [], {"mine": [2.0, 2.0, 3.0, 4.0, 2.0, 2.0], "theirs": [4.0, 4.0, 16.0, 1.0, 1.0]}
+
+    def once(whose):
+        order.append(whose)
+        return left[whose].pop(0)
+
     benchmark = types.SimpleNamespace(pedantic=pedantic, extra_info={})
-    seconds, ratios = epochs.epochs(benchmark, process, beside)
-    assert seconds == [2.0, 3.0, 4.0, 2.0, 2.0, 2.0, 2.0]
-    assert ratios == [0.5, 0.75, 0.25, 2.0, 2.0, 2.0, 2.0]
-    assert benchmark.extra_info == {"epochs_a_round": 1}
+    found = epochs.repeat(benchmark, lambda: once("mine"), lambda: once("theirs"))
+    assert found == ([2.0, 3.0, 4.0, 2.0, 2.0], [2.0, 3.0, 4.0, 2.0, 2.0], [4.0, 4.0, 16.0, 1.0, 1.0])
+    assert order == ["mine", *["theirs", "mine"] * 5]
+    assert benchmark.extra_info == {"repeated_in_a_round": 1}
 
 
 def test_short_epochs_share_a_round():
-    """Epochs of 0.8 s are measured three at a time, and their mean is the round's."""
-    process, beside = Epochs([0.8] + [1.0, 2.0, 3.0] * 6), Epochs([4.0] * 18)
+    """Epochs of 0.8 s are measured three at a time: their mean and their fastest are the round's."""
+    left = [0.8] + [1.0, 2.0, 3.0] * 4
     benchmark = types.SimpleNamespace(pedantic=pedantic, extra_info={})
-    seconds, ratios = epochs.epochs(benchmark, process, beside)
-    assert (seconds, ratios) == ([2.0] * 6, [0.5] * 6)
-    assert benchmark.extra_info == {"epochs_a_round": 3}
+    assert epochs.repeat(benchmark, lambda: left.pop(0), lambda: 4.0) == ([2.0] * 4, [1.0] * 4, [4.0] * 4)
+    assert benchmark.extra_info == {"repeated_in_a_round": 3}
 
 
 def test_the_number_of_rounds():
-    """Short rounds are seven, long ones three."""
-    assert [epochs.rounds_for(seconds) for seconds in (0.01, 3.0, 100.0)] == [7, 5, 3]
+    """Short rounds are five, long ones three."""
+    assert [epochs.rounds_for(seconds) for seconds in (0.01, 2.2, 100.0)] == [5, 4, 3]
 
 
 def test_a_fast_wrong_answer_fails():
