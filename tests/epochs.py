@@ -11,6 +11,7 @@ from tests.benchmarking import Measuring, measured
 SECONDS = 10.0  # that the rounds of one figure may take, between the two numbers of ROUNDS
 ROUNDS = (3, 5)
 ROUND = 2.0  # seconds that a round takes at least, as many epochs as it needs
+LONGEST = 3  # times as many rounds are taken until the last ones agree
 JUDGED = 10  # epochs of a reference ensemble
 
 
@@ -47,11 +48,13 @@ def rounds_for(seconds):
 def repeat(benchmark, once, neighbour=lambda: 0.0):
     """Rounds of `once`, each after as many of `neighbour`: (mean seconds of one in each round, fewest, neighbour's mean).
 
-    Both return seconds. One of `once`, not counted, warms up; a round has as many as fill ROUND seconds.
+    Both return seconds. One of `once`, not counted, warms up; a round has as many as fill ROUND seconds. Rounds that differ
+    too much to be trusted are followed by more, one by one, up to LONGEST times as many; the last ones count.
     """
     means, fewest, beside = [], [], []
     warm = once()
     size = math.ceil(ROUND / warm)
+    count = rounds_for(size * warm)
 
     def before():
         beside.append(sum(neighbour() for _ in range(size)) / size)
@@ -61,9 +64,12 @@ def repeat(benchmark, once, neighbour=lambda: 0.0):
         means.append(sum(each) / size)
         fewest.append(min(each))
 
-    benchmark.pedantic(one_round, setup=before, rounds=rounds_for(size * warm), iterations=1)
-    benchmark.extra_info["repeated_in_a_round"] = size
-    return means, fewest, beside
+    benchmark.pedantic(one_round, setup=before, rounds=count, iterations=1)
+    while not Figure(fewest[-count:]).trusted and len(fewest) < LONGEST * count:
+        before()
+        one_round()
+    benchmark.extra_info.update(repeated_in_a_round=size, rounds_taken=len(fewest))
+    return means[-count:], fewest[-count:], beside[-count:]
 
 
 def measure(benchmark, name, settings, beside, process):

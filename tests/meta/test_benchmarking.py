@@ -67,7 +67,7 @@ def pedantic(function, setup, rounds, iterations):
 
 def test_each_round_has_its_neighbour():
     """After a warm-up that is not counted, each round comes after one of its neighbour."""
-    order, left = [], {"mine": [2.0, 2.0, 3.0, 4.0, 2.0, 2.0], "theirs": [4.0, 4.0, 16.0, 1.0, 1.0]}
+    order, left = [], {"mine": [2.0, 2.0, 2.1, 2.0, 4.0, 2.0], "theirs": [4.0, 4.0, 16.0, 1.0, 1.0]}
 
     def once(whose):
         order.append(whose)
@@ -75,9 +75,21 @@ def test_each_round_has_its_neighbour():
 
     benchmark = types.SimpleNamespace(pedantic=pedantic, extra_info={})
     found = epochs.repeat(benchmark, lambda: once("mine"), lambda: once("theirs"))
-    assert found == ([2.0, 3.0, 4.0, 2.0, 2.0], [2.0, 3.0, 4.0, 2.0, 2.0], [4.0, 4.0, 16.0, 1.0, 1.0])
+    assert found == ([2.0, 2.1, 2.0, 4.0, 2.0], [2.0, 2.1, 2.0, 4.0, 2.0], [4.0, 4.0, 16.0, 1.0, 1.0])
     assert order == ["mine", *["theirs", "mine"] * 5]
-    assert benchmark.extra_info == {"repeated_in_a_round": 1}
+    assert benchmark.extra_info == {"repeated_in_a_round": 1, "rounds_taken": 5}
+
+
+def test_rounds_go_on_until_they_agree():
+    """A busy minute at the beginning is left behind; where rounds never agree, it ends at LONGEST times as many."""
+    benchmark = types.SimpleNamespace(pedantic=pedantic, extra_info={})
+    left = [2.0, 9.0, 5.0, 7.0, *[2.0] * 5]
+    last = [7.0, 2.0, 2.0, 2.0, 2.0]  # quartiles 2 and 2
+    assert epochs.repeat(benchmark, lambda: left.pop(0)) == (last, last, [0.0] * 5)
+    assert left == [2.0]
+    left = [2.0, *[3.0, 9.0] * 10]
+    epochs.repeat(benchmark, lambda: left.pop(0))
+    assert benchmark.extra_info["rounds_taken"] == epochs.LONGEST * 5
 
 
 def test_short_epochs_share_a_round():
@@ -85,7 +97,7 @@ def test_short_epochs_share_a_round():
     left = [0.8] + [1.0, 2.0, 3.0] * 4
     benchmark = types.SimpleNamespace(pedantic=pedantic, extra_info={})
     assert epochs.repeat(benchmark, lambda: left.pop(0), lambda: 4.0) == ([2.0] * 4, [1.0] * 4, [4.0] * 4)
-    assert benchmark.extra_info == {"repeated_in_a_round": 3}
+    assert benchmark.extra_info == {"repeated_in_a_round": 3, "rounds_taken": 4}
 
 
 def test_the_number_of_rounds():

@@ -1,0 +1,34 @@
+"""Is a recording of 2019's stack judged by the right bounds: the stored one by tight ones, one made anew by its own?"""
+
+import shutil
+import types
+
+import pytest
+
+from tests import test_trajectory
+
+
+@pytest.fixture
+def raced(tmp_path):
+    """A copy of the stored recording in which Adam's third loss of model1 is 2 % off, as races of 2019's stack make it."""
+    folder = tmp_path / "2019"
+    shutil.copytree(test_trajectory.STORED / "2019", folder)
+    path = folder / "model1-adam.csv"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    step, loss, norms = lines[3].split(",", 2)
+    assert step == "3"
+    lines[3] = f"{step},{1.02 * float(loss):.9g},{norms}"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+def config(recording):
+    """Stands where pytest's config would."""
+    return types.SimpleNamespace(option=types.SimpleNamespace(recording=recording))
+
+
+def test_a_recording_made_anew_has_bounds_of_its_own(raced):
+    """What a race moves is beyond the bounds of the stored recording, and within those of one that --recording names."""
+    test_trajectory.test_2019_against_float64(raced, config(str(raced)), "model1", "adam")
+    with pytest.raises(pytest.fail.Exception, match=r"first divergent: step 3, loss: .* at most 0\.011"):
+        test_trajectory.test_2019_against_float64(raced, config(None), "model1", "adam")
