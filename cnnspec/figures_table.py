@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import statistics
+from statistics import median
+
+from cnnspec import statistics
 
 COLUMNS = (
     "",
@@ -43,9 +45,12 @@ def rows_of(figures):
     return rows
 
 
-def run(figures):
-    """Lines of a table of one run, {name: Figure}."""
-    lines = aligned([COLUMNS, *rows_of(figures)])
+def run(figures, dataset):
+    """Lines of a table of one run, {name: Figure}, on a data set."""
+    images = statistics.SAMPLES[dataset][0]
+    whole = statistics.SAMPLES["mnist"][0]
+    times = f"; full MNIST's {whole} are {whole / images:g} times as many" if images < whole else ""
+    lines = [f"{dataset}: a whole epoch has {images} images{times}", *aligned([COLUMNS, *rows_of(figures)])]
     if not all(figure.trusted for figure in figures.values()):
         lines.append("!: the rounds differ so much that the figure cannot be trusted; leave the machine alone, try again")
     return lines
@@ -53,7 +58,7 @@ def run(figures):
 
 def ratios(values):
     """Least, median and greatest of ratios that were taken round by round."""
-    return f"{min(values):.2f} {statistics.median(values):.2f} {max(values):.2f}" if values else ""
+    return f"{min(values):.2f} {median(values):.2f} {max(values):.2f}" if values else ""
 
 
 ACROSS = ("hardware", "stack", "data", "model", "seconds", "of limit", "by model2")

@@ -123,7 +123,7 @@ def write(terminal, config):
     from cnnspec.files import write_whole
 
     terminal.section("benchmarks")
-    for line in figures_table.run(measured):
+    for line in figures_table.run(measured, config.option.dataset):
         terminal.line(line)
     for line in said:
         terminal.line(line)

@@ -4,7 +4,6 @@ Where several are compared, each has a process of its own and they take turns ro
 all of them. Figures only; the one thing that fails is rounds that differ too much to be trusted.
 """
 
-import itertools
 import math
 import re
 import statistics
@@ -31,17 +30,23 @@ QUIET = "leave the machine alone, then: tox run -e bench-scale"
 
 
 def turns(processes, rounds=ROUNDS):
-    """{name: Figure} of processes that take turns, after an epoch each: `rounds` of ROUND seconds. They are ended."""
+    """{name: Figure} of processes that take turns, after an epoch each: `rounds` of ROUND seconds. They are ended.
+
+    Where rounds differ too much to be trusted, all go on, up to LONGEST times as many; the last ones count.
+    """
     try:
         sizes = {name: math.ceil(epochs.ROUND / process.epoch()) for name, process in processes.items()}
         found = {
             name: Figure([], images=process.ready["images"], first=process.first["seconds"])
             for name, process in processes.items()
         }
-        for _, (name, process) in itertools.product(range(rounds), processes.items()):
-            each = [process.epoch() for _ in range(sizes[name])]
-            found[name].seconds.append(statistics.fmean(each))
-            found[name].fewest.append(min(each))
+        for number in range(epochs.LONGEST * rounds):
+            if number >= rounds and all(figure.trusted for figure in found.values()):
+                break
+            for name, figure in found.items():
+                each = [processes[name].epoch() for _ in range(sizes[name])]
+                figure.seconds[:] = [*figure.seconds, statistics.fmean(each)][-rounds:]
+                figure.fewest[:] = [*figure.fewest, min(each)][-rounds:]
         return found
     finally:
         for process in processes.values():

@@ -147,7 +147,9 @@ def test_the_table_of_a_run():
         "model2, plain fit": Figure([2.0, 2.0, 2.0], 4000, 10**7, 3.5, 100.0, 9.0, 900.0, ratios=[1.0, 0.98, 1.05]),
         "import": Figure([1.0, 2.0, 3.0]),
     }
-    assert figures_table.run(measured) == [
+    assert figures_table.run(measured, "mnist")[0] == "mnist: a whole epoch has 60000 images"
+    assert figures_table.run(measured, "mnist5k") == [
+        "mnist5k: a whole epoch has 4000 images; full MNIST's 60000 are 15 times as many",
         "                   seconds   spread  first  images/s  GFLOP/s  of limit  limit  GB/s  host MiB  device MiB"
         "    by plain fit",
         "model2, plain fit        2     0.0%    3.5      2000     20.0       20%    100     9       900            "
