@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from statistics import median
 
-from cnnspec import statistics
-
 COLUMNS = (
     "",
     "seconds",
@@ -47,8 +45,9 @@ def rows_of(figures):
 
 def run(figures, dataset):
     """Lines of a table of one run, {name: Figure}, on a data set."""
-    images = statistics.SAMPLES[dataset][0]
-    whole = statistics.SAMPLES["mnist"][0]
+    from cnnspec.statistics import SAMPLES  # with NumPy and SciPy, which the page of reports does without
+
+    images, whole = SAMPLES[dataset][0], SAMPLES["mnist"][0]
     times = f"; full MNIST's {whole} are {whole / images:g} times as many" if images < whole else ""
     lines = [f"{dataset}: a whole epoch has {images} images{times}", *aligned([COLUMNS, *rows_of(figures)])]
     if not all(figure.trusted for figure in figures.values()):

@@ -8,7 +8,7 @@ import types
 import pytest
 
 from cnnspec import baselines, compat, figures, limits, notebook, variants
-from tests import benchmarking, epochs
+from tests import benchmarking, epochs, test_benchmark
 from tests import test_benchmark_scale as scale
 
 PROJECT = baselines.BASELINES.parent
@@ -141,8 +141,8 @@ def test_a_process_measures():
 
 
 def test_processes_take_turns():
-    """After an epoch each to warm up, every round has one epoch of each process; all are ended, also after a failure."""
-    order = []
+    """After an epoch each, every round has as many of each process as fill it; all are ended, also after a failure."""
+    order, seconds = [], {"a": iter([2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 9.0]), "b": iter([1.0, *[0.5, 1.5] * scale.ROUNDS, 9.0])}
 
     class Process:
         ready, first = {"images": 100}, {"seconds": 9.0}
@@ -152,15 +152,17 @@ def test_processes_take_turns():
 
         def epoch(self):
             order.append(self.name)
-            return len(order)
+            return next(seconds[self.name])
 
         def close(self):
             self.closed = True
 
     processes = {name: Process(name) for name in "ab"}
     found = scale.turns(processes)
-    assert order == ["a", "b"] * (1 + scale.ROUNDS)
-    assert found["a"].seconds == [3 + 2 * number for number in range(scale.ROUNDS)]
+    assert order == ["a", "b"] + ["a", "b", "b"] * scale.ROUNDS
+    assert found["a"].seconds == found["a"].fewest == [3.0, 4.0, 5.0, 6.0, 7.0]
+    assert (found["b"].seconds, found["b"].fewest) == ([1.0] * scale.ROUNDS, [0.5] * scale.ROUNDS)
+    assert (scale.quickest(found["b"]), found["b"].trusted, found["a"].trusted) == (0.5, True, False)
     assert (found["b"].images, found["b"].first) == (100, 9.0)
     Process.ready = {}
     with pytest.raises(KeyError):
@@ -193,11 +195,16 @@ def test_limits_are_measured(monkeypatch, precision):
 
 
 def test_stored_figures_are_whole():
-    """Every stored file is read, lies in the folder of its hardware, and a run has a plain epoch of each model."""
+    """Every stored file is read, lies in the folder of its hardware, and holds known figures that can be trusted."""
+    kinds = [*variants.VARIANTS, *(f"inference by {batch}" for batch in test_benchmark.BATCHES)]
+    known = {f"{model}, {kind}" for model in notebook.MODELS for kind in kinds} | {
+        test_benchmark.DATA,
+        *test_benchmark.STARTS,
+    }
     for path in benchmarking.FOLDER.glob("*/*"):
         content = figures.read(path)
         assert path.parent.name == content["hardware"] == figures.hardware(content["stack"])
         assert path.name == figures.file_name(content["stack"], content["dataset"])
-        names = {name for run in content["runs"] for name in run["figures"]}
-        assert {f"{model}, {variants.PLAIN}" for model in notebook.MODELS} <= names
+        assert {name for run in content["runs"] for name in run["figures"]} <= known
+        assert all(figure.trusted for run in content["runs"] for figure in run["figures"].values())
         assert json.loads(path.read_text(encoding="utf-8"))["stack"]["cpu"]
