@@ -1,7 +1,8 @@
 """How does time grow: of an epoch with images, batch size and model, of the suite with models, of calibrate with workers?
 
 Where several are compared, each has a process of its own and they take turns round by round, so that a busy minute slows
-all of them. These are figures and not verdicts: rounds that differ too much to be trusted are marked, and nothing fails.
+all of them. These are figures and not verdicts: rounds that differ too much to be trusted are marked. A training that
+does not learn fails.
 """
 
 import itertools
@@ -42,6 +43,8 @@ def turns(processes, rounds=ROUNDS):
             each = [processes[name].epoch() for _ in range(sizes[name])]
             figure.seconds.append(statistics.fmean(each))
             figure.fewest.append(min(each))
+        astray = [name for name, process in processes.items() if not process.losses[-1] < process.losses[0]]
+        checks.equal("trainings whose last loss is not below their first", [], "what learns", astray, "tox run -e bench")
         return found
     finally:
         for process in processes.values():

@@ -142,10 +142,13 @@ def test_a_process_measures():
 
 def test_processes_take_turns():
     """After an epoch each, every round has as many of each process as fill it; all are ended, also after a failure."""
-    order, seconds = [], {"a": iter([2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 9.0]), "b": iter([1.0, *[0.5, 1.5] * scale.ROUNDS, 9.0])}
+    order, seconds = (
+        [],
+        {"a": iter([2.0, 3.0, 4.0, 5.0, 6.0, 7.0, *[9.0] * 9]), "b": iter([1.0, *[0.5, 1.5] * scale.ROUNDS, *[9.0] * 9])},
+    )
 
     class Process:
-        ready, first = {"images": 100}, {"seconds": 9.0}
+        ready, first, losses = {"images": 100}, {"seconds": 9.0}, [2.0, 1.0]
 
         def __init__(self, name):
             self.name, self.closed = name, False
@@ -164,6 +167,9 @@ def test_processes_take_turns():
     assert (found["b"].seconds, found["b"].fewest) == ([1.0] * scale.ROUNDS, [0.5] * scale.ROUNDS)
     assert (scale.quickest(found["b"]), found["b"].trusted, found["a"].trusted) == (0.5, True, False)
     assert (found["b"].images, found["b"].first) == (100, 9.0)
+    Process.losses = [2.0, float("nan")]
+    with pytest.raises(pytest.fail.Exception, match="last loss is not below their first"):
+        scale.turns(processes)
     Process.ready = {}
     with pytest.raises(KeyError):
         scale.turns(processes)
