@@ -201,7 +201,7 @@ def test_limits_are_measured(monkeypatch, precision):
 
 
 def test_stored_figures_are_whole():
-    """Every stored file is read, lies in the folder of its hardware, and holds known figures that can be trusted."""
+    """Every stored file is read, lies in the folder of its hardware, and has trusted figures, a plain epoch of each model too."""
     kinds = [*variants.VARIANTS, *(f"inference by {batch}" for batch in test_benchmark.BATCHES)]
     known = {f"{model}, {kind}" for model in notebook.MODELS for kind in kinds} | {
         test_benchmark.DATA,
@@ -211,6 +211,7 @@ def test_stored_figures_are_whole():
         content = figures.read(path)
         assert path.parent.name == content["hardware"] == figures.hardware(content["stack"])
         assert path.name == figures.file_name(content["stack"], content["dataset"])
-        assert {name for run in content["runs"] for name in run["figures"]} <= known
+        names = {name for run in content["runs"] for name in run["figures"]}
+        assert {f"{model}, {variants.PLAIN}" for model in notebook.MODELS} <= names <= known
         assert all(figure.trusted for run in content["runs"] for figure in run["figures"].values())
         assert json.loads(path.read_text(encoding="utf-8"))["stack"]["cpu"]
