@@ -201,7 +201,7 @@ def test_limits_are_measured(monkeypatch, precision):
 
 
 def test_stored_figures_are_whole():
-    """Every stored file is read, lies in the folder of its hardware, and has trusted figures, a plain epoch of each model too."""
+    """Every stored file is read, lies in its hardware's folder, and has trusted figures, plain epochs of each model too."""
     kinds = [*variants.VARIANTS, *(f"inference by {batch}" for batch in test_benchmark.BATCHES)]
     known = {f"{model}, {kind}" for model in notebook.MODELS for kind in kinds} | {
         test_benchmark.DATA,
