@@ -32,7 +32,7 @@ def started():
 
     They take what the tests beside them leave of the processor.
     """
-    return {
+    found = {
         name: subprocess.Popen(
             [sys.executable, "-m", "tests.repetition", name],
             cwd=baselines.BASELINES.parent,
@@ -40,10 +40,14 @@ def started():
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=functools.partial(os.nice, 19) if hasattr(os, "nice") else None,
         )
         for name in PROCESSES
     }
+    if hasattr(os, "setpriority"):
+        # From here and not by preexec_fn, for which Python forks: JAX, multithreaded, warns of forks.
+        for process in found.values():
+            os.setpriority(os.PRIO_PROCESS, process.pid, 19)
+    return found
 
 
 def start_early(session):
