@@ -29,6 +29,7 @@ WORKERS = (1, 2, 3)
 RUNS = 6  # of an ensemble, for each number of workers
 PLAIN = variants.VARIANTS[variants.PLAIN]
 QUIET = "its rounds differ too much"
+TRACED = ("Adam", *(kind + way for kind in ("convolution", "pooling", "dense layers") for way in ("", ", gradient")))
 
 
 def turns(processes, rounds=ROUNDS):
@@ -125,7 +126,7 @@ def test_floor(settings, model):
 
 @pytest.mark.parametrize("model", ["model2", "model4"])
 def test_profile(settings, model):
-    """Where a step of plain fit, of the harness and of the bare step spends its time."""
+    """Where a step of plain fit, of the harness and of the bare step spends its time, every kind of layer found in each."""
     if backend() != "tensorflow":
         pytest.skip("the profile is TensorFlow's")
     columns = {}
@@ -136,6 +137,9 @@ def test_profile(settings, model):
             columns[name] = process.ask("profile")["profile"]
         finally:
             process.close()
+    lost = [f"{name}: {what}" for name, column in columns.items() for what in TRACED if not column.get(what)]
+    following = "name the operations in cnnspec/profiles.py as this TensorFlow does"
+    checks.equal(f"{model}: kinds of operation that took no time", [], "its layers", lost, following)
     rows = dict.fromkeys(what for column in columns.values() for what in column)
     cells = [[what, *(f"{column.get(what, 0.0):.2f}" for column in columns.values())] for what in rows]
     keep(f"{model}, milliseconds a step by kind of operation", {}, figures_table.aligned([["", *columns], *cells]))
