@@ -16,7 +16,7 @@ from pathlib import Path
 from cnnspec.files import write_whole
 
 TRUSTED_SPREAD = 0.10  # quartile distance by median; above it the machine was busy or throttled
-FALSE_ALARM = 0.01  # of one figure, when a run is compared with the stored ones
+FALSE_ALARM = 0.01  # of a whole run that is compared with the stored ones, shared out evenly among its figures
 LEAST_RUNS = 3  # stored runs that a spread from run to run is taken from
 KEPT_RUNS = 10
 SAME_STACK = ("python", "keras", "framework", "device", "threads", "precision", "onednn", "tf32", "cuda", "cudnn")
@@ -171,12 +171,38 @@ OUTCOMES = ("new", "no spread yet", "not to be trusted", "slower", "faster", "as
 FAILED = ("not to be trusted", "slower")  # a figure that cannot be trusted has shown nothing
 
 
-def compare(figure, before):
-    """The Comparison of a Figure with the same figure of stored runs, a list of Figures.
+def compare(figures, runs):
+    """{name: Comparison} of a run's {name: Figure} with stored runs, a list of the same.
 
-    One-sided on either side: with N stored medians of mean m and standard deviation s on the log scale, a run is slower
-    when log(median) − m > t(1 − FALSE_ALARM; N − 1) · s · √(1 + 1/N), the prediction bound of one further run.
+    One-sided on either side: with N stored medians of mean m on the log scale, a figure is slower when
+    log(median) − m > t(1 − α; f) · s · √(1 + 1/N), the prediction bound of one further run. s is the figure's own standard
+    deviation or, where it is larger, that of its kind, pooled over the models with f degrees of freedom: stored runs that
+    agree by chance are no reason to blame the next. α is FALSE_ALARM by the number of figures.
     """
+    logs = {}
+    for run in runs:
+        for name, figure in run.items():
+            logs.setdefault(name, []).append(math.log(figure.median))
+    alpha = FALSE_ALARM / len(figures)
+    pooled = {what: _pooled(what, logs) for what in map(kind, figures)}
+    return {name: _compared(figure, logs.get(name, []), pooled[kind(name)], alpha) for name, figure in figures.items()}
+
+
+def kind(name):
+    """What a figure has in common with those of the other models; what has no model is the suite's own."""
+    return name.split(", ", 1)[1] if name.startswith("model") else "the suite itself"
+
+
+def _pooled(of, logs):
+    """(degrees of freedom, standard deviation) pooled over the figures of a kind; `logs` are {name: stored logarithms}."""
+    fitting = [values for name, values in logs.items() if kind(name) == of and len(values) > 1]
+    freedom = sum(len(values) - 1 for values in fitting)
+    squares = sum(statistics.variance(values) * (len(values) - 1) for values in fitting)
+    return freedom, math.sqrt(squares / freedom) if freedom else math.nan
+
+
+def _compared(figure, logs, pooled, alpha):
+    """The Comparison of a Figure with the logarithms of stored seconds of the same figure."""
     from scipy import stats
 
     now = f"{figure.median:.4g} s, rounds spread by {figure.spread:.1%}"
@@ -184,15 +210,16 @@ def compare(figure, before):
         return Comparison(
             "not to be trusted", f"{now}, above {TRUSTED_SPREAD:.0%}: a busy or throttled machine; leave it alone, try again"
         )
-    if not before:
+    if not logs:
         return Comparison("new", f"{now}; nothing is stored for it, tox run -e bench-update stores it")
-    logs = [math.log(other.median) for other in before]
     centre = statistics.fmean(logs)
     change = math.exp(math.log(figure.median) - centre) - 1
-    said = f"{now}, {change:+.1%} to {math.exp(centre):.4g} s in {len(before)} stored runs"
-    if len(before) < LEAST_RUNS:
+    said = f"{now}, {change:+.1%} to {math.exp(centre):.4g} s in {len(logs)} stored runs"
+    if len(logs) < LEAST_RUNS:
         return Comparison("no spread yet", f"{said}; {LEAST_RUNS} show how far runs differ: tox run -e bench-update")
-    bound = stats.t.ppf(1 - FALSE_ALARM, len(before) - 1) * statistics.stdev(logs) * math.sqrt(1 + 1 / len(before))
+    freedom, deviation = pooled
+    deviation = max(deviation, statistics.stdev(logs))
+    bound = stats.t.ppf(1 - alpha, freedom) * deviation * math.sqrt(1 + 1 / len(logs))
     said += f", which may differ by {math.expm1(bound):.1%}"
     if math.log1p(change) > bound:
         return Comparison("slower", said)

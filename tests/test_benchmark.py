@@ -110,10 +110,7 @@ def test_no_slower_than_before(settings, pytestconfig):
         return
     content = figures.stored(folder, here, settings.dataset)
     runs = content["runs"] if content else []
-    compared.update(
-        (name, figures.compare(figure, [run["figures"][name] for run in runs if name in run["figures"]]))
-        for name, figure in measured.items()
-    )
+    compared.update(figures.compare(measured, [run["figures"] for run in runs]))
     bad = [f"{name}: {each.outcome}, {each.text}" for name, each in compared.items() if each.outcome in figures.FAILED]
     if bad:
         known = f"{content['stack']['framework']} on {content['hardware']}" if content else "nothing stored"

@@ -1,14 +1,13 @@
 """Do benchmarks stay off until they are asked for, refuse company, and measure what they say?"""
 
-import json
 import subprocess
 import sys
 import types
 
 import pytest
 
-from cnnspec import baselines, compat, figures, limits, notebook, variants
-from tests import benchmarking, epochs, test_benchmark
+from cnnspec import baselines, compat, limits, variants
+from tests import benchmarking, epochs
 from tests import test_benchmark_scale as scale
 
 PROJECT = baselines.BASELINES.parent
@@ -198,20 +197,3 @@ def test_limits_are_measured(monkeypatch, precision):
     monkeypatch.setattr(limits, "best", lambda compute, repeats: limits.wait(compute()) or 0.5)
     found = limits.measure(precision, size=10, copied=1000)
     assert found == {"gflops": pytest.approx(4e-6), "gbytes": pytest.approx(16e-6)}
-
-
-def test_stored_figures_are_whole():
-    """Every stored file is read, lies in its hardware's folder, and has trusted figures, plain epochs of each model too."""
-    kinds = [*variants.VARIANTS, *(f"inference by {batch}" for batch in test_benchmark.BATCHES)]
-    known = {f"{model}, {kind}" for model in notebook.MODELS for kind in kinds} | {
-        test_benchmark.DATA,
-        *test_benchmark.STARTS,
-    }
-    for path in benchmarking.FOLDER.glob("*/*"):
-        content = figures.read(path)
-        assert path.parent.name == content["hardware"] == figures.hardware(content["stack"])
-        assert path.name == figures.file_name(content["stack"], content["dataset"])
-        names = {name for run in content["runs"] for name in run["figures"]}
-        assert {f"{model}, {variants.PLAIN}" for model in notebook.MODELS} <= names <= known
-        assert all(figure.trusted for run in content["runs"] for figure in run["figures"].values())
-        assert json.loads(path.read_text(encoding="utf-8"))["stack"]["cpu"]
