@@ -179,13 +179,14 @@ def compare(figures, runs):
     deviation or, where it is larger, that of its kind, pooled over the models with f degrees of freedom: stored runs that
     agree by chance are no reason to blame the next. α is FALSE_ALARM by the number of figures.
     """
-    logs = {}
+    stored = {}
     for run in runs:
         for name, figure in run.items():
-            logs.setdefault(name, []).append(math.log(figure.median))
+            stored.setdefault(name, []).append(figure)
+    logs = {name: [math.log(figure.median) for figure in before] for name, before in stored.items()}
     alpha = FALSE_ALARM / len(figures)
     pooled = {what: _pooled(what, logs) for what in map(kind, figures)}
-    return {name: _compared(figure, logs.get(name, []), pooled[kind(name)], alpha) for name, figure in figures.items()}
+    return {name: _compared(figure, stored.get(name, []), pooled[kind(name)], alpha) for name, figure in figures.items()}
 
 
 def kind(name):
@@ -201,8 +202,16 @@ def _pooled(of, logs):
     return freedom, math.sqrt(squares / freedom) if freedom else math.nan
 
 
-def _compared(figure, logs, pooled, alpha):
-    """The Comparison of a Figure with the logarithms of stored seconds of the same figure."""
+def _limits(figure, before):
+    """What was reached beside a Figure and beside the stored ones, which tells a slower machine from slower code."""
+    limits = [other.limit_gflops for other in before if other.limit_gflops]
+    if not (limits and figure.limit_gflops):
+        return ""
+    return f"; a matrix product beside it reached {figure.limit_gflops:.0f} GFLOP/s, {statistics.fmean(limits):.0f} there"
+
+
+def _compared(figure, before, pooled, alpha):
+    """The Comparison of a Figure with the same figure of stored runs."""
     from scipy import stats
 
     now = f"{figure.median:.4g} s, rounds spread by {figure.spread:.1%}"
@@ -210,8 +219,9 @@ def _compared(figure, logs, pooled, alpha):
         return Comparison(
             "not to be trusted", f"{now}, above {TRUSTED_SPREAD:.0%}: a busy or throttled machine; leave it alone, try again"
         )
-    if not logs:
+    if not before:
         return Comparison("new", f"{now}; nothing is stored for it, tox run -e bench-update stores it")
+    logs = [math.log(other.median) for other in before]
     centre = statistics.fmean(logs)
     change = math.exp(math.log(figure.median) - centre) - 1
     said = f"{now}, {change:+.1%} to {math.exp(centre):.4g} s in {len(logs)} stored runs"
@@ -222,5 +232,5 @@ def _compared(figure, logs, pooled, alpha):
     bound = stats.t.ppf(1 - alpha, freedom) * deviation * math.sqrt(1 + 1 / len(logs))
     said += f", which may differ by {math.expm1(bound):.1%}"
     if math.log1p(change) > bound:
-        return Comparison("slower", said)
+        return Comparison("slower", said + _limits(figure, before))
     return Comparison("faster" if math.log1p(change) < -bound else "as before", said)

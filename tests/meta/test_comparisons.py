@@ -43,6 +43,13 @@ def test_the_bound_by_hand():
     )
 
 
+def test_a_slower_machine_shows():
+    """Where it was measured, the limit beside a slower figure stands with the limit of the stored runs."""
+    compared = alone(timed(2.0, limit_gflops=60.0), [timed(1.0, limit_gflops=limit) for limit in (90.0, 110.0, 100.0)])
+    assert compared.outcome == "slower"
+    assert compared.text.endswith("; a matrix product beside it reached 60 GFLOP/s, 100 there")
+
+
 def test_runs_that_agree_by_chance():
     """model2's runs agree to the digit, but model1's show how far runs of that kind differ; another kind shows nothing.
 
