@@ -12,7 +12,7 @@ from statistics import median
 
 import pytest
 
-from cnnspec import figures, mnist, notebook, stack, variants, workload
+from cnnspec import comparisons, figures, mnist, notebook, stack, variants, workload
 from cnnspec.compat import backend
 from cnnspec.figures import Figure
 from tests import benchmarking, checks, epochs
@@ -110,8 +110,8 @@ def test_no_slower_than_before(settings, pytestconfig):
         return
     content = figures.stored(folder, here, settings.dataset)
     runs = content["runs"] if content else []
-    compared.update(figures.compare(measured, [run["figures"] for run in runs]))
-    bad = [f"{name}: {each.outcome}, {each.text}" for name, each in compared.items() if each.outcome in figures.FAILED]
+    compared.update(comparisons.compare(measured, [run["figures"] for run in runs]))
+    bad = [f"{name}: {each.outcome}, {each.text}" for name, each in compared.items() if each.outcome in comparisons.FAILED]
     if bad:
         known = f"{content['stack']['framework']} on {content['hardware']}" if content else "nothing stored"
         checks.fail(f"benchmarks beside {known}", bad, f"run them again on a quiet machine; if it is meant: {COMMAND}")

@@ -5,14 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from cnnspec import figures
+from cnnspec import comparisons
 from cnnspec.figures import Figure
 from tests.meta.test_figures import timed
 
 
 def alone(figure, before):
     """The Comparison of a run's only Figure with the same of stored runs."""
-    return figures.compare({"a": figure}, [{"a": other} for other in before])["a"]
+    return comparisons.compare({"a": figure}, [{"a": other} for other in before])["a"]
 
 
 COMPARED = {  # median now, medians stored, outcome
@@ -31,14 +31,14 @@ def test_outcomes(now, before, outcome):
     """Slower is what lies beyond the spread of the stored runs, and only there is a spread."""
     compared = alone(timed(now), [timed(median) for median in before])
     assert compared.outcome == outcome
-    assert compared.outcome in figures.OUTCOMES
+    assert compared.outcome in comparisons.OUTCOMES
 
 
 def test_the_bound_by_hand():
     """Stored 1 and e⁰·⁰¹ twice each: s = 0.01/√3, t(0.99; 3) = 4.5407, so 4.5407 · s · √1.25 = 0.02931 is 3.0 % slower."""
     before = [timed(1.0), timed(1.0), timed(2.718281828459045**0.01), timed(2.718281828459045**0.01)]
     compared = alone(timed(1.1), before)
-    assert compared == figures.Comparison(
+    assert compared == comparisons.Comparison(
         "slower", "1.1 s, rounds spread by 1.0%, +9.5% to 1.005 s in 4 stored runs, which may differ by 3.0%"
     )
 
@@ -59,18 +59,18 @@ def test_runs_that_agree_by_chance():
     agreed = {"model2, harness": timed(1.0)}
     spread = [{**agreed, "model1, harness": timed(math.exp(0.1 * number))} for number in range(3)]
     now = {"model2, harness": timed(1.4), "model1, harness": timed(1.0), "model2, plain fit": timed(1.0)}
-    found = figures.compare(now, spread)
-    assert found["model2, harness"] == figures.Comparison(
+    found = comparisons.compare(now, spread)
+    assert found["model2, harness"] == comparisons.Comparison(
         "as before", "1.4 s, rounds spread by 1.0%, +40.0% to 1 s in 3 stored runs, which may differ by 52.5%"
     )
     assert found["model2, plain fit"].outcome == "new"
     other = [{**agreed, "model1, plain fit": run["model1, harness"]} for run in spread]
-    assert figures.compare(now, other)["model2, harness"].outcome == "slower"
+    assert comparisons.compare(now, other)["model2, harness"].outcome == "slower"
 
 
 def test_an_unchanged_machine_is_seldom_blamed(monkeypatch):
     """Of 300 runs beside three stored ones, drawn alike, at most the declared share has a slower figure; here 20 %."""
-    monkeypatch.setattr(figures, "FALSE_ALARM", 0.2)
+    monkeypatch.setattr(comparisons, "FALSE_ALARM", 0.2)
     generator = np.random.default_rng(0)
     deviations = {f"model{model}, {what}": 0.05 * (what + 1) for model in range(1, 5) for what in range(5)}
 
@@ -78,7 +78,7 @@ def test_an_unchanged_machine_is_seldom_blamed(monkeypatch):
         return {name: timed(math.exp(deviation * generator.normal())) for name, deviation in deviations.items()}
 
     blamed = sum(
-        any(each.outcome == "slower" for each in figures.compare(drawn(), [drawn() for _ in range(3)]).values())
+        any(each.outcome == "slower" for each in comparisons.compare(drawn(), [drawn() for _ in range(3)]).values())
         for _ in range(300)
     )
     assert 0.05 <= blamed / 300 <= 0.2

@@ -6,7 +6,7 @@ from statistics import median
 import pandas as pd
 import pytest
 
-from cnnspec import figures, notebook, results, variants
+from cnnspec import comparisons, figures, notebook, results, variants
 from tests import benchmarking, test_benchmark
 
 STORED = sorted(benchmarking.FOLDER.glob("*/*"))
@@ -51,7 +51,7 @@ def table(content):
 
 def test_something_is_stored():
     """One machine at least is stored, with as many runs as a comparison needs."""
-    assert max(len(figures.read(path)["runs"]) for path in STORED) >= figures.LEAST_RUNS
+    assert max(len(figures.read(path)["runs"]) for path in STORED) >= comparisons.LEAST_RUNS
 
 
 @pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
