@@ -117,16 +117,16 @@ class Measuring:
 
 def write(terminal, config):
     """The figures of this run, and the stored ones of all machines, in pytest's terminal; file and page of it in --out."""
-    if not measured:
+    if not measured and not said:
         return
     from cnnspec import figures, figures_table, report_page, stack
     from cnnspec.files import write_whole
 
     terminal.section("benchmarks")
-    for line in figures_table.run(measured, config.option.dataset):
+    for line in [*(figures_table.run(measured, config.option.dataset) if measured else []), *said]:
         terminal.line(line)
-    for line in said:
-        terminal.line(line)
+    if not measured:
+        return
     for name, comparison in compared.items():
         terminal.line(f"{comparison.outcome}: {name}, {comparison.text}")
     lines = figures_table.across([figures.read(path) for path in sorted(FOLDER.glob("*/*.json"))])
