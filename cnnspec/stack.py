@@ -145,7 +145,7 @@ def _tensorflow_facts():
     if not hasattr(tensorflow, "config"):  # 1.13
         return facts
     facts["threads"] = tensorflow.config.threading.get_intra_op_parallelism_threads() or available_cores()
-    facts["onednn"] = "off" if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0" else "as built"
+    facts["onednn"] = {"0": "off", "1": "on"}.get(os.environ.get("TF_ENABLE_ONEDNN_OPTS"), "as built")
     if gpus():
         build = tensorflow.sysconfig.get_build_info()
         facts["cuda"], facts["cudnn"] = build.get("cuda_version", "none"), build.get("cudnn_version", "none")

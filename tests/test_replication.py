@@ -8,27 +8,27 @@ import functools
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from cnnspec import baselines, ensembles, notebook, replication, results, statistics
+from cnnspec import baselines, ensembles, notebook, replication, results
 from tests import checks, trainings
 
 pytestmark = pytest.mark.replication
 FOLDER = baselines.BASELINES / "ensembles" / "mnist"
 EPOCHS = 10
-VALUES = 4 * (4 * EPOCHS + 4)  # of the notebook: four metrics per epoch and four scores, for four models
-ROWS = results.ROWS.items()
+METRIC_OF_SCORE = {
+    "test_loss": "val_loss",
+    "test_accuracy": "val_accuracy",
+    "train_loss": "train_loss",
+    "train_accuracy": "train_accuracy",
+}
 
 
 @functools.lru_cache
-def ensemble(model):
-    """The stored runs of a model on full MNIST, as `replication.judged` gives them."""
-    return [replication.judged(curves) for curves in ensembles.curves(FOLDER / f"{model}.csv", EPOCHS)]
-
-
-@functools.lru_cache
-def healthy():
-    """Distances of all stored runs of all models, each from the others of its model."""
-    return [distance for model in notebook.MODELS for distance in replication.left_out(ensemble(model))]
+def reference():
+    """The stored runs on full MNIST of all models."""
+    files = {model: ensembles.curves(FOLDER / f"{model}.csv", EPOCHS) for model in notebook.MODELS}
+    return replication.Reference({model: [replication.judged(run) for run in runs] for model, runs in files.items()})
 
 
 @pytest.fixture(scope="session")
@@ -44,83 +44,110 @@ def fresh(settings, trained):
 @pytest.mark.parametrize("metric", ["loss", "accuracy", "val_loss", "val_accuracy"])
 @pytest.mark.parametrize("model", notebook.MODELS)
 def test_every_epoch_of_the_notebook(model, metric):
-    """Each epoch of each of the notebook's curves lies in the band of the stored runs at that epoch."""
-    placed(model, metric, replication.judged(notebook.curves(model))[metric])
+    """Each epoch of each of the notebook's curves is no farther from the stored runs than healthy runs' farthest value."""
+    placed(model, f"{metric} of the notebook", metric, notebook.curves(model)[metric])
 
 
 @pytest.mark.parametrize("score", ensembles.SCORES)
 @pytest.mark.parametrize("model", notebook.MODELS)
 def test_every_score_of_the_notebook(model, score):
-    """Each evaluated score of the notebook, from which its final table was typed, lies in the band of the stored runs."""
+    """So is each evaluated score."""
     split, metric = score.split("_")
     row = notebook.facts("scores").query("model == @model and split == @split and metric == @metric")
-    name = score if split == "train" else f"val_{metric}"
-    curves = {**notebook.curves(model), name: [float(row.value.iloc[0])]}
-    placed(model, name, replication.judged(curves)[name][-1:], "evaluated ")
+    placed(model, f"evaluated {split} {metric} of the notebook", METRIC_OF_SCORE[score], [float(row.value.iloc[0])])
 
 
-def placed(model, metric, values, what=""):
-    """Each of a run's values lies in the band of the stored runs; the last ones of a curve where there are fewer."""
-    stored = np.array([run[metric][-len(values) :] for run in ensemble(model)])
-    alpha = replication.ALPHA / VALUES
+@pytest.mark.parametrize(("row", "score"), results.ROWS.items())
+@pytest.mark.parametrize("model", notebook.MODELS)
+def test_every_row_of_the_notebooks_table(model, row, score):
+    """So is each loss of the final table."""
+    loss = float(notebook.facts("results").set_index("row").at[row, model])
+    placed(model, f"{row} of the notebook's results table", METRIC_OF_SCORE[score], [loss])
+
+
+def placed(model, subject, metric, values):
+    """Each of a run's last values of a metric is as near to the stored runs as the farthest value of healthy ones."""
+    curves = notebook.curves(model)
+    curves[metric] = [*curves[metric][: -len(values)], *values]
+    run, stored = replication.judged(curves), reference().runs[model]
+    residuals = reference().residuals(run, stored)
+    found, bound = residuals[metric], reference().plausibility(residuals, replication.farthest).bound
     lines = []
-    for number, value in enumerate(values):
-        band = statistics.Band(stored[:, number].mean(), stored[:, number].std(ddof=1), len(stored), 1, alpha)
-        if not band.used(value) <= 1:
-            epoch = EPOCHS - len(values) + number + 1
+    for number in range(-len(values), 0):
+        if not abs(found[number]) <= bound:
+            there = sorted(other[metric][number] for other in stored)
+            least, greatest = (replication.show(metric, end) for end in (there[0], there[-1]))
             lines.append(
-                f"epoch {epoch}: {value:.4f}, the stored runs {band.mean:.4f} ± {band.half_width:.4f} (log nats or √errors)"
+                f"epoch {EPOCHS + 1 + number}: {replication.show(metric, run[metric][number])}, {len(stored)} stored runs "
+                f"{least} to {greatest}; apart by {found[number]:+.1f} s, accepted up to {bound:.1f} s"
             )
     if lines:
-        source = (FOLDER / f"{model}.csv").relative_to(baselines.BASELINES.parent)
         following = "compare baselines/notebook/ with the notebook; then ask what today's stack does differently"
-        checks.fail(f"{model}: the notebook's {what}{metric} in {source}", lines, following)
+        checks.fail(f"{model}: {subject} among the runs of {source(model)}", lines, following)
 
 
+def source(model):
+    """Where the stored runs of a model are."""
+    return f"{FOLDER.relative_to(baselines.BASELINES.parent).as_posix()}/{model}.csv"
+
+
+@pytest.mark.parametrize("figure", [replication.distance, replication.farthest], ids=lambda figure: figure.__name__)
 @pytest.mark.parametrize("model", notebook.MODELS)
-def test_the_notebook_is_a_plausible_member(model, record_property):
-    """All the notebook's numbers of a model together lie no further from the stored runs than these from each other."""
-    judge(model, "the notebook", notebook.curves(model), record_property)
+def test_the_notebook_is_a_plausible_member(model, figure, record_property):
+    """All the notebook's numbers of a model together lie no farther from the stored runs than these from each other."""
+    judge(model, "the notebook", notebook.curves(model), figure, record_property)
 
 
+@pytest.mark.parametrize("figure", [replication.distance, replication.farthest], ids=lambda figure: figure.__name__)
 @pytest.mark.parametrize("model", notebook.MODELS)
-def test_a_fresh_run_is_a_plausible_member(model, fresh, record_property):
-    """All numbers of a fresh run together lie no further from the stored runs than these from each other."""
-    judge(model, "a fresh run", ensembles.run_curves(fresh(model)), record_property)
+def test_a_fresh_run_is_a_plausible_member(model, figure, fresh, record_property):
+    """All numbers of a fresh run together lie no farther from the stored runs than these from each other."""
+    judge(model, "a fresh run", ensembles.run_curves(fresh(model)), figure, record_property)
 
 
-def judge(model, who, curves, record_property):
-    """The combined test of a run."""
-    found = replication.plausibility(replication.judged(curves), ensemble(model), healthy())
-    said = f"{found.distance:.2f} s from the stored runs, usual is {found.usual:.2f}, accepted up to {found.bound:.2f}"
-    record_property("replication", f"{model}, {who}: {said} (p = {found.probability:.2g})")
-    if not found.plausible:
-        worst = replication.residuals(replication.judged(curves), ensemble(model))
-        lines = [f"{metric}: {' '.join(f'{value:+.1f}' for value in values)} s" for metric, values in worst.items()]
-        following = f"look at the figures; stored runs: {FOLDER.relative_to(baselines.BASELINES.parent)}/{model}.csv"
-        checks.fail(f"{model}: {who} lies {said}; by epoch:", lines, following)
-
-
-@pytest.mark.parametrize(("row", "score"), ROWS)
-@pytest.mark.parametrize("model", notebook.MODELS)
-def test_a_fresh_run_beside_the_notebook(model, row, score, fresh):
-    """The two losses of the final table are as near to the notebook's as one healthy run is to another."""
-    name = {"test_loss": "val_loss", "train_loss": "train_loss"}[score]
-    stored = np.array([run[name][-1] for run in ensemble(model)])
-    band = statistics.Band(
-        float(np.log(notebook.curves(model)[name][-1])),
-        stored.std(ddof=1) * np.sqrt(2),
-        len(stored),
-        1,
-        replication.ALPHA / 8,
+def judge(model, who, curves, figure, record_property):
+    """The combined test of a run: one of its two figures, with the shift of all its values that would be caught."""
+    found = reference().residuals(replication.judged(curves), reference().runs[model])
+    place = reference().plausibility(found, figure)
+    caught = reference().smallest_shift(place, figure)
+    what = {"distance": "distance of all values", "farthest": "farthest value"}[figure.__name__]
+    said = (
+        f"{what} {place.value:.2f} s, usual is {place.usual:.2f}, accepted {place.bound:.2f} (p = {place.probability:.2g})"
     )
-    accepted = band.half_width / np.sqrt(1 + 1 / band.size)  # the deviation of a difference of two runs is known as √2 s
-    apart = float(np.log(fresh(model).scores[score])) - band.mean
+    record_property("replication", f"{model}, {who + ',':<13} {said}; catches a shift of all by {caught:.1f} s")
+    lines = [f"{metric}: {' '.join(f'{value:+.1f}' for value in values)} s" for metric, values in found.items()]
+    if not place.plausible:
+        checks.fail(
+            f"{model}: {who} among the runs of {source(model)}: {said}; by epoch", lines, "look at the figures of the run"
+        )
+    if not place.conclusive:
+        following = "python -m cnnspec calibrate --dataset mnist --out baselines/ensembles/mnist, with more --runs"
+        lines = [f"{place.runs} stored runs of all models are too few for a false-alarm rate of {place.alpha:g}"]
+        checks.fail(f"{checks.CANNOT_TELL}: {model}: {who}: {said}", lines, following)
+
+
+@pytest.mark.parametrize(("row", "score"), results.ROWS.items())
+@pytest.mark.parametrize("model", notebook.MODELS)
+def test_a_fresh_run_beside_the_notebook(model, row, score, fresh, record_property):
+    """The two losses of the final table are as near to the notebook's as one healthy run is to another.
+
+    Their logarithms differ by √2 s for two runs; s is the model's own, or that of all models' runs where that is larger.
+    """
+    metric = METRIC_OF_SCORE[score]
+    last = {each: np.array([run[metric][-1] for run in runs]) for each, runs in reference().runs.items()}
+    freedom = sum(len(values) - 1 for values in last.values())
+    pooled = np.sqrt(sum(values.var(ddof=1) * (len(values) - 1) for values in last.values()) / freedom)
+    theirs, ours = notebook.curves(model)[metric][-1], fresh(model).scores[score]
+    alpha = replication.ALPHA / (len(notebook.MODELS) * len(results.ROWS))
+    accepted = stats.t.ppf(1 - alpha / 2, freedom) * max(pooled, last[model].std(ddof=1)) * np.sqrt(2)
+    apart = np.log(ours / theirs)
+    said = f"{ours:.4f} beside the notebook's {theirs:.4f}, {np.expm1(apart):+.0%}"
+    record_property("replication", f"{model}, {row}: {said}; accepted up to a factor of {np.exp(accepted):.2f}")
     checks.at_most(
-        f"{model}: {row}, distance of logarithms from the notebook's {np.exp(band.mean):.4f}",
+        f"{model}: {row}, {said}: the logarithm of the factor between them",
         abs(apart),
         accepted,
-        "two healthy runs of the stored ensemble",
+        f"two healthy runs, by {freedom + len(last)} stored ones, false-alarm rate {alpha:.2g}",
         "look at the figures, then at the training tests",
     )
 

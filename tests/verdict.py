@@ -24,6 +24,7 @@ WORDS = {"xfailed": "known difference"}
 PASS = "PASS: this stack does what the notebook's did, as far as the tests above can see."
 UNKNOWN = "CANNOT TELL: nothing failed, but the ensembles behind {} checks are too small; each says how many runs it lacks."
 PARTIAL = "NO VERDICT: some tiers did not run; plain `pytest` runs them all."
+REPLICATED = "REPLICATED: the notebook and fresh runs of this stack are plausible members of the stored runs of full MNIST."
 
 
 def write(terminal, config):
@@ -62,7 +63,9 @@ def write(terminal, config):
     elif reached == "cannot tell":
         terminal.line(UNKNOWN.format(unknown), yellow=True)
     elif reached == "no verdict":
-        terminal.line(PARTIAL)
+        others = [count for module, count in counts.items() if module not in ASKED_FOR]
+        alone = not any(sum(count.values()) for count in others) and counts["test_replication"]["passed"]
+        terminal.line(REPLICATED if alone else PARTIAL)
     else:
         terminal.line(PASS, green=True)
 

@@ -7,6 +7,7 @@ import pytest
 
 from cnnspec import __main__ as command_line
 from cnnspec import mnist, training
+from cnnspec.baselines import BASELINES
 from tests.meta.test_files import RUN
 
 
@@ -88,6 +89,21 @@ def test_help_explains_itself(arguments, capsys):
     assert "exit codes:" in output
     unexplained = re.findall(r"^  (--[a-z-]+(?: [A-Z{][^ ]*)?)\n(?=  -|\n)", output, re.MULTILINE)
     assert unexplained == []
+
+
+def test_place(capsys):
+    """`place` says for each model how the notebook lies in an ensemble, and adds the log-likelihoods up."""
+    assert command_line.main(["place", str(BASELINES / "ensembles" / "mnist5k")]) == 0
+    header, _, *rows = (line.split(" | ") for line in capsys.readouterr().out.splitlines())
+    assert [row[0] for row in rows] == ["| model1", "| model2", "| model3", "| model4", "| together"]
+    every = header.index("mnist5k: log-likelihood, every epoch")
+    assert float(rows[-1][every]) == pytest.approx(sum(float(row[every]) for row in rows[:-1]), abs=0.25)
+
+
+def test_an_empty_folder_is_exit_code_3(tmp_path, capsys):
+    """`place` of a folder without ensembles ends with code 3 and one line."""
+    assert command_line.main(["place", str(tmp_path)]) == 3
+    assert capsys.readouterr().err == f"error: {tmp_path} holds no ensemble; name a folder of one CSV per model\n"
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -176,6 +176,22 @@ def test_an_interrupted_run_is_no_pass(project, monkeypatch):
     assert "test_determinism.py::test_later" in names(report.not_run)
 
 
+@pytest.mark.parametrize(
+    ("body", "modules", "ending"),
+    [
+        ("pass", ["test_replication.py"], verdict.REPLICATED),
+        ("pass", ["test_replication.py", "test_training.py"], verdict.PARTIAL),
+        ("raise ValueError", ["test_replication.py"], "FAIL: 1 checks failed; each message above says what to do next."),
+    ],
+    ids=["passed", "with a tier", "failed"],
+)
+def test_the_verdict_of_replication(project, body, modules, ending):
+    """Asked for alone, replication ends in its own verdict; with some of the tiers in none; failed in FAIL."""
+    project.makepyfile(test_replication=f"def test_member():\n    {body}\n")
+    ended = project.runpytest_inprocess("-p", "no:benchmark", "-p", "no:xdist", "--report", "report.json", *modules)
+    assert ending in ended.outlines
+
+
 def test_a_module_that_cannot_be_imported_is_a_failure(project):
     """A tier whose module breaks while it is collected has failed, and its error is told."""
     project.makepyfile(test_saving="import nothing_of_that_name")
