@@ -1,9 +1,9 @@
-"""The same batches in the same order as Keras' own `fit` of arrays, at less cost. Only for TensorFlow.
+"""The same batches as Keras' own `fit` of arrays, at less cost. Only for TensorFlow.
 
 Given arrays, Keras hands each batch's indices and the whole arrays through a parallel, autotuned tf.data pipeline, and
 comes back to Python after every step. Here the arrays are captured by the pipeline, a single thread gathers the rows, and
-STEPS_PER_EXECUTION steps run between two returns to Python. Batches, dropout masks, losses and weights stay the same to the
-last bit (tests/test_determinism.py).
+STEPS_PER_EXECUTION steps run between two returns to Python. In Keras' own order of the batches, dropout masks, losses and
+weights stay the same to the last bit (tests/test_determinism.py).
 """
 
 from __future__ import annotations
@@ -32,11 +32,12 @@ def compile_settings():
     return {"steps_per_execution": STEPS_PER_EXECUTION} if available() else {}
 
 
-def batches(x, y, batch_size):
+def batches(x, y, batch_size, reshuffle=None):
     """A tf.data.Dataset of (images, labels) batches in the order in which a seeded `fit` of the arrays shows them.
 
     Keras draws the permutation by an unseeded tf.random.shuffle in a function of its own, whose seed is then the global
-    seed and the number of draws before it in that function, none; so is this one's. Raises RuntimeError elsewhere.
+    seed and the number of draws before it in that function, none; so is this one's, and every epoch has the same order.
+    With a seed as `reshuffle` each epoch has another one, drawn from it. Raises RuntimeError elsewhere.
     """
     if not available():
         raise RuntimeError(f"batches in Keras' order are known for Keras 3.15 on TensorFlow, not for this {backend()} stack")
@@ -51,8 +52,12 @@ def batches(x, y, batch_size):
     def gather(rows):
         return tf.gather(images, rows), tf.gather(labels, rows)
 
-    indices = tf.data.Dataset.range(1).map(permutation)
-    indices = indices.flat_map(lambda order: tf.data.Dataset.from_tensor_slices(order).batch(batch_size))
+    if reshuffle is None:
+        indices = tf.data.Dataset.range(1).map(permutation)
+        indices = indices.flat_map(lambda order: tf.data.Dataset.from_tensor_slices(order).batch(batch_size))
+    else:
+        indices = tf.data.Dataset.range(len(x)).shuffle(len(x), seed=reshuffle, reshuffle_each_iteration=True)
+        indices = indices.batch(batch_size)
     options = tf.data.Options()
     options.autotune.enabled = False
     options.experimental_optimization.apply_default_optimizations = False
