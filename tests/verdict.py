@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from cnnspec import stack, statistics
+from cnnspec.notebook import MODELS
 
 TIERS = {  # test module -> the question it answers
     "test_stack": "what was asked for is imported, installed once",
@@ -63,9 +64,8 @@ def write(terminal, config):
     elif reached == "cannot tell":
         terminal.line(UNKNOWN.format(unknown), yellow=True)
     elif reached == "no verdict":
-        others = [count for module, count in counts.items() if module not in ASKED_FOR]
-        alone = not any(sum(count.values()) for count in others) and counts["test_replication"]["passed"]
-        terminal.line(REPLICATED if alone else PARTIAL)
+        tiers_ran = any(sum(counts[module].values()) for module in TIERS)
+        terminal.line(REPLICATED if replicated(properties) and not tiers_ran else PARTIAL)
     else:
         terminal.line(PASS, green=True)
 
@@ -99,6 +99,13 @@ def judged(counts, properties):
         return "cannot tell"
     ran = all(counts[module]["passed"] or counts[module]["xfailed"] for module in TIERS)
     return "pass" if ran else "no verdict"
+
+
+def replicated(properties):
+    """Whether the notebook and a fresh run of every model were placed among the stored runs of full MNIST."""
+    lines = [value for name, value in properties if name == "replication"]
+    wanted = [f"{model}, {who}," for model in MODELS for who in ("the notebook", "a fresh run")]
+    return all(any(line.startswith(start) for line in lines) for start in wanted)
 
 
 def told(count):

@@ -176,19 +176,28 @@ def test_an_interrupted_run_is_no_pass(project, monkeypatch):
     assert "test_determinism.py::test_later" in names(report.not_run)
 
 
-@pytest.mark.parametrize(
-    ("body", "modules", "ending"),
-    [
-        ("pass", ["test_replication.py"], verdict.REPLICATED),
-        ("pass", ["test_replication.py", "test_training.py"], verdict.PARTIAL),
-        ("raise ValueError", ["test_replication.py"], "FAIL: 1 checks failed; each message above says what to do next."),
-    ],
-    ids=["passed", "with a tier", "failed"],
-)
-def test_the_verdict_of_replication(project, body, modules, ending):
-    """Asked for alone, replication ends in its own verdict; with some of the tiers in none; failed in FAIL."""
-    project.makepyfile(test_replication=f"def test_member():\n    {body}\n")
-    ended = project.runpytest_inprocess("-p", "no:benchmark", "-p", "no:xdist", "--report", "report.json", *modules)
+REPLICATION = """
+import pytest
+
+@pytest.mark.parametrize("who", ["the notebook", "a fresh run"])
+@pytest.mark.parametrize("model", ["model1", "model2", "model3", "model4"])
+def test_member(model, who, record_property):
+    record_property("replication", f"{model}, {who}, distance")
+    assert SOUND
+"""
+ENDINGS = {
+    "passed": ("True", ["test_replication.py"], verdict.REPLICATED),
+    "without fresh runs": ("True", ["test_replication.py", "-k", "notebook"], verdict.PARTIAL),
+    "with a tier": ("True", ["test_replication.py", "test_training.py"], verdict.PARTIAL),
+    "failed": ("False", ["test_replication.py"], "FAIL: 8 checks failed; each message above says what to do next."),
+}
+
+
+@pytest.mark.parametrize(("sound", "arguments", "ending"), ENDINGS.values(), ids=ENDINGS)
+def test_the_verdict_of_replication(project, sound, arguments, ending):
+    """Asked for alone and whole, replication ends in its own verdict; in part or with some tiers in none; failed in FAIL."""
+    project.makepyfile(test_replication=REPLICATION.replace("SOUND", sound))
+    ended = project.runpytest_inprocess("-p", "no:benchmark", "-p", "no:xdist", "--report", "report.json", *arguments)
     assert ending in ended.outlines
 
 
