@@ -209,8 +209,13 @@ def likelihood_table(run_of, folders, epochs=10):
                 "a curve as one": sum(values.mean() for values in densities),
             }.items():
                 column = f"{name}: log-likelihood, {how}"
-                row[column] = f"{value:.1f}"
+                row[column] = _nats(value)
                 sums[column] = sums.get(column, 0.0) + value
         rows.append(row)
-    rows.append({"model": "together", **{column: f"{value:.1f}" for column, value in sums.items()}})
+    rows.append({"model": "together", **{column: _nats(value) for column, value in sums.items()}})
     return pd.DataFrame(rows).fillna("")
+
+
+def _nats(value):
+    """A log-likelihood with one decimal; adding 0.0 takes the sign from a zero."""
+    return f"{round(value, 1) + 0.0:.1f}"
