@@ -52,3 +52,17 @@ def test_the_placing_is_in_the_readme():
     """baselines/ensembles/README.md holds what `python -m cnnspec place` says of the notebook in the two ensembles."""
     table = results.as_markdown(replication.likelihood_table(notebook.curves, FOLDERS.values()))
     assert table in (ENSEMBLES / "README.md").read_text(encoding="utf-8"), f"the table is now\n{table}"
+
+
+def test_the_last_losses_are_in_the_readme():
+    """README.md holds the notebook's losses after its last epoch beside the range of the stored runs' with Adam."""
+    lines = []
+    for model in notebook.MODELS:
+        stored, cells = ensembles.read(FOLDERS["adam"] / f"{model}.csv"), [model]
+        for metric, column in (("loss", "loss_10"), ("val_loss", "val_loss_10"), ("train_loss", "final_train_loss")):
+            theirs = notebook.curves(model)[metric][-1]
+            cells += [f"{theirs:.4f}", f"{stored[column].min():.4f} to {stored[column].max():.4f}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    table = "\n".join(lines)
+    readme = (baselines.BASELINES.parent / "README.md").read_text(encoding="utf-8")
+    assert table in readme, f"the rows are now\n{table}"
