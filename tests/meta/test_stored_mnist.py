@@ -4,6 +4,7 @@ The runs under `baselines/ensembles/mnist` were trained with Adam, those under `
 """
 
 import inspect
+import re
 
 import pytest
 
@@ -36,16 +37,30 @@ def test_there_are_seeds_enough(optimizer, model, least):
     assert len(seeds) >= least
 
 
-def test_the_notebook_is_likelier_under_the_optimizer_that_is_assumed():
+def nats(counted):
+    """{optimizer: log-likelihood of the notebook's epochs in nats}, counting `every epoch` or `a curve as one` number."""
+    table = replication.likelihood_table(notebook.curves, FOLDERS.values()).set_index("model")
+    column = f"log-likelihood, {counted}"
+    return {name: float(table.at["together", f"{folder.name}: {column}"]) for name, folder in FOLDERS.items()}
+
+
+@pytest.mark.parametrize("counted", ["every epoch", "a curve as one"])
+def test_the_notebook_is_likelier_under_the_optimizer_that_is_assumed(counted):
     """The likelihood of its epochs is largest with training's default, whether an epoch or a curve counts as one number.
 
     Else the optimizer in baselines/notebook/assumptions.toml has to be changed, and with it everything that trains.
     """
-    together = replication.likelihood_table(notebook.curves, FOLDERS.values()).set_index("model").loc["together"]
-    assumed = inspect.signature(training.train).parameters["optimizer"].default
-    for counted in ("every epoch", "a curve as one"):
-        nats = {name: float(together[f"{folder.name}: log-likelihood, {counted}"]) for name, folder in FOLDERS.items()}
-        assert max(nats, key=nats.get) == assumed, f"nats, counting {counted}: {nats}"
+    found = nats(counted)
+    assert max(found, key=found.get) == inspect.signature(training.train).parameters["optimizer"].default, f"nats: {found}"
+
+
+@pytest.mark.parametrize("document", ["README.md", "baselines/ensembles/README.md", "baselines/notebook/assumptions.toml"])
+def test_how_much_likelier_is_in_the_documents(document):
+    """Each document that names the optimizer says by how many nats, first by every epoch, then by a curve as one number."""
+    by = [f"{found['adam'] - found['adadelta']:.1f}" for found in map(nats, ("every epoch", "a curve as one"))]
+    text = (baselines.BASELINES.parent / document).read_text(encoding="utf-8")
+    said = re.findall(r"likelier(?: than Adadelta\(1\.0\))? by ([\d.]+) nats[^.]*?by ([\d.]+)\s", text)
+    assert said == [tuple(by)]
 
 
 def test_the_placing_is_in_the_readme():
