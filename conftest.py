@@ -29,6 +29,12 @@ def pytest_addoption(parser):
         help="auto: a GPU where there is one (default); cpu: hide GPUs; gpu: fail without one",
     )
     group.addoption(
+        "--tf32",
+        choices=("as-shipped", "off"),
+        default="as-shipped",
+        help="off: switch TF32 off for the whole run, on a GPU that has it (default: as the framework ships it)",
+    )
+    group.addoption(
         "--epochs",
         type=int,
         choices=range(1, 11),
@@ -82,6 +88,7 @@ def pytest_configure(config):
 
 def pytest_sessionstart(session):
     devices.require(session.config.option.device)
+    devices.set_tf32(session.config)
 
 
 def pytest_report_header(config):

@@ -55,11 +55,11 @@ def current():
 def describe(facts):
     """Two lines of text about a stack: versions, then hardware and precision."""
     extras = "".join(f", {key} {facts[key]}" for key in ("cuda", "cudnn", "onednn", "tf32") if key in facts)
+    cores = "1 core" if facts["cores"] == 1 else f"{facts['cores']} cores"
     return (
         f"{facts['framework']}, Keras {facts['keras']}, NumPy {facts['numpy']}, Python {facts['python']} "
         f"on {facts['platform']}",
-        f"{facts['device']} ({facts['cpu']}, {facts['cores']} cores, {facts['memory_gib']} GiB), "
-        f"{facts['precision']}{extras}",
+        f"{facts['device']} ({facts['cpu']}, {cores}, {facts['memory_gib']} GiB), {facts['precision']}{extras}",
     )
 
 
@@ -163,7 +163,8 @@ def _jax_facts():
     facts = {"device": _first(gpus()), "threads": available_cores()}
     if gpus():
         facts["cuda"] = jax.devices()[0].client.platform_version.replace("\n", " ")
-        facts["tf32"] = str(jax.config.jax_default_matmul_precision or "as JAX ships it")
+        matmul = jax.config.jax_default_matmul_precision
+        facts["tf32"] = "off" if matmul in ("highest", "float32") else str(matmul or "as JAX ships it")
     return facts
 
 

@@ -1,5 +1,6 @@
 """Devices and threads of this process, shared out among pytest-xdist's workers before the framework is imported."""
 
+import contextlib
 import os
 import subprocess
 
@@ -54,6 +55,16 @@ def require(device):
         stack.require(device)
     except stack.DeviceMissing as error:
         pytest.exit(str(error), returncode=pytest.ExitCode.TESTS_FAILED)
+
+
+def set_tf32(config):
+    """With `--tf32 off`, switch TF32 off until the run ends."""
+    if config.option.tf32 == "off":
+        from cnnspec import stack
+
+        opened = contextlib.ExitStack()
+        opened.enter_context(stack.tf32_off())
+        config.add_cleanup(opened.close)
 
 
 def header():

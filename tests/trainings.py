@@ -24,6 +24,7 @@ class Settings:
     device: str
     folder: Path
     out: Path | None
+    tf32: str = "as-shipped"
 
     @property
     def ensembles(self):
@@ -34,6 +35,7 @@ class Settings:
         """Command line that repeats this run's trainings, with another seed if one is given."""
         words = ["pytest", f"--dataset {self.dataset}", f"--epochs {self.epochs}", f"--seed {seed or self.seed}"]
         words += [f"--runs {self.runs}"] if self.runs > 1 else []
+        words += [f"--tf32 {self.tf32}"] if self.tf32 != "as-shipped" else []
         return " ".join(words + ([f"--mnist={self.mnist}"] if self.mnist else []))
 
 
@@ -45,7 +47,15 @@ def settings(config, tmp_path_factory):
     option = config.option
     out = Path(option.out).resolve() if option.out else None
     return Settings(
-        option.dataset, option.mnist or None, option.epochs, option.seed, option.runs, option.device, folder, out
+        option.dataset,
+        option.mnist or None,
+        option.epochs,
+        option.seed,
+        option.runs,
+        option.device,
+        folder,
+        out,
+        option.tf32,
     )
 
 

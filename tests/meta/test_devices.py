@@ -1,10 +1,12 @@
 """Are threads and GPUs shared out, and does a missing GPU fail the run?"""
 
 import os
+from types import SimpleNamespace
 
 import pytest
 
-from tests import devices
+from cnnspec import stack
+from tests import devices, numerics
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 WORKERS = {  # worker, GPUs visible -> the GPU that it gets
@@ -67,3 +69,24 @@ def test_a_missing_gpu_fails(monkeypatch):
     devices.require("auto")
     monkeypatch.setattr("cnnspec.stack.gpus", lambda: ["H200"])
     devices.require("gpu")
+
+
+def test_tf32_is_off_for_the_whole_run(monkeypatch):
+    """--tf32 off switches TF32 off until the run ends, and the stack and the precision that is asked for say so."""
+    monkeypatch.setattr("cnnspec.stack.gpus", lambda: ["H200"])
+    shipped, at_the_end = stack.current()["tf32"], []
+    config = SimpleNamespace(option=SimpleNamespace(tf32="off"), add_cleanup=at_the_end.append)
+    devices.set_tf32(config)
+    try:
+        assert stack.current()["tf32"] == "off"
+        assert numerics.declared() == "float32"
+    finally:
+        for cleanup in at_the_end:
+            cleanup()
+    assert stack.current()["tf32"] == shipped
+
+
+def test_tf32_stays_as_shipped(monkeypatch):
+    """Without --tf32 off nothing is switched."""
+    monkeypatch.setattr("cnnspec.stack.tf32_off", lambda: pytest.fail("switched off"))
+    devices.set_tf32(SimpleNamespace(option=SimpleNamespace(tf32="as-shipped")))

@@ -69,3 +69,4 @@ def test_the_command_repeats_the_run():
     assert asked.command() == "pytest --dataset mnist --epochs 2 --seed 7 --mnist=digits.npz"
     assert asked.command(seed=8).split()[5:7] == ["--seed", "8"]
     assert "--runs 3" in dataclasses.replace(asked, runs=3).command()
+    assert "--tf32 off" in dataclasses.replace(asked, tf32="off").command()
