@@ -3,6 +3,7 @@
 The runs under `baselines/ensembles/mnist` were trained with Adam, those under `mnist-adadelta` with Adadelta(1.0).
 """
 
+import functools
 import inspect
 import re
 
@@ -81,3 +82,19 @@ def test_the_last_losses_are_in_the_readme():
     table = "\n".join(lines)
     readme = (baselines.BASELINES.parent / "README.md").read_text(encoding="utf-8")
     assert table in readme, f"the rows are now\n{table}"
+
+
+def test_what_is_too_small_to_be_seen_is_in_the_readme():
+    """baselines/ensembles/README.md says how near to the bounds the stored runs of model1 with the other optimizer come."""
+    read = functools.partial(ensembles.curves, epochs=10)
+    adam = {model: read(FOLDERS["adam"] / f"{model}.csv") for model in notebook.MODELS}
+    reference = replication.Reference({model: [replication.judged(run) for run in runs] for model, runs in adam.items()})
+    others = [replication.judged(run) for run in read(FOLDERS["adadelta"] / "model1.csv")]
+    said = []
+    for what, figure in (("distance", replication.distance), ("farthest value", replication.farthest)):
+        places = [reference.plausibility(reference.residuals(run, reference.runs["model1"]), figure) for run in others]
+        least, *_, greatest = sorted(place.value for place in places)
+        said.append(f"{what} {least:.1f} to {greatest:.1f} s of {places[0].bound:.1f}")
+        assert all(place.plausible for place in places)
+    text = " ".join((ENSEMBLES / "README.md").read_text(encoding="utf-8").split())
+    assert f"({said[0]} accepted, {said[1]})" in text, said
