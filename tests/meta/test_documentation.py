@@ -71,7 +71,7 @@ def test_options_exist(pytestconfig):
     """Every option that the README names is one of pytest's or of the command line's."""
     known = options_of("train") | options_of("calibrate") | options_of("report") | {"--snapshot-update"}
     known |= {f"--{name.replace('_', '-')}" for name in vars(pytestconfig.option)}
-    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", README))
     assert named
     assert named - known == set()
 
