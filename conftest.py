@@ -32,7 +32,7 @@ def pytest_addoption(parser):
         "--tf32",
         choices=("as-shipped", "off"),
         default="as-shipped",
-        help="off: switch TF32 off for the whole run, on a GPU that has it (default: as the framework ships it)",
+        help="off: switch TF32 off on a GPU that has it, until the run ends (default: as the framework ships it)",
     )
     group.addoption(
         "--epochs",
