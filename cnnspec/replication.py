@@ -131,6 +131,12 @@ class Reference:
         return {metric: deviation(metric, np.array([run[metric] for run in ensemble])) for metric in ensemble[0]}
 
 
+def stored(folder, models=MODELS, epochs=10):
+    """Reference of the runs stored in a folder of one CSV per model. Raises EnsembleError, also for a model it lacks."""
+    runs = {model: ensembles.curves(Path(folder) / f"{model}.csv", epochs) for model in models}
+    return Reference({model: [judged(run) for run in curves] for model, curves in runs.items()})
+
+
 def distance(found):
     """D of the residuals of a run."""
     return math.sqrt(np.mean(np.concatenate(list(found.values())) ** 2))
@@ -187,11 +193,10 @@ def likelihood_table(run_of, folders, epochs=10):
     """
     references = {}
     for folder in map(Path, folders):
-        paths = {model: folder / f"{model}.csv" for model in MODELS}
-        runs = {model: ensembles.curves(path, epochs) for model, path in paths.items() if path.exists()}
-        if not runs:
+        models = [model for model in MODELS if (folder / f"{model}.csv").exists()]
+        if not models:
             raise ensembles.EnsembleError(f"{folder} holds no ensemble; name a folder of one CSV per model")
-        references[folder.name] = Reference({model: [judged(each) for each in curves] for model, curves in runs.items()})
+        references[folder.name] = stored(folder, models, epochs)
     rows, sums = [], {}
     for model in MODELS:
         if not all(model in reference.runs for reference in references.values()):
