@@ -22,9 +22,9 @@ class Settings:
     seed: int
     runs: int
     device: str
+    tf32: str
     folder: Path
     out: Path | None
-    tf32: str = "as-shipped"
 
     @property
     def ensembles(self):
@@ -35,6 +35,7 @@ class Settings:
         """Command line that repeats this run's trainings, with another seed if one is given."""
         words = ["pytest", f"--dataset {self.dataset}", f"--epochs {self.epochs}", f"--seed {seed or self.seed}"]
         words += [f"--runs {self.runs}"] if self.runs > 1 else []
+        words += [f"--device {self.device}"] if self.device != "auto" else []
         words += [f"--tf32 {self.tf32}"] if self.tf32 != "as-shipped" else []
         return " ".join(words + ([f"--mnist={self.mnist}"] if self.mnist else []))
 
@@ -53,9 +54,9 @@ def settings(config, tmp_path_factory):
         option.seed,
         option.runs,
         option.device,
+        option.tf32,
         folder,
         out,
-        option.tf32,
     )
 
 

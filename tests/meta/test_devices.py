@@ -71,7 +71,7 @@ def test_a_missing_gpu_fails(monkeypatch):
     devices.require("gpu")
 
 
-def test_tf32_is_off_for_the_whole_run(monkeypatch):
+def test_tf32_is_off_until_the_run_ends(monkeypatch):
     """--tf32 off switches TF32 off until the run ends, and the stack and the precision that is asked for say so."""
     monkeypatch.setattr("cnnspec.stack.gpus", lambda: ["H200"])
     shipped, at_the_end = stack.current()["tf32"], []

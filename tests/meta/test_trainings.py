@@ -13,7 +13,7 @@ from tests.meta.test_files import RUN
 
 
 def settings(folder, out=None):
-    return trainings.Settings("mnist5k", None, 1, 1000, 2, "auto", folder, out)
+    return trainings.Settings("mnist5k", None, 1, 1000, 2, "auto", "as-shipped", folder, out)
 
 
 def test_trained_once(tmp_path):
@@ -65,8 +65,8 @@ def test_further_runs_draw_anew(tmp_path, monkeypatch):
 
 def test_the_command_repeats_the_run():
     """The command that messages give names everything that the user chose."""
-    asked = trainings.Settings("mnist", "digits.npz", 2, 7, 1, "auto", Path(), None)
+    asked = trainings.Settings("mnist", "digits.npz", 2, 7, 1, "auto", "as-shipped", Path(), None)
     assert asked.command() == "pytest --dataset mnist --epochs 2 --seed 7 --mnist=digits.npz"
     assert asked.command(seed=8).split()[5:7] == ["--seed", "8"]
     assert "--runs 3" in dataclasses.replace(asked, runs=3).command()
-    assert "--tf32 off" in dataclasses.replace(asked, tf32="off").command()
+    assert "--device gpu --tf32 off" in dataclasses.replace(asked, device="gpu", tf32="off").command()
