@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from cnnspec import commands
-from cnnspec.figures import FiguresError
-from cnnspec.report import MODELS, MalformedReport
+from cnnspec.errors import CnnspecError
+from cnnspec.names import MODELS
 
 EXIT_CODES = """\
 exit codes:
@@ -27,27 +27,12 @@ exit codes:
 def main(arguments=None):
     """Run one command and return its exit code."""
     options = parser().parse_args(arguments)
-    codes = {MalformedReport: 3, FiguresError: 3} if options.command is commands.report else codes_of_trainings(options)
+    hide_gpus(options)
     try:
         return options.command(options) or 0
-    except tuple(codes) as error:
+    except CnnspecError as error:
         print(f"error: {error}", file=sys.stderr)
-        return codes[type(error)]
-
-
-def codes_of_trainings(options):
-    """Exit codes by error of the commands that need the framework; imports it."""
-    hide_gpus(options)
-    # Only now may the framework be imported: it looks for devices when it starts.
-    from cnnspec.baselines import BaselineError
-    from cnnspec.calibrate import ClusterMissing, RunFailed
-    from cnnspec.ensembles import EnsembleError
-    from cnnspec.mnist import DataError
-    from cnnspec.stack import DeviceMissing
-    from cnnspec.training import MalformedRun, NonFiniteLoss
-
-    codes = {DataError: 3, EnsembleError: 3, BaselineError: 3, MalformedRun: 3, NonFiniteLoss: 4, DeviceMissing: 5}
-    return {**codes, ClusterMissing: 6, RunFailed: 7}
+        return error.exit_code
 
 
 def parser():
@@ -135,18 +120,18 @@ def parser():
     bands = add("bands", "say what the bands of an ensemble accept, what they catch, and how often they blame a healthy run")
     bands.add_argument("--dataset", choices=("mnist5k", "mnist"), default="mnist5k", help="default: mnist5k")
     bands.add_argument("--epochs", type=positive, default=4, help="epochs that the runs are judged after (default: 4)")
-    bands.set_defaults(command=commands.bands, device="auto")
+    bands.set_defaults(command=commands.bands)
 
     compare = add(
         "compare", "say whether two ensembles train to the same losses: two one-sided tests, margin 10 %% of the loss"
     )
     compare.add_argument("folders", nargs=2, type=Path, metavar="FOLDER", help="folders of one CSV per model")
     compare.add_argument("--epochs", type=positive, default=10, help="epochs that the runs are compared after (default: 10)")
-    compare.set_defaults(command=commands.compare, device="auto")
+    compare.set_defaults(command=commands.compare)
 
     place = add("place", "place the notebook's own runs in ensembles on full MNIST, by distance and by likelihood")
     place.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="folders of one CSV per model")
-    place.set_defaults(command=commands.place, device="auto")
+    place.set_defaults(command=commands.place)
     return top
 
 
@@ -175,8 +160,8 @@ def positive(text):
 
 
 def hide_gpus(options):
-    """With --device cpu, keep the framework from seeing a GPU."""
-    if options.device == "cpu":
+    """With --device cpu, keep the framework from seeing a GPU: it looks for devices when it is imported, by the command."""
+    if getattr(options, "device", None) == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
 

@@ -7,12 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from cnnspec.errors import BaselineError
+
 BASELINES = Path(__file__).resolve().parents[1] / "baselines"
 RESTORE = "it is part of a checkout: restore the file with git, and run from a checkout"
-
-
-class BaselineError(ValueError):
-    """A baseline is missing or malformed; the message names the file and what makes it whole again."""
 
 
 def read_csv(path, columns, remedy=RESTORE):

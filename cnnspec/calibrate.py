@@ -11,17 +11,10 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from cnnspec import ensembles
+from cnnspec.errors import ClusterMissing, RunFailed
 from cnnspec.training import TrainingRun
 
 PROJECT = Path(__file__).resolve().parents[1]
-
-
-class RunFailed(RuntimeError):
-    """A run's own process failed; the message holds its command and the end of what it printed."""
-
-
-class ClusterMissing(ConnectionError):
-    """The Dask cluster that was asked for cannot be reached, or Dask is not installed; the message says what to do."""
 
 
 @contextlib.contextmanager

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cnnspec.report import MODELS, MalformedReport
+from cnnspec.errors import MalformedReport
+from cnnspec.names import MODELS
 
 
 def train(options):

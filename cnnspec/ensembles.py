@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 from filelock import FileLock
 
+from cnnspec.errors import EnsembleError
 from cnnspec.files import write_whole
 
 IDENTITY = ("model", "dataset", "optimizer", "redrawn", "batch_size", "epochs", "seed")
@@ -16,10 +17,6 @@ STACK = ("python", "platform", "keras", "backend", "framework", "numpy", "device
 SAME_STACK = ("python", "keras", "backend", "framework", "numpy", "device", "cpu", "cores", "precision")
 SCORES = ("test_loss", "test_accuracy", "train_loss", "train_accuracy")
 PER_EPOCH = ("loss", "accuracy", "val_loss", "val_accuracy", "train_loss", "train_accuracy", "seconds")
-
-
-class EnsembleError(ValueError):
-    """A stored ensemble is missing, malformed, or would mix stacks; the message names the file and the command to run."""
 
 
 def row_of(run):

@@ -16,7 +16,7 @@ import pandas as pd
 from scipy import stats
 
 from cnnspec import ensembles
-from cnnspec.notebook import MODELS
+from cnnspec.names import MODELS
 
 MARGIN = 0.10  # of the loss; stated before the 2019 ensemble was made
 ALPHA = 0.05

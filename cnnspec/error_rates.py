@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from cnnspec import ensembles, statistics
-from cnnspec.notebook import MODELS
+from cnnspec.names import MODELS, SAMPLES
 
 RUNS = (1, 3, 5)  # numbers of new runs whose smallest shifts are told
 CELLS = ("test loss, last epoch", "train loss, evaluated")  # quantities that the results table compares as well
@@ -22,7 +22,7 @@ CELLS = ("test loss, last epoch", "train loss, evaluated")  # quantities that th
 
 def values(ensemble, dataset):
     """Every Quantity of every run of an ensemble (`ensembles.curves`): an array (runs, quantities), judged scale."""
-    samples = statistics.SAMPLES[dataset]
+    samples = SAMPLES[dataset]
     return np.array(
         [[quantity.measure(curves, samples) for quantity in statistics.QUANTITIES.values()] for curves in ensemble]
     )

@@ -9,19 +9,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import re
 import statistics
 from pathlib import Path
 
+from cnnspec.errors import FiguresError
 from cnnspec.files import write_whole
+from cnnspec.names import hardware, slug
 
 TRUSTED_SPREAD = 0.10  # quartile distance by median; above it the machine was busy or throttled
 KEPT_RUNS = 10
 SAME_STACK = ("python", "keras", "framework", "device", "threads", "precision", "onednn", "tf32", "cuda", "cudnn")
-
-
-class FiguresError(ValueError):
-    """Stored figures are malformed, or new ones cannot be stored; the message names the file and what to do."""
 
 
 @dataclasses.dataclass
@@ -80,21 +77,9 @@ class Figure:
         return self.gflops / self.limit_gflops if self.flops and self.limit_gflops else None
 
 
-def hardware(stack):
-    """Folder name of a machine: GPU or CPU model, cores, memory where the operating system tells it."""
-    device = "" if stack["device"] == "CPU" else f"{stack['device']} "
-    memory = f"{stack['memory_gib']} GiB" if stack["memory_gib"] else "unknown memory"
-    return slug(f"{device}{stack['cpu']} {stack['cores']} cores {memory}")
-
-
 def file_name(stack, dataset):
     """File name of a stack's figures on a data set."""
     return slug(f"{stack['framework']} keras {stack['keras']} {dataset}") + ".json"
-
-
-def slug(text):
-    """Lower case, with hyphens for whatever is neither letter, digit nor dot."""
-    return re.sub(r"[^\w.]+", "-", text).strip("-.").lower()
 
 
 def read(path):

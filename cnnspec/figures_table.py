@@ -45,7 +45,7 @@ def rows_of(figures):
 
 def run(figures, dataset):
     """Lines of a table of one run, {name: Figure}, on a data set."""
-    from cnnspec.statistics import SAMPLES  # with NumPy and SciPy, which the page of reports does without
+    from cnnspec.names import SAMPLES  # with NumPy and SciPy, which the page of reports does without
 
     images, whole = SAMPLES[dataset][0], SAMPLES["mnist"][0]
     times = f"; full MNIST's {whole} are {whole / images:g} times as many" if images < whole else ""

@@ -19,6 +19,9 @@ import keras
 import numpy as np
 from keras import backend as K
 
+from cnnspec.errors import DataError
+from cnnspec.names import DATASETS
+
 num_classes = 10  # In [39]
 img_rows, img_cols, channels = 28, 28, 1  # In [39]
 
@@ -42,13 +45,8 @@ IDX_FILES = {
     "y_test": "t10k-labels-idx1-ubyte",
 }
 
-DATASETS = ("mnist5k", "mnist")
 SPLIT_SEED = 2019
 TRAIN_PER_DIGIT = 400  # of 500, so that 4,000 images train and 1,000 test, balanced by digit
-
-
-class DataError(ValueError):
-    """The data are missing, damaged, or not what they should be; the message says which file or array and what to do."""
 
 
 class Dataset(NamedTuple):

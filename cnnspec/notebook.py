@@ -6,8 +6,7 @@ import ast
 import functools
 
 from cnnspec.baselines import BASELINES, read_csv, read_toml
-
-MODELS = ("model1", "model2", "model3", "model4")
+from cnnspec.names import MODELS
 
 _COLUMNS = {
     "summary": ("model", "row", "layer", "class", "output_shape", "parameters", "cell"),

@@ -26,7 +26,8 @@ import pandas as pd
 from scipy import stats
 
 from cnnspec import ensembles, statistics
-from cnnspec.notebook import MODELS
+from cnnspec.errors import EnsembleError
+from cnnspec.names import MODELS, SAMPLES
 
 FALSE_ALARM_RATE = 0.001  # declared for each of the two figures of one model's run
 # A part of it sets the bound; the rest is kept back for tails heavier than the normal's, as in `statistics`. What is blamed
@@ -41,7 +42,7 @@ TEST_METRICS = ("val_loss", "val_accuracy")
 
 def judged(curves, dataset="mnist"):
     """{metric: array (epochs,)} of a run's curves on the judged scale: log nats, √errors; train_… at the end only."""
-    train, test = statistics.SAMPLES[dataset]
+    train, test = SAMPLES[dataset]
     values = {metric: np.log(curves[metric]) for metric in LOSSES}
     for metric in ERRORS:
         samples = test if metric in TEST_METRICS else train
@@ -71,7 +72,7 @@ class Reference:
         few = {model: len(ensemble) for model, ensemble in runs.items() if len(ensemble) < 3}
         if few or not runs:
             counts = ", ".join(f"{model} has {size}" for model, size in few.items()) or "there is none"
-            raise ensembles.EnsembleError(f"an ensemble needs three runs at least, {counts}; calibrate with more --runs")
+            raise EnsembleError(f"an ensemble needs three runs at least, {counts}; calibrate with more --runs")
         self.runs = runs
         deviations = {model: self._deviations(ensemble) for model, ensemble in runs.items()}
         metrics = next(iter(deviations.values()))
@@ -195,7 +196,7 @@ def likelihood_table(run_of, folders, epochs=10):
     for folder in map(Path, folders):
         models = [model for model in MODELS if (folder / f"{model}.csv").exists()]
         if not models:
-            raise ensembles.EnsembleError(f"{folder} holds no ensemble; name a folder of one CSV per model")
+            raise EnsembleError(f"{folder} holds no ensemble; name a folder of one CSV per model")
         references[folder.name] = stored(folder, models, epochs)
     rows, sums = [], {}
     for model in MODELS:

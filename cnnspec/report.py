@@ -11,11 +11,11 @@ import math
 import re
 from pathlib import Path
 
+from cnnspec.errors import MalformedReport
 from cnnspec.files import write_whole
 
 FORMAT = "cnnspec report 1"
 TIERS_WITH_MARGINS = ("numerics", "optimizer", "trajectory", "stochastic", "training", "results")
-MODELS = ("model1", "model2", "model3", "model4")
 
 NUMBER, OPTIONAL_TEXT, OPTIONAL_NUMBER = (int, float), (str, type(None)), (int, float, type(None))
 COUNTS = {"passed": int, "failed": int, "skipped": int, "xfailed": int}
@@ -35,10 +35,6 @@ STACK = {
     ...: None,
 }
 OPTIONS = {"dataset": str, "epochs": int, "seed": int, "runs": int, "device": str, "workers": int}
-
-
-class MalformedReport(ValueError):
-    """A file that should hold a report does not; the message names the file and what is wrong with it."""
 
 
 @dataclasses.dataclass

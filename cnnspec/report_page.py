@@ -9,7 +9,8 @@ from pathlib import Path
 
 from cnnspec import report_benchmarks
 from cnnspec import report_charts as charts
-from cnnspec.report import MODELS, TIERS_WITH_MARGINS, missing, tier_of
+from cnnspec.names import MODELS
+from cnnspec.report import TIERS_WITH_MARGINS, missing, tier_of
 from cnnspec.report_html import figure, section, table
 from cnnspec.report_table import COLUMNS, NO_REPORT, losses, percent, reasons, row, summary, verdict
 

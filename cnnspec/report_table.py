@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cnnspec.report import MODELS, TIERS_WITH_MARGINS, missing
+from cnnspec.names import MODELS
+from cnnspec.report import TIERS_WITH_MARGINS, missing
 
 COLUMNS = ("environment", "verdict", "framework", "Keras", "Python", "passed", "failed", "not run", "known differences")
 NO_REPORT = "no report: did not run"

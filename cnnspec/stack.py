@@ -14,10 +14,7 @@ import keras
 import numpy as np
 
 from cnnspec.compat import IS_2019, backend
-
-
-class DeviceMissing(RuntimeError):
-    """The device that was asked for cannot be used by the framework; the message says what it found."""
+from cnnspec.errors import DeviceMissing
 
 
 def require(device):

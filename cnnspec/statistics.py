@@ -19,13 +19,11 @@ import math
 import numpy as np
 from scipy import optimize, stats
 
+from cnnspec.names import SAMPLES
+
 FALSE_ALARM_RATE = 0.001  # declared for one whole run of the suite, shared out evenly among its checks of trainings
 POWER = 0.95  # a shift counts as one that is caught when it is caught this often
 WIDEST = 2.0  # times the band of an ensemble of infinitely many runs; a band wider than that cannot tell
-SAMPLES = {  # images behind each accuracy: data set -> (train, test)
-    "mnist5k": (4000, 1000),
-    "mnist": (60000, 10000),
-}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,6 +15,7 @@ import numpy as np
 from cnnspec import pipeline, stack
 from cnnspec.architectures import ARCHITECTURES
 from cnnspec.compat import draw, forget_models, metric_name, seed_everything
+from cnnspec.errors import MalformedRun, NonFiniteLoss
 from cnnspec.files import write_whole
 
 batch_size = 128  # In [39]
@@ -33,14 +34,6 @@ OPTIMIZERS = {
 # repeats one order, which lowers the training loss of later epochs (README). Runs on the embedded digits are trained and
 # were stored as the stack's seeded fit does it; full MNIST, there to be laid beside the notebook, is trained as it was.
 RESHUFFLED = ("mnist",)
-
-
-class NonFiniteLoss(ArithmeticError):
-    """A loss became NaN or infinite; the message names the model, the seed, the epoch and the loss."""
-
-
-class MalformedRun(ValueError):
-    """A file that should hold a TrainingRun does not; the message says what is wrong with it."""
 
 
 @dataclasses.dataclass

@@ -50,10 +50,11 @@ def choose(device, environment=os.environ):
 def require(device):
     """Stop the run, as failed, when a GPU was asked for and the framework can use none."""
     from cnnspec import stack
+    from cnnspec.errors import DeviceMissing
 
     try:
         stack.require(device)
-    except stack.DeviceMissing as error:
+    except DeviceMissing as error:
         pytest.exit(str(error), returncode=pytest.ExitCode.TESTS_FAILED)
 
 

@@ -185,10 +185,11 @@ def trainings(runs):
 def bands(model, dataset, epochs):
     """{metric: {low, mean, high}} with a loss per epoch: the band that each epoch's loss of one healthy run falls in."""
     from cnnspec import baselines, ensembles, statistics
+    from cnnspec.errors import EnsembleError
 
     try:
         curves = ensembles.curves(baselines.BASELINES / "ensembles" / dataset / f"{model}.csv", epochs)
-    except ensembles.EnsembleError:  # the training tests fail by it
+    except EnsembleError:  # the training tests fail by it
         return {}
     found = {}
     for metric in ("loss", "val_loss"):

@@ -7,6 +7,7 @@ from keras import backend as K
 
 from cnnspec import notebook
 from cnnspec.architectures import ARCHITECTURES
+from cnnspec.names import MODELS
 from tests import checks
 
 SUMMARY = [row for _, row in notebook.facts("summary").iterrows()]
@@ -66,7 +67,7 @@ def test_summary_row(row, data_format):
 
 
 @pytest.mark.parametrize("data_format", FORMATS)
-@pytest.mark.parametrize("model", notebook.MODELS)
+@pytest.mark.parametrize("model", MODELS)
 def test_no_layer_beyond_the_summary(model, data_format):
     """The stack's model has no layer that the summary does not print, and the layers stand in the summary's order."""
     expected = [row["class"] for row in SUMMARY if row["model"] == model]
@@ -92,6 +93,6 @@ def test_input_shape():
     rows, columns, channels = (facts[name]["value"] for name in ("img_rows", "img_cols", "channels"))
     expected = {"channels_last": (None, rows, columns, channels), "channels_first": (None, channels, rows, columns)}
     for data_format, shape in expected.items():
-        for model in notebook.MODELS:
+        for model in MODELS:
             obtained = tuple(build(model, data_format).inputs[0].shape)
             checks.equal(f"{model}, {data_format}: input shape", shape, "In [4] and In [39]", obtained, NEXT)

@@ -12,9 +12,10 @@ from statistics import median
 
 import pytest
 
-from cnnspec import comparisons, figures, mnist, notebook, stack, variants, workload
+from cnnspec import comparisons, figures, mnist, stack, variants, workload
 from cnnspec.compat import backend
 from cnnspec.figures import Figure
+from cnnspec.names import MODELS, hardware
 from tests import benchmarking, checks, epochs
 from tests.benchmarking import Measuring, compared, measured
 
@@ -37,11 +38,11 @@ def due():
     """Names of all figures that a whole run has on this stack."""
     kinds = [variant for variant in variants.VARIANTS if not left_out(variant)]
     kinds += [f"inference by {batch}" for batch in BATCHES]
-    return {f"{model}, {kind}" for model in notebook.MODELS for kind in kinds} | {DATA, *STARTS}
+    return {f"{model}, {kind}" for model in MODELS for kind in kinds} | {DATA, *STARTS}
 
 
 @pytest.mark.parametrize("variant", variants.VARIANTS)
-@pytest.mark.parametrize("model", notebook.MODELS)
+@pytest.mark.parametrize("model", MODELS)
 def test_epoch(benchmark, settings, model, variant):
     """An epoch, after one that compiles and one that warms up; its first and last loss are judged."""
     if reason := left_out(variant):
@@ -52,7 +53,7 @@ def test_epoch(benchmark, settings, model, variant):
 
 
 @pytest.mark.parametrize("batch", BATCHES)
-@pytest.mark.parametrize("model", notebook.MODELS)
+@pytest.mark.parametrize("model", MODELS)
 def test_inference(benchmark, settings, model, batch):
     """Predictions in batches of 1, 128 and 1024."""
     process, images = epochs.plain(model, settings), BATCHES[batch]
@@ -100,7 +101,7 @@ def test_no_slower_than_before(settings, pytestconfig):
     if not measured:
         pytest.skip("nothing was measured; run the whole module")
     here = stack.current()
-    folder = benchmarking.FOLDER / figures.hardware(here)
+    folder = benchmarking.FOLDER / hardware(here)
     if pytestconfig.option.store_figures:
         missing = sorted(due() - set(measured))
         checks.equal("figures that a whole run would have, and this one has not", [], "the variants", missing, COMMAND)

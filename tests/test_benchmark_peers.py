@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from cnnspec import notebook, variants
+from cnnspec import variants
+from cnnspec.names import MODELS
 from tests import checks, epochs
 from tests.benchmarking import Measuring
 
@@ -23,7 +24,7 @@ PEERS = {  # name -> (Variant, variable that names its interpreter, environment)
 
 
 @pytest.mark.parametrize("peer", PEERS)
-@pytest.mark.parametrize("model", notebook.MODELS)
+@pytest.mark.parametrize("model", MODELS)
 def test_peer(benchmark, settings, model, peer):
     """An epoch of a peer beside one of plain fit; its losses are judged as any other's."""
     variant, variable, environment = PEERS[peer]

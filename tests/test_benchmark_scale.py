@@ -15,9 +15,10 @@ import time
 
 import pytest
 
-from cnnspec import ensembles, figures_table, notebook, variants, workload
+from cnnspec import ensembles, figures_table, variants, workload
 from cnnspec.compat import backend
 from cnnspec.figures import Figure
+from cnnspec.names import MODELS
 from tests import benchmarking, checks, cluster, epochs
 from tests.benchmarking import Measuring, measured, said
 
@@ -101,7 +102,7 @@ def test_batch_size(settings, model):
 
 def test_model_size(settings):
     """Seconds of an epoch of plain fit against the arithmetic of the model."""
-    found = turns({model: Measuring(model, PLAIN, settings) for model in notebook.MODELS})
+    found = turns({model: Measuring(model, PLAIN, settings) for model in MODELS})
     lines = []
     for model, figure in found.items():
         figure.flops = workload.flops_per_image(model)
@@ -109,7 +110,7 @@ def test_model_size(settings):
     keep("epoch by model", found, lines)
 
 
-@pytest.mark.parametrize("model", notebook.MODELS)
+@pytest.mark.parametrize("model", MODELS)
 def test_floor(settings, model):
     """Seconds of an epoch of the harness by those of plain fit and of the bare step just before."""
     if backend() != "tensorflow":
@@ -147,7 +148,7 @@ def test_profile(settings, model):
 
 def test_suite(settings):
     """Seconds of the tiers without the results table, which takes all four, against the number of models."""
-    found, models = {}, notebook.MODELS
+    found, models = {}, MODELS
     for count in range(len(models) + 1):
         left_out = ["results", *models[count:]]
         command = [

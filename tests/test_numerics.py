@@ -12,6 +12,7 @@ import pytest
 
 from cnnspec import mnist, notebook, reference, stack, trajectory
 from cnnspec.compat import KERAS_VERSION
+from cnnspec.names import MODELS
 from cnnspec.training import compile_model
 from tests import checks, known_differences, numerics, probes
 
@@ -55,7 +56,7 @@ def normalises(model):
 
 OUTPUTS = [
     pytest.param(model, training, images, id=f"{model}-{'training' if training else 'inference'}-{images}")
-    for model in notebook.MODELS
+    for model in MODELS
     for training in ((False, True) if normalises(model) else (False,))
     for images in IMAGES
 ]
@@ -84,7 +85,7 @@ BATCHED = ("batch of 32", "batch of 96")  # one image, normalised over itself in
 # Equal images make every gradient before a BatchNormalization a sum that cancels, so that only its rounding could be judged.
 GRADIENTS = [
     pytest.param(model, images, marks=known_differences.BATCH_VARIANCE if normalises(model) and images in BATCHED else ())
-    for model in notebook.MODELS
+    for model in MODELS
     for images in IMAGES
     if images != "black images" or not normalises(model)
 ]
@@ -148,7 +149,7 @@ def ties_together(layer, inputs, gradient):
     return np.where(tied, g.sum(axis=(2, 4), keepdims=True), g)
 
 
-@pytest.mark.parametrize("model", notebook.MODELS)
+@pytest.mark.parametrize("model", MODELS)
 def test_whole_model(model):
     """Probabilities in inference and the loss in training, from image to end."""
     x, y = digits(32)

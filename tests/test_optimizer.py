@@ -6,6 +6,7 @@ import pytest
 
 from cnnspec import mnist, notebook, reference, trajectory
 from cnnspec.compat import KERAS_VERSION
+from cnnspec.names import MODELS
 from cnnspec.training import compile_model
 from tests import checks, numerics, probes
 
@@ -26,7 +27,7 @@ def as_tensor(array):
     return keras.ops.convert_to_tensor(array) if hasattr(keras, "ops") else keras.backend.constant(array)
 
 
-@pytest.mark.parametrize("model", notebook.MODELS)
+@pytest.mark.parametrize("model", MODELS)
 def test_adam(model):
     """After one step and after ten, from given gradients: the movement of every variable, and both slots."""
     built = trajectory.build(model)

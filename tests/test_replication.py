@@ -11,6 +11,8 @@ import pytest
 from scipy import stats
 
 from cnnspec import baselines, ensembles, notebook, replication, results
+from cnnspec.errors import EnsembleError
+from cnnspec.names import MODELS
 from tests import checks, trainings
 
 pytestmark = pytest.mark.replication
@@ -29,7 +31,7 @@ def reference():
     """The stored runs on full MNIST of all models."""
     try:
         return replication.stored(FOLDER, epochs=EPOCHS)
-    except ensembles.EnsembleError as error:
+    except EnsembleError as error:
         pytest.fail(str(error), pytrace=False)
 
 
@@ -45,14 +47,14 @@ def fresh(settings, trained):
 
 
 @pytest.mark.parametrize("metric", ["loss", "accuracy", "val_loss", "val_accuracy"])
-@pytest.mark.parametrize("model", notebook.MODELS)
+@pytest.mark.parametrize("model", MODELS)
 def test_every_epoch_of_the_notebook(model, metric):
     """Each epoch of each of the notebook's curves is no farther from the stored runs than healthy runs' farthest value."""
     placed(model, f"{metric} of the notebook", metric, notebook.curves(model)[metric])
 
 
 @pytest.mark.parametrize("score", ensembles.SCORES)
-@pytest.mark.parametrize("model", notebook.MODELS)
+@pytest.mark.parametrize("model", MODELS)
 def test_every_score_of_the_notebook(model, score):
     """So is each evaluated score."""
     split, metric = score.split("_")
@@ -61,7 +63,7 @@ def test_every_score_of_the_notebook(model, score):
 
 
 @pytest.mark.parametrize(("row", "score"), results.ROWS.items())
-@pytest.mark.parametrize("model", notebook.MODELS)
+@pytest.mark.parametrize("model", MODELS)
 def test_every_row_of_the_notebooks_table(model, row, score):
     """So is each loss of the final table."""
     loss = float(notebook.facts("results").set_index("row").at[row, model])
@@ -95,14 +97,14 @@ def source(model):
 
 
 @pytest.mark.parametrize("figure", [replication.distance, replication.farthest], ids=lambda figure: figure.__name__)
-@pytest.mark.parametrize("model", notebook.MODELS)
+@pytest.mark.parametrize("model", MODELS)
 def test_the_notebook_is_a_plausible_member(model, figure, record_property):
     """All the notebook's numbers of a model together lie no farther from the stored runs than these from each other."""
     judge(model, "the notebook", notebook.curves(model), figure, record_property)
 
 
 @pytest.mark.parametrize("figure", [replication.distance, replication.farthest], ids=lambda figure: figure.__name__)
-@pytest.mark.parametrize("model", notebook.MODELS)
+@pytest.mark.parametrize("model", MODELS)
 def test_a_fresh_run_is_a_plausible_member(model, figure, fresh, record_property):
     """All numbers of a fresh run together lie no farther from the stored runs than these from each other."""
     judge(model, "a fresh run", ensembles.run_curves(fresh(model)), figure, record_property)
@@ -130,7 +132,7 @@ def judge(model, who, curves, figure, record_property):
 
 
 @pytest.mark.parametrize(("row", "score"), results.ROWS.items())
-@pytest.mark.parametrize("model", notebook.MODELS)
+@pytest.mark.parametrize("model", MODELS)
 def test_a_fresh_run_beside_the_notebook(model, row, score, fresh, record_property):
     """The two losses of the final table are as near to the notebook's as one healthy run is to another.
 
@@ -141,7 +143,7 @@ def test_a_fresh_run_beside_the_notebook(model, row, score, fresh, record_proper
     freedom = sum(len(values) - 1 for values in last.values())
     pooled = np.sqrt(sum(values.var(ddof=1) * (len(values) - 1) for values in last.values()) / freedom)
     theirs, ours = notebook.curves(model)[metric][-1], fresh(model).scores[score]
-    alpha = replication.ALPHA / (len(notebook.MODELS) * len(results.ROWS))
+    alpha = replication.ALPHA / (len(MODELS) * len(results.ROWS))
     accepted = stats.t.ppf(1 - alpha / 2, freedom) * max(pooled, last[model].std(ddof=1)) * np.sqrt(2)
     apart = np.log(ours / theirs)
     said = f"{ours:.4f} beside the notebook's {theirs:.4f}, {np.expm1(apart):+.0%}"
@@ -158,7 +160,7 @@ def test_a_fresh_run_beside_the_notebook(model, row, score, fresh, record_proper
 def test_the_tables(fresh, record_property):
     """The notebook's results table and a fresh one have the same rows and columns; both are shown with the verdict."""
     theirs = notebook.facts("results").drop(columns="cell").set_index("row").astype(float).rename_axis(None)
-    ours = results.results_table([fresh(model) for model in notebook.MODELS])
+    ours = results.results_table([fresh(model) for model in MODELS])
     record_property("table", f"full MNIST, ten epochs, the notebook (2019)\n{theirs}")
     record_property("table", f"full MNIST, ten epochs, this stack\n{ours}")
     checks.equal("rows and columns", [*theirs.index, *theirs], "Out[46]", [*ours.index, *ours], "cnnspec/results.py")

@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from cnnspec import notebook, results, training
+from cnnspec.names import MODELS
 from tests import checks
 from tests.snapshots import check_results_table
 
@@ -13,7 +14,7 @@ NEXT = "look at cnnspec/results.py; then: pytest tests/test_results.py"
 
 def test_results_table(trained, settings, snapshot, request, record_property):
     """The results table is the stored one, each loss as near to it as one healthy run is to another."""
-    runs = [trained(model) for model in notebook.MODELS]
+    runs = [trained(model) for model in MODELS]
     title = f"{settings.dataset}, {settings.epochs} epochs, seed {settings.seed}"
     record_property("table", f"{title}\n{results.results_table(runs).to_string()}")
     table = results.results_table(runs, cut=float)
@@ -24,7 +25,7 @@ def test_results_table(trained, settings, snapshot, request, record_property):
 def test_the_notebooks_own_table():
     """From the notebook's evaluated scores comes the notebook's table, digit for digit: rows, columns, cut decimals."""
     expected = notebook.facts("results").drop(columns="cell").set_index("row").astype(float).rename_axis(None)
-    obtained = results.results_table([notebook_run(model) for model in notebook.MODELS])
+    obtained = results.results_table([notebook_run(model) for model in MODELS])
     checks.equal("rows of the table", list(expected.index), "Out[46]", list(obtained.index), NEXT)
     checks.equal("columns of the table", list(expected.columns), "Out[46]", list(obtained.columns), NEXT)
     for row, model in expected.stack().index:

@@ -15,6 +15,7 @@ from scipy import stats
 from cnnspec import mnist, notebook
 from cnnspec.architectures import ARCHITECTURES
 from cnnspec.compat import backend, draw, loss_of_step, seed_everything
+from cnnspec.names import MODELS
 from cnnspec.training import batch_size
 from tests import checks, known_differences
 
@@ -22,7 +23,7 @@ FALSE_ALARM = 1e-6
 NEXT = "look at this Keras' initialisers, Dropout and random generators; its release notes may name a change"
 KERNELS = [
     (model, row, layer)
-    for model in notebook.MODELS
+    for model in MODELS
     for row, layer in enumerate(notebook.layers(model), 1)
     if "kernel_initializer" in layer
 ]
@@ -60,7 +61,7 @@ def test_initial_kernels(case):
     )
 
 
-@pytest.mark.parametrize("model", notebook.MODELS)
+@pytest.mark.parametrize("model", MODELS)
 def test_other_initial_weights(model):
     """Biases, beta and moving mean are zeros, gamma and moving variance ones, exactly."""
     for row, (layer, facts) in enumerate(zip(built(model, 0).layers, notebook.layers(model), strict=True), 1):
@@ -103,7 +104,7 @@ def dropout(rate, steps=2, samples=64, width=1000, seed=0):
     return np.stack([as_numpy(layer(ones, training=True)) for _ in range(steps)])
 
 
-RATES = sorted({layer["rate"] for model in notebook.MODELS for layer in notebook.layers(model) if "rate" in layer})
+RATES = sorted({layer["rate"] for model in MODELS for layer in notebook.layers(model) if "rate" in layer})
 
 
 @pytest.mark.parametrize("rate", RATES)

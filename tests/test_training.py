@@ -9,18 +9,19 @@ import dataclasses
 
 import pytest
 
-from cnnspec import baselines, ensembles, notebook, statistics
+from cnnspec import baselines, ensembles, statistics
+from cnnspec.names import MODELS, SAMPLES
 from tests import checks, known_differences
 
 
 @pytest.mark.parametrize("quantity", statistics.QUANTITIES)
-@pytest.mark.parametrize("model", notebook.MODELS)
+@pytest.mark.parametrize("model", MODELS)
 def test_within_the_ensemble(trained, settings, model, quantity, record_property):
     """Each loss and each count of errors lies in the ensemble's prediction band, neither above nor below."""
     path = settings.ensembles / f"{model}.csv"
     curves = ensembles.curves(path, settings.epochs)
     judged, band = statistics.bands(curves, settings.dataset, settings.runs)[quantity]
-    samples = statistics.SAMPLES[settings.dataset]
+    samples = SAMPLES[settings.dataset]
     runs = [ensembles.run_curves(trained(model, number)) for number in range(settings.runs)]
     value = statistics.mean(judged, runs, samples)
     record_property("check", checks.line(f"{model}, {quantity}", judged, band, value))
@@ -37,7 +38,7 @@ def test_within_the_ensemble(trained, settings, model, quantity, record_property
     )
 
 
-@pytest.mark.parametrize("model", notebook.MODELS)
+@pytest.mark.parametrize("model", MODELS)
 def test_the_history_is_whole(trained, settings, model, record_property):
     """Every metric has one finite value per epoch that was asked for, and the run says what it was."""
     run = trained(model)
@@ -52,7 +53,7 @@ def test_the_history_is_whole(trained, settings, model, record_property):
 
 
 @known_differences.LOSS_OF_BATCHES
-@pytest.mark.parametrize("model", notebook.MODELS)
+@pytest.mark.parametrize("model", MODELS)
 def test_evaluate_agrees_with_validation(trained, model):
     """The evaluated test loss is the last epoch's validation loss, as in all four of the notebook's logs."""
     run = trained(model)

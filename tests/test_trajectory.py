@@ -14,12 +14,13 @@ import pytest
 
 from cnnspec import baselines, lockstep, mnist, notebook, trajectory
 from cnnspec.compat import KERAS_VERSION
+from cnnspec.names import MODELS
 from tests import checks, known_differences
 
 STORED = baselines.BASELINES / "trajectories"
 NORMALISED = ("model3", "model4")
-MODELS = [
-    pytest.param(model, marks=known_differences.BATCH_VARIANCE if model in NORMALISED else ()) for model in notebook.MODELS
+MARKED_MODELS = [
+    pytest.param(model, marks=known_differences.BATCH_VARIANCE if model in NORMALISED else ()) for model in MODELS
 ]
 NEXT = "run pytest tests/test_numerics.py tests/test_optimizer.py: they name the layer or the update rule"
 
@@ -55,7 +56,7 @@ def names(model):
 
 
 @pytest.mark.parametrize("optimizer", trajectory.OPTIMIZERS)
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", MARKED_MODELS)
 def test_against_float64(model, optimizer):
     """Loss and norms at every step, and the predictions after the last, are the float64 implementation's."""
     checks.same_path(
@@ -70,7 +71,7 @@ def test_against_float64(model, optimizer):
 
 
 @pytest.mark.parametrize("optimizer", trajectory.OPTIMIZERS)
-@pytest.mark.parametrize("model", notebook.MODELS)
+@pytest.mark.parametrize("model", MODELS)
 def test_2019_against_float64(recording, pytestconfig, model, optimizer):
     """The path recorded on the notebook's own stack is the float64 implementation's, in 2019's conventions.
 
@@ -90,7 +91,7 @@ def test_2019_against_float64(recording, pytestconfig, model, optimizer):
     )
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", MARKED_MODELS)
 def test_against_2019(recording, model):
     """With SGD the stack under test walks 2019's path: its losses, and the norms of everything that trains.
 

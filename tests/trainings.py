@@ -9,6 +9,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from cnnspec import baselines, ensembles, mnist, results, training
+from cnnspec.errors import NonFiniteLoss
 from cnnspec.files import write_whole
 
 
@@ -89,11 +90,11 @@ def trained_once(model, settings, number=0, train=None):
     path, failure = (settings.folder / f"{name_of(model, number)}.{suffix}" for suffix in ("json", "failure"))
     with FileLock(f"{path}.lock"):
         if failure.exists():
-            raise training.NonFiniteLoss(failure.read_text(encoding="utf-8"))
+            raise NonFiniteLoss(failure.read_text(encoding="utf-8"))
         if not path.exists():
             try:
                 run = (train or _train)(model, settings, number)
-            except training.NonFiniteLoss as error:
+            except NonFiniteLoss as error:
                 write_whole(failure, str(error))
                 raise
             results.draw_loss_curves(run, path.with_suffix(""), ensemble_behind(model, settings))

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from cnnspec import stack, statistics
-from cnnspec.notebook import MODELS
+from cnnspec.names import MODELS
 
 TIERS = {  # test module -> the question it answers
     "test_stack": "what was asked for is imported, installed once",

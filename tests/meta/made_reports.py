@@ -2,7 +2,8 @@
 
 import copy
 
-from cnnspec.report import MODELS, Report
+from cnnspec.names import MODELS
+from cnnspec.report import Report
 
 COUNTS = {"passed": 3, "failed": 0, "skipped": 0, "xfailed": 0}
 TIERS = ("architecture", "numerics", "optimizer", "trajectory", "stochastic", "training", "results")

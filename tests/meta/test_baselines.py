@@ -6,6 +6,7 @@ import tomllib
 import pytest
 
 from cnnspec import baselines, ensembles, mnist, notebook, results, statistics
+from cnnspec.names import MODELS, SAMPLES
 from tests import EPOCHS
 
 NOTEBOOK = baselines.BASELINES / "notebook"
@@ -35,7 +36,7 @@ def test_the_totals_are_the_sums():
 
 def test_the_last_epoch_is_the_evaluated_score():
     """val_loss and val_acc of the tenth epoch are the evaluated test scores, rounded to four decimals."""
-    for model in notebook.MODELS:
+    for model in MODELS:
         scores = (
             notebook.facts("scores").query("model == @model and split == 'test'").set_index("metric").value.astype(float)
         )
@@ -86,7 +87,7 @@ def test_every_assumption_has_evidence():
 
 def test_layers_carry_their_settings():
     """The description that the oracle runs has every layer of the summary with its settings."""
-    for model in notebook.MODELS:
+    for model in MODELS:
         summary = notebook.facts("summary").query("model == @model")
         layers = notebook.layers(model)
         assert [layer["class"] for layer in layers] == summary["class"].tolist()
@@ -106,7 +107,7 @@ def test_ensembles_are_whole(path):
     assert 1000 not in set(frame.seed)
 
 
-@pytest.mark.parametrize("model", notebook.MODELS)
+@pytest.mark.parametrize("model", MODELS)
 def test_the_default_data_set_has_its_ensemble(model):
     """The ensemble that plain pytest judges against is stored, with the provenance of its runs."""
     path = baselines.BASELINES / "ensembles" / "mnist5k" / f"{model}.csv"
@@ -150,4 +151,4 @@ def test_the_shapes_are_the_notebooks():
     facts = notebook.globals_toml()
     assert mnist.SHAPES["x_train"][0] == facts["data"]["train_samples"]["value"]
     assert mnist.SHAPES["x_test"][0] == facts["data"]["test_samples"]["value"]
-    assert statistics.SAMPLES["mnist"] == (60000, 10000)
+    assert SAMPLES["mnist"] == (60000, 10000)

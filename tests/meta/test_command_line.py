@@ -8,6 +8,7 @@ import pytest
 from cnnspec import __main__ as command_line
 from cnnspec import mnist, training
 from cnnspec.baselines import BASELINES
+from cnnspec.errors import NonFiniteLoss
 from tests.meta.test_files import RUN
 
 
@@ -40,7 +41,7 @@ def test_train(trainings, tmp_path, capsys):
 
 
 def not_finite(model, data, **settings):
-    raise training.NonFiniteLoss("model1 on mnist5k with seed 0: loss is nan in epoch 2")
+    raise NonFiniteLoss("model1 on mnist5k with seed 0: loss is nan in epoch 2")
 
 
 def test_a_nan_is_exit_code_4(monkeypatch, tmp_path, capsys):
@@ -112,7 +113,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(value):
     recorder = training.EpochRecorder("model1 on mnist5k with seed 0")
     recorder.on_epoch_begin(0)
     recorder.on_epoch_end(0, {"loss": 0.5, "val_loss": 0.4})
-    with pytest.raises(training.NonFiniteLoss, match=r"model1 on mnist5k with seed 0: val_loss is (nan|inf) in epoch 2"):
+    with pytest.raises(NonFiniteLoss, match=r"model1 on mnist5k with seed 0: val_loss is (nan|inf) in epoch 2"):
         recorder.on_epoch_end(1, {"loss": 0.5, "val_loss": value})
 
 
@@ -132,5 +133,5 @@ def test_a_model_that_diverges(monkeypatch):
     digits = mnist.load("mnist5k")
     few = mnist.Dataset("mnist5k", *(array[:64] for array in digits[1:]))
     monkeypatch.setitem(training.OPTIMIZERS, "adam", lambda: keras.optimizers.SGD(1e30))
-    with pytest.raises(training.NonFiniteLoss, match=r"model4 on mnist5k with seed 0: \w+ is (nan|inf) in epoch \d"):
+    with pytest.raises(NonFiniteLoss, match=r"model4 on mnist5k with seed 0: \w+ is (nan|inf) in epoch \d"):
         training.train("model4", few, epochs=3, verbose=0)

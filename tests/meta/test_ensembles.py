@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from cnnspec import calibrate, ensembles
+from cnnspec.errors import EnsembleError, RunFailed
 from cnnspec.training import TrainingRun
 
 STACK = dict.fromkeys(ensembles.STACK, "x") | {"cores": 2, "memory_gib": 8}
@@ -41,11 +42,11 @@ def test_another_stack_is_refused(tmp_path):
     path = tmp_path / "model1.csv"
     ensembles.append(path, run(1))
     before = path.read_bytes()
-    with pytest.raises(ensembles.EnsembleError, match=r"framework x there, torch 2 here\); choose another --out"):
+    with pytest.raises(EnsembleError, match=r"framework x there, torch 2 here\); choose another --out"):
         ensembles.append(path, run(2, framework="torch 2"))
-    with pytest.raises(ensembles.EnsembleError, match="optimizer adam there, adadelta here"):
+    with pytest.raises(EnsembleError, match="optimizer adam there, adadelta here"):
         ensembles.append(path, dataclasses.replace(run(2), optimizer="adadelta"))
-    with pytest.raises(ensembles.EnsembleError, match="holds other columns than a run of 3 epochs"):
+    with pytest.raises(EnsembleError, match="holds other columns than a run of 3 epochs"):
         ensembles.append(path, run(2, epochs=3))
     assert path.read_bytes() == before
 
@@ -80,14 +81,14 @@ def test_a_malformed_ensemble_is_refused(tmp_path, spoil, message):
     if spoil:
         ensembles.append(path, run(1))
         path.write_text(spoil(path.read_text()))
-    with pytest.raises(ensembles.EnsembleError, match=message):
+    with pytest.raises(EnsembleError, match=message):
         ensembles.read(path)
 
 
 def test_too_many_epochs_are_refused(tmp_path):
     """An ensemble of two epochs cannot judge three."""
     ensembles.append(tmp_path / "model1.csv", run(1))
-    with pytest.raises(ensembles.EnsembleError, match="too few to judge 3; ask for --epochs 2"):
+    with pytest.raises(EnsembleError, match="too few to judge 3; ask for --epochs 2"):
         ensembles.curves(tmp_path / "model1.csv", 3)
 
 
@@ -103,7 +104,7 @@ class StubbornExecutor:
         if len(self.submitted) < self.failing:
             future.set_result(run(seed, model, settings["epochs"]))
         else:
-            future.set_exception(calibrate.RunFailed("the power went out"))
+            future.set_exception(RunFailed("the power went out"))
         return future
 
 
@@ -111,7 +112,7 @@ def test_calibrate_resumes(tmp_path):
     """Interrupted and started again, calibrate does what is missing and nothing twice."""
     lines = []
     arguments = {"out": tmp_path, "models": ["model1", "model2"], "dataset": "mnist5k", "seeds": range(3), "epochs": 2}
-    with pytest.raises(calibrate.RunFailed, match="power"):
+    with pytest.raises(RunFailed, match="power"):
         calibrate.calibrate(StubbornExecutor(failing=4), report=lines.append, **arguments)
     stored = {(model, seed) for model in ("model1", "model2") for seed in ensembles.seeds(tmp_path / f"{model}.csv")}
     executor = StubbornExecutor()

@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 import tests
-from cnnspec import baselines, ensembles, error_rates, notebook, results, statistics
+from cnnspec import baselines, ensembles, error_rates, results, statistics
+from cnnspec.names import MODELS
 
 FOLDER = baselines.BASELINES / "ensembles" / "mnist5k"
 EPOCHS = (tests.EPOCHS, 10)  # of plain pytest and of `tox run -e verify`
@@ -26,7 +27,7 @@ def test_the_judged_quantities_look_normal(epochs):
     """Shapiro and Wilk's test, 40 quantities of 24 runs: none is so far from normal as 1 % of such ensembles have one."""
     p = {
         f"{model}, {name}": stats.shapiro(values).pvalue
-        for model in notebook.MODELS
+        for model in MODELS
         for name, values in zip(statistics.QUANTITIES, stored(model, epochs).T, strict=True)
     }
     least = min(p, key=p.get)
@@ -36,7 +37,7 @@ def test_the_judged_quantities_look_normal(epochs):
 @pytest.mark.parametrize("epochs", EPOCHS)
 def test_no_stored_run_is_blamed_by_the_others(epochs):
     """Each run judged by the bands of the others of its model: none of the 24 × 24 × 24 × 24 suites of them is blamed."""
-    for model in notebook.MODELS:
+    for model in MODELS:
         assert not error_rates.left_out(stored(model, epochs), statistics.ALPHA).any(), model
 
 
@@ -48,7 +49,7 @@ def test_a_large_rate_is_kept_too(epochs):
     as many ensembles drawn from the normal distribution: it must lie within the middle 99.9 % of theirs.
     """
     generator = np.random.default_rng(1)
-    for model in notebook.MODELS:
+    for model in MODELS:
         runs = stored(model, epochs)
         share = error_rates.left_out(runs, 0.05).mean()
         others = [error_rates.left_out(error_rates.normal(generator, runs, len(runs)), 0.05).mean() for _ in range(500)]
@@ -60,7 +61,7 @@ def test_a_large_rate_is_kept_too(epochs):
 @pytest.mark.parametrize("epochs", EPOCHS)
 def test_the_suites_rate_is_kept(epochs, draw):
     """Of 20,000 simulated healthy suites, no more than 0.1 % are blamed."""
-    models = [stored(model, epochs) for model in notebook.MODELS]
+    models = [stored(model, epochs) for model in MODELS]
     assert error_rates.simulated_suites(models, SUITES, draw=draw) <= statistics.FALSE_ALARM_RATE
 
 
@@ -73,7 +74,7 @@ def test_the_table_is_in_the_readme():
 
 def test_the_simulation_counts_alarms():
     """Bands for a rate of 0.05 per check blame far more of the simulated suites: the count is no constant zero."""
-    models = [stored(model, 10) for model in notebook.MODELS]
+    models = [stored(model, 10) for model in MODELS]
     assert error_rates.simulated_suites(models, 500, alpha=0.05) > 0.3
 
 

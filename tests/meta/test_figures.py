@@ -7,7 +7,9 @@ import pytest
 
 from cnnspec import figures, figures_table, report_page
 from cnnspec.__main__ import main
+from cnnspec.errors import FiguresError
 from cnnspec.figures import Figure
+from cnnspec.names import hardware
 
 STACK = {
     "framework": "tensorflow 2.21.0",
@@ -42,11 +44,11 @@ def test_derived_numbers():
 
 def test_names():
     """A folder names GPU or CPU, cores and memory; a file the versions and the data."""
-    assert figures.hardware(STACK) == "amd-epyc-2-cores-24-gib"
+    assert hardware(STACK) == "amd-epyc-2-cores-24-gib"
     gpu = STACK | {"device": "NVIDIA H200", "cores": 16, "memory_gib": 128}
-    assert figures.hardware(gpu) == "nvidia-h200-amd-epyc-16-cores-128-gib"
+    assert hardware(gpu) == "nvidia-h200-amd-epyc-16-cores-128-gib"
     assert figures.file_name(STACK, "mnist5k") == "tensorflow-2.21.0-keras-3.15.1-mnist5k.json"
-    assert figures.hardware(STACK | {"memory_gib": None}) == "amd-epyc-2-cores-unknown-memory"
+    assert hardware(STACK | {"memory_gib": None}) == "amd-epyc-2-cores-unknown-memory"
 
 
 def test_runs_add_up(tmp_path):
@@ -66,7 +68,7 @@ def test_runs_add_up(tmp_path):
 def test_doubtful_figures_are_not_stored(tmp_path):
     """A figure that cannot be trusted is left out and named; where none can, nothing is stored."""
     busy = Figure([1.0, 1.0, 1.5])
-    with pytest.raises(figures.FiguresError, match=r"every figure spread by more than 10%; this machine was busy"):
+    with pytest.raises(FiguresError, match=r"every figure spread by more than 10%; this machine was busy"):
         figures.store(tmp_path, STACK, "mnist5k", {"b": busy}, "today", "tox")
     assert not list(tmp_path.iterdir())
     path, left_out = figures.store(tmp_path, STACK, "mnist5k", {"a": timed(1.0), "b": busy}, "today", "tox")
@@ -101,7 +103,7 @@ def test_a_malformed_file_is_refused(tmp_path, spoil):
     """A damaged file gets one error that names it and the remedy."""
     path, _ = figures.store(tmp_path, STACK, "mnist5k", {"a": timed(1.0)}, "today", "tox")
     path.write_text(spoil(path.read_text()))
-    with pytest.raises(figures.FiguresError, match=r"mnist5k.json is malformed .* tox run -e bench-update"):
+    with pytest.raises(FiguresError, match=r"mnist5k.json is malformed .* tox run -e bench-update"):
         figures.read(path)
 
 
@@ -143,7 +145,7 @@ def stored(figures_of_run, cpu="AMD EPYC"):
     """A file of figures with one run, as `figures.read` gives it."""
     stack = STACK | {"cpu": cpu}
     runs = [{"date": "2026-01-02T03:04:05+00:00", "command": "pytest", "figures": figures_of_run}]
-    return {"hardware": figures.hardware(stack), "stack": stack, "dataset": "mnist5k", "runs": runs}
+    return {"hardware": hardware(stack), "stack": stack, "dataset": "mnist5k", "runs": runs}
 
 
 def test_the_page_draws_benchmarks():

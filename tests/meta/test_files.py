@@ -5,6 +5,7 @@ import json
 import pytest
 
 from cnnspec import baselines, training
+from cnnspec.errors import BaselineError, MalformedRun
 from cnnspec.files import replaced_whole, write_whole
 
 RUN = training.TrainingRun(
@@ -57,7 +58,7 @@ def test_a_malformed_run_is_refused(tmp_path, spoil, message):
     path = tmp_path / "run.json"
     RUN.to_json(path)
     path.write_text(spoil(path.read_text()))
-    with pytest.raises(training.MalformedRun, match=message):
+    with pytest.raises(MalformedRun, match=message):
         training.TrainingRun.from_json(path)
 
 
@@ -75,7 +76,7 @@ def test_a_malformed_baseline_is_refused(tmp_path, text, message):
     path = tmp_path / "a.csv"
     if text is not None:
         path.write_text(text)
-    with pytest.raises(baselines.BaselineError, match=message):
+    with pytest.raises(BaselineError, match=message):
         baselines.read_csv(path, ("a", "b"), "restore it")
 
 
@@ -85,5 +86,5 @@ def test_a_malformed_toml_is_refused(tmp_path, text, message):
     path = tmp_path / "a.toml"
     if text is not None:
         path.write_text(text)
-    with pytest.raises(baselines.BaselineError, match=message):
+    with pytest.raises(BaselineError, match=message):
         baselines.read_toml(path)

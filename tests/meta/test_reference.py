@@ -14,6 +14,7 @@ from scipy.signal import correlate
 from scipy.special import log_softmax
 
 from cnnspec import notebook, reference
+from cnnspec.names import MODELS
 
 SAME_FORMULA = 1e-12  # rounding only: float64 resolves 2e-16
 LAYER_GRADIENT = 1e-7  # fourth-order difference quotients of step 1e-3 leave less than 1e-9
@@ -397,7 +398,7 @@ def tails(model):
         yield reference.Network(layers[index:], weights[index:]), x, masks[done:]
 
 
-@pytest.mark.parametrize("model", notebook.MODELS)
+@pytest.mark.parametrize("model", MODELS)
 def test_the_weight_gradients_of_a_model_are_difference_quotients_of_its_loss(model):
     """In training mode with dropout, for every weight by itself; the layers before it need not run again."""
     network, _, masks = next(tails(model))
@@ -414,7 +415,7 @@ def test_the_weight_gradients_of_a_model_are_difference_quotients_of_its_loss(mo
             assert (gradient * direction).sum() == pytest.approx(quotient, rel=MODEL_GRADIENT), message
 
 
-@pytest.mark.parametrize("model", notebook.MODELS)
+@pytest.mark.parametrize("model", MODELS)
 def test_the_input_gradient_of_a_model_is_a_difference_quotient_of_its_loss(model):
     network, _, masks = next(tails(model))
     network.loss_and_gradients(IMAGES, TARGETS, masks)
@@ -429,7 +430,7 @@ def test_the_input_gradient_of_a_model_is_a_difference_quotient_of_its_loss(mode
         assert relative_error(gradient, tail.input_gradients[0]) < SAME_FORMULA
 
 
-@pytest.mark.parametrize("model", notebook.MODELS)
+@pytest.mark.parametrize("model", MODELS)
 def test_the_losses_of_a_model_are_those_of_its_probabilities(model):
     """In training, in inference, and in inference in more than one batch."""
     network = reference.Network(notebook.layers(model), model_weights(model))
@@ -493,7 +494,7 @@ def test_a_network_counts_its_steps_for_the_convention_of_2019():
     np.testing.assert_allclose(network.weights[1][2], expected, rtol=SAME_FORMULA)
 
 
-@pytest.mark.parametrize("model", notebook.MODELS)
+@pytest.mark.parametrize("model", MODELS)
 def test_the_weights_of_a_model_are_as_many_as_the_notebook_counts(model):
     counts = [sum(map(math.prod, shapes)) for shapes in reference.weight_shapes(notebook.layers(model), (28, 28, 1))]
     assert counts == notebook.facts("summary").query("model == @model").parameters.astype(int).tolist()

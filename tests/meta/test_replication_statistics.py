@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from cnnspec import baselines, ensembles, notebook, replication
+from cnnspec.names import MODELS
 
 EPOCHS = 10
 SIZES = {"model1": 5, "model2": 5, "model3": 3, "model4": 5}  # of the ensembles on full MNIST, as the least that are stored
@@ -130,7 +131,7 @@ def test_the_smallest_shift_by_hand():
     assert two_models().smallest_shift(place, replication.distance) == pytest.approx(5.2)
 
 
-@pytest.mark.parametrize("model", notebook.MODELS)
+@pytest.mark.parametrize("model", MODELS)
 def test_the_notebooks_curves_are_whole(model):
     """Ten epochs of four metrics and the evaluated train scores, as Out of In [9] to In [36] have them."""
     found = replication.judged(notebook.curves(model))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cnnspec import report_page, report_table
-from cnnspec.report import MODELS
+from cnnspec.names import MODELS
 from tests.meta import browser
 from tests.meta.made_reports import LAYERS, made
 

@@ -7,12 +7,13 @@ import functools
 
 import pytest
 
-from cnnspec import baselines, ensembles, equivalence, notebook, results, statistics
+from cnnspec import baselines, ensembles, equivalence, results, statistics
+from cnnspec.names import MODELS, SAMPLES
 from tests import EPOCHS
 
 ENSEMBLES = baselines.BASELINES / "ensembles"
 OF_2019 = ENSEMBLES / "mnist5k-2019"
-SAMPLES = statistics.SAMPLES["mnist5k"]
+IMAGES = SAMPLES["mnist5k"]
 
 # Keras 2.2.4 removes the initial values from BatchNormalization's moving averages: inference is another function after the
 # same training (README, "What differs from 2019"). What is judged by it says so in its name.
@@ -35,13 +36,13 @@ def used(model, epochs):
     """{(seed, quantity): share of today's band} of 2019's runs of a model after a number of epochs."""
     path = OF_2019 / f"{model}.csv"
     return {
-        (seed, name): band.used(quantity.measure(run, SAMPLES))
+        (seed, name): band.used(quantity.measure(run, IMAGES))
         for seed, run in zip(ensembles.read(path).seed, ensembles.curves(path, epochs), strict=True)
         for name, (quantity, band) in bands(model, epochs).items()
     }
 
 
-@pytest.mark.parametrize("model", notebook.MODELS)
+@pytest.mark.parametrize("model", MODELS)
 def test_the_stack_is_2019s(model):
     """Twelve runs are stored of each model, all of TensorFlow 1.13.1 and Keras 2.2.4 on two cores."""
     frame = ensembles.read(OF_2019 / f"{model}.csv")
@@ -51,7 +52,7 @@ def test_the_stack_is_2019s(model):
 
 
 @pytest.mark.parametrize("epochs", [EPOCHS, 10])
-@pytest.mark.parametrize("model", notebook.MODELS)
+@pytest.mark.parametrize("model", MODELS)
 def test_2019_stays_in_todays_bands(model, epochs):
     """Every run of 2019's stack lies in today's bands in whatever no moving average tells."""
     judged = {key: share for key, share in used(model, epochs).items() if not by_moving_averages(model, key[1])}
@@ -65,7 +66,7 @@ def test_2019_agrees_with_itself(model, epochs):
     runs = ensembles.curves(OF_2019 / f"{model}.csv", epochs)
     for number, run in enumerate(runs):
         others = statistics.bands(runs[:number] + runs[number + 1 :], "mnist5k")
-        left = {name: band.used(quantity.measure(run, SAMPLES)) for name, (quantity, band) in others.items()}
+        left = {name: band.used(quantity.measure(run, IMAGES)) for name, (quantity, band) in others.items()}
         assert {name: share for name, share in left.items() if not share <= 1} == {}
 
 

@@ -10,13 +10,14 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from cnnspec import baselines, ensembles, notebook, results, statistics
+from cnnspec import baselines, ensembles, results, statistics
+from cnnspec.names import MODELS, SAMPLES
 from tests import EPOCHS
 from tests.meta.training_faults import HEALTHY, STORED, TRAINING_FAULTS, folder_of
 
 ENSEMBLES = baselines.BASELINES / "ensembles"
 SHOWN = (1, 2, 3, 4, 10)  # epochs
-SAMPLES = statistics.SAMPLES["mnist5k"]
+IMAGES = SAMPLES["mnist5k"]
 
 
 @functools.cache
@@ -36,10 +37,10 @@ def curves(fault, model, epochs):
 def margins(fault, epochs):
     """{(model, quantity): (distance in s, share of the band used)} of a fault after a number of epochs."""
     found = {}
-    for model in STORED.get(fault, notebook.MODELS):
+    for model in STORED.get(fault, MODELS):
         run = curves(fault, model, epochs)
         for name, (quantity, band) in bands(model, epochs).items():
-            value = quantity.measure(run, SAMPLES)
+            value = quantity.measure(run, IMAGES)
             found[model, name] = (value - band.mean) / band.deviation, band.used(value)
     return found
 

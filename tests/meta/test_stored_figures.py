@@ -6,7 +6,8 @@ from statistics import median
 import pandas as pd
 import pytest
 
-from cnnspec import comparisons, figures, notebook, results, variants
+from cnnspec import comparisons, figures, results, variants
+from cnnspec.names import MODELS, hardware
 from tests import benchmarking, test_benchmark
 
 STORED = sorted(benchmarking.FOLDER.glob("*/*"))
@@ -14,8 +15,8 @@ README = (benchmarking.FOLDER / "README.md").read_text(encoding="utf-8")
 SHOWN = [path for path in STORED if f"`{path.parent.name}/{path.name}`" in README]  # whoever measures need not write there
 NOT_TRUSTED = "–"
 NAMES = [  # of all figures that a run can have
-    *(f"{model}, {variant}" for model in notebook.MODELS for variant in variants.VARIANTS),
-    *(f"{model}, inference by {batch}" for model in notebook.MODELS for batch in test_benchmark.BATCHES),
+    *(f"{model}, {variant}" for model in MODELS for variant in variants.VARIANTS),
+    *(f"{model}, inference by {batch}" for model in MODELS for batch in test_benchmark.BATCHES),
     test_benchmark.DATA,
     *test_benchmark.STARTS,
 ]
@@ -60,10 +61,10 @@ def test_something_is_stored():
 def test_stored_figures_are_whole(path):
     """A stored file is read, lies in its hardware's folder, and has trusted figures, plain epochs of each model too."""
     content = figures.read(path)
-    assert path.parent.name == content["hardware"] == figures.hardware(content["stack"])
+    assert path.parent.name == content["hardware"] == hardware(content["stack"])
     assert path.name == figures.file_name(content["stack"], content["dataset"])
     names = {name for run in content["runs"] for name in run["figures"]}
-    assert {f"{model}, {variants.PLAIN}" for model in notebook.MODELS} <= names <= set(NAMES)
+    assert {f"{model}, {variants.PLAIN}" for model in MODELS} <= names <= set(NAMES)
     assert all(figure.trusted for run in content["runs"] for figure in run["figures"].values())
     assert json.loads(path.read_text(encoding="utf-8"))["stack"]["cpu"]
 

@@ -9,6 +9,7 @@ import re
 import pytest
 
 from cnnspec import baselines, ensembles, notebook, replication, results, training
+from cnnspec.names import MODELS
 
 ENSEMBLES = baselines.BASELINES / "ensembles"
 FOLDERS = {"adam": ENSEMBLES / "mnist", "adadelta": ENSEMBLES / "mnist-adadelta"}
@@ -72,7 +73,7 @@ def test_the_placing_is_in_the_readme():
 def test_the_last_losses_are_in_the_readme():
     """README.md holds the notebook's losses after its last epoch beside the range of the stored runs' with Adam."""
     lines = []
-    for model in notebook.MODELS:
+    for model in MODELS:
         stored, cells = ensembles.read(FOLDERS["adam"] / f"{model}.csv"), [model]
         for metric, column in (("loss", "loss_10"), ("val_loss", "val_loss_10"), ("train_loss", "final_train_loss")):
             theirs = notebook.curves(model)[metric][-1]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cnnspec import training
+from cnnspec.errors import NonFiniteLoss
 from tests import trainings
 from tests.meta.test_files import RUN
 
@@ -40,10 +41,10 @@ def test_a_failed_training_fails_for_everyone(tmp_path):
 
     def train(model, settings, number):
         trained.append(model)
-        raise training.NonFiniteLoss("model2: loss is nan in epoch 1")
+        raise NonFiniteLoss("model2: loss is nan in epoch 1")
 
     for _ in range(2):
-        with pytest.raises(training.NonFiniteLoss, match="loss is nan in epoch 1"):
+        with pytest.raises(NonFiniteLoss, match="loss is nan in epoch 1"):
             trainings.trained_once("model2", settings(tmp_path), train=train)
     assert trained == ["model2"]
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cnnspec import notebook, reference, workload
+from cnnspec.names import MODELS
 
 CONV2D = {"class": "Conv2D", "filters": 3, "kernel_size": (2, 3), "activation": "linear"}
 LAYERS = {  # layer, input shape, output shape, multiply-adds by hand
@@ -80,7 +81,7 @@ def test_a_convolution_by_loops(case):
     np.testing.assert_allclose(input_gradient[inside], expected[0], rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("model", notebook.MODELS)
+@pytest.mark.parametrize("model", MODELS)
 def test_totals(model):
     """Forward, each model has the products of its convolutions and dense layers; training has three times as many, but
     for the gradient of the images."""
@@ -88,7 +89,7 @@ def test_totals(model):
     assert workload.flops_per_image(model) == 2 * (3 * TOTALS[model] - FIRST[model])
 
 
-@pytest.mark.parametrize("model", notebook.MODELS)
+@pytest.mark.parametrize("model", MODELS)
 def test_the_summary_agrees(model):
     """Products per output position of each Conv2D and Dense are the kernel weights that the notebook's summary prints."""
     summary = notebook.facts("summary").query("model == @model")

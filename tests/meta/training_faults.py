@@ -14,7 +14,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from cnnspec import ensembles, mnist, notebook, pipeline, training
+from cnnspec import ensembles, mnist, pipeline, training
+from cnnspec.names import MODELS
 
 SEED = 1000  # the suite's default
 
@@ -82,7 +83,7 @@ TRAINING_FAULTS = {  # name -> what it does to this process
 HEALTHY = "none"
 # What is worth training: the fifth is a healthy run cut short, and only model1 leaves its kernels to Glorot.
 STORED = {
-    name: ["model1"] if name == "Glorot twice as wide" else notebook.MODELS
+    name: ["model1"] if name == "Glorot twice as wide" else MODELS
     for name in (HEALTHY, *TRAINING_FAULTS)
     if name != "one epoch short"
 }

@@ -1,0 +1,72 @@
+"""Every error that the project raises for bad input or a failed run, each with the exit code of its command.
+
+A message names the file, option or device, says what is wrong with it, and what to do.
+"""
+
+from __future__ import annotations
+
+
+class CnnspecError(Exception):
+    """Base of the project's errors; `exit_code` is what `python -m cnnspec` ends with."""
+
+    exit_code: int
+
+
+class DataError(CnnspecError):
+    """The data are missing, damaged, or not what they should be; the message says which file or array and what to do."""
+
+    exit_code = 3
+
+
+class BaselineError(CnnspecError):
+    """A baseline is missing or malformed; the message names the file and what makes it whole again."""
+
+    exit_code = 3
+
+
+class EnsembleError(CnnspecError):
+    """A stored ensemble is missing, malformed, or would mix stacks; the message names the file and the command to run."""
+
+    exit_code = 3
+
+
+class MalformedRun(CnnspecError):
+    """A file that should hold a TrainingRun does not; the message says what is wrong with it."""
+
+    exit_code = 3
+
+
+class MalformedReport(CnnspecError):
+    """A file that should hold a report does not; the message names the file and what is wrong with it."""
+
+    exit_code = 3
+
+
+class FiguresError(CnnspecError):
+    """Stored benchmark figures are malformed, or new ones cannot be stored; the message names the file and what to do."""
+
+    exit_code = 3
+
+
+class NonFiniteLoss(CnnspecError):
+    """A loss became NaN or infinite; the message names the model, the seed, the epoch and the loss."""
+
+    exit_code = 4
+
+
+class DeviceMissing(CnnspecError):
+    """The device that was asked for cannot be used by the framework; the message says what it found."""
+
+    exit_code = 5
+
+
+class ClusterMissing(CnnspecError):
+    """The Dask cluster that was asked for cannot be reached, or Dask is not installed; the message says what to do."""
+
+    exit_code = 6
+
+
+class RunFailed(CnnspecError):
+    """A run's own process failed; the message holds its command and the end of what it printed."""
+
+    exit_code = 7
