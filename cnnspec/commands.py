@@ -37,20 +37,21 @@ def train(options):
 
 def trajectory(options):
     """The command `trajectory`."""
-    from cnnspec import mnist, stack, trajectory
+    from cnnspec import mnist, stack
     from cnnspec.files import write_whole
+    from cnnspec.trajectory import on_stack, recordings, start
 
     stack.require(options.device)
     data = mnist.load("mnist5k")
     for model in MODELS:
-        for optimizer in trajectory.OPTIMIZERS:
+        for optimizer in start.OPTIMIZERS:
             if options.by == "stack":
-                walked = trajectory.run(model, data, optimizer)
+                walked = on_stack.run(model, data, optimizer)
             else:
-                from cnnspec import lockstep
+                from cnnspec.trajectory import in_float64
 
-                walked = lockstep.run(model, data, optimizer, lockstep.CONVENTIONS[options.by])
-            trajectory.record(options.out, model, optimizer, walked)
+                walked = in_float64.run(model, data, optimizer, in_float64.CONVENTIONS[options.by])
+            recordings.record(options.out, model, optimizer, walked)
             print(f"recorded {model}, {optimizer}", flush=True)
     facts = "".join(f'{key} = "{value}"\n' for key, value in stack.current().items())
     command = f'command = "python -m cnnspec trajectory --by {options.by} --out {options.out.as_posix()}"\n'
@@ -59,7 +60,7 @@ def trajectory(options):
 
 def calibrate(options):
     """The command `calibrate`."""
-    from cnnspec import calibrate
+    from cnnspec.ensembles import calibrate
 
     models = MODELS if "all" in options.models else options.models
     with calibrate.executor(options.dask) as workers:
@@ -78,47 +79,52 @@ def calibrate(options):
 
 def report(options):
     """The command `report`: 1 where an environment failed, has no verdict or no report."""
-    from cnnspec import figures, figures_table, report, report_table
+    from cnnspec.benchmarks import tables, timings
     from cnnspec.files import write_whole
+    from cnnspec.reports import markdown, report
 
     reports = report.read_all(options.reports)
-    measured = [figures.read(path) for path in options.figures]
+    measured = [timings.read(path) for path in options.figures]
     expected = [name for names in options.expect for name in names]
     if not reports and not expected and not measured:
         raise MalformedReport("no report was named; run the suite first, then: python -m cnnspec report reports/*.json")
-    text = report_table.markdown(reports, expected) if reports or expected else ""
-    print("\n\n".join(part.rstrip("\n") for part in (text, "\n".join(figures_table.across(measured))) if part))
+    text = markdown.markdown(reports, expected) if reports or expected else ""
+    print("\n\n".join(part.rstrip("\n") for part in (text, "\n".join(tables.across(measured))) if part))
     if options.markdown:
         write_whole(options.markdown, text)
     if options.html:
-        from cnnspec import report_page
+        from cnnspec.reports import page
 
-        write_whole(options.html, report_page.page(reports, expected, measured))
+        write_whole(options.html, page.page(reports, expected, measured))
     return int(bool(report.missing(reports, expected)) or not all(each.good for each in reports))
 
 
 def bands(options):
     """The command `bands`."""
-    from cnnspec import error_rates, results, statistics
-    from cnnspec.baselines import BASELINES
+    from cnnspec import results
+    from cnnspec.ensembles import bands, false_alarms
+    from cnnspec.facts.reading import BASELINES
 
     folder = BASELINES / "ensembles" / options.dataset
-    frame = error_rates.smallest_shifts(folder, options.dataset, options.epochs)
+    frame = false_alarms.smallest_shifts(folder, options.dataset, options.epochs)
     print(results.as_markdown(frame))
-    print(f"share of healthy suites that are blamed, declared {statistics.FALSE_ALARM_RATE} at most:")
-    for how, share in error_rates.measured(folder, options.dataset, options.epochs).items():
+    print(f"share of healthy suites that are blamed, declared {bands.FALSE_ALARM_RATE} at most:")
+    for how, share in false_alarms.measured(folder, options.dataset, options.epochs).items():
         print(f"  {share:.5f}  {how}")
 
 
 def compare(options):
     """The command `compare`."""
-    from cnnspec import equivalence, results
+    from cnnspec import results
+    from cnnspec.ensembles import equivalence
 
     print(results.as_markdown(equivalence.table(*options.folders, options.epochs)))
 
 
 def place(options):
     """The command `place`."""
-    from cnnspec import notebook, replication, results
+    from cnnspec import results
+    from cnnspec.ensembles import membership
+    from cnnspec.facts import notebook
 
-    print(results.as_markdown(replication.likelihood_table(notebook.curves, options.folders)))
+    print(results.as_markdown(membership.likelihood_table(notebook.curves, options.folders)))

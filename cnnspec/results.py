@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cnnspec import notebook
+from cnnspec.facts import notebook
 from cnnspec.files import replaced_whole
 
 ROWS = {"Test Loss": "test_loss", "Train Loss": "train_loss"}

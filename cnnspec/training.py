@@ -26,7 +26,9 @@ epochs = 10  # In [39]
 OPTIMIZERS = {
     "adam": lambda: keras.optimizers.Adam(),
     "adadelta": lambda: keras.optimizers.Adadelta(1.0),
-    "sgd": lambda: keras.optimizers.SGD(0.001),  # trajectory.SGD_RATE, for trajectories: no division by a gradient's size
+    "sgd": lambda: keras.optimizers.SGD(
+        0.001
+    ),  # trajectory/start.py's SGD_RATE, for trajectories: no division by a gradient's size
 }
 
 

@@ -5,10 +5,10 @@ import functools
 import pytest
 from keras import backend as K
 
-from cnnspec import notebook
 from cnnspec.architectures import ARCHITECTURES
+from cnnspec.facts import notebook
 from cnnspec.names import MODELS
-from tests import checks
+from tests.support import checks
 
 SUMMARY = [row for _, row in notebook.facts("summary").iterrows()]
 TOTALS = [row for _, row in notebook.facts("totals").iterrows()]

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from keras import backend as K
 
-from cnnspec import mnist, notebook, training
+from cnnspec import mnist, training
 from cnnspec.architectures import ARCHITECTURES
-from tests import checks
+from cnnspec.facts import notebook
+from tests.support import checks
 
 SUMMARY = [row for _, row in notebook.facts("summary").iterrows()]
 CONFIGURATION = notebook.facts("configuration")

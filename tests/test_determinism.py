@@ -9,21 +9,23 @@ import json
 
 import pytest
 
-from tests import checks
-from tests.repetition import HARNESSED, MODELS, PROCESSES, started
+from tests.support import checks
+from tests.support.two_processes import HARNESSED, MODELS, PROCESSES, started
 
 NEXT = "look for operations without a deterministic kernel: release notes of the framework, cuDNN, oneDNN"
 
 
 @pytest.fixture(scope="module")
 def digests():
-    """What the two processes of `tests.repetition` printed."""
+    """What the two processes of `tests.support.two_processes` printed."""
     found = {}
     for name, process in started().items():
         output, errors = process.communicate(timeout=600)
         if process.returncode:
             checks.fail(
-                f"the {name} process that repeats a training", errors.splitlines()[-5:], "python -m tests.repetition"
+                f"the {name} process that repeats a training",
+                errors.splitlines()[-5:],
+                "python -m tests.support.two_processes",
             )
         found[name] = json.loads(output.splitlines()[-1])
     return found

@@ -10,11 +10,15 @@ import keras
 import numpy as np
 import pytest
 
-from cnnspec import mnist, notebook, reference, stack, trajectory
+from cnnspec import mnist, stack
 from cnnspec.compat import KERAS_VERSION
+from cnnspec.facts import notebook
 from cnnspec.names import MODELS
+from cnnspec.oracle.layers import run_layer
+from cnnspec.oracle.network import Network, softmax_crossentropy
 from cnnspec.training import compile_model
-from tests import checks, known_differences, numerics, probes
+from cnnspec.trajectory import on_stack
+from tests.support import checks, known_differences, numerics, probes
 
 BATCHES = (1, 32, 96)  # 96 is the last, partial batch of an epoch: 60000 mod 128
 NORMALISED_IN_TRAINING = "output_in_training" if KERAS_VERSION >= (3, 0) else "output_in_training_fused"
@@ -71,7 +75,7 @@ def test_layer_outputs(model, training, images):
     for row, (layer, weights, output) in enumerate(
         zip(layers(model), opened.drawn, opened.outputs(x, training), strict=True), 1
     ):
-        expected, _ = reference.run_layer(layer, weights, before, training)
+        expected, _ = run_layer(layer, weights, before, training)
         quantity = NORMALISED_IN_TRAINING if training and layer["class"] == "BatchNormalization" else "output"
         findings.append(finding(layer["class"], quantity, f"layer {row} ({layer['class']})", output, expected))
         before = output
@@ -103,12 +107,12 @@ def test_layer_gradients(model, images):
         name = f"layer {row} ({layer['class']})"
         weights, before = opened.drawn[row - 1], inputs[row - 1]
         if row == len(inputs):  # the last layer meets the loss
-            network = reference.Network([layer], [weights])
+            network = Network([layer], [weights])
             _, (weight_gradients,) = network.loss_and_gradients(before, y)
             (input_gradient,) = network.input_gradients
             open_input, open_weights = 0.0, [0.0, 0.0]
         else:
-            z, pullback = reference.run_layer({**layer, "activation": "linear"}, weights, before, training=True)
+            z, pullback = run_layer({**layer, "activation": "linear"}, weights, before, training=True)
             passing = outputs[row - 1] > 0 if layer.get("activation") == "relu" else np.ones(z.shape, bool)
             near_zero = np.abs(z) <= UNDECIDED * np.sqrt(np.mean(z**2))
             undecided = near_zero & (layer.get("activation") == "relu")
@@ -132,7 +136,7 @@ def part_of(layer, weights, inputs, gradient):
     touched = np.flatnonzero(gradient.reshape(len(gradient), -1).any(axis=1))
     if not len(touched):
         return 0.0, [0.0] * len(weights)
-    _, pullback = reference.run_layer({**layer, "activation": "linear"}, weights, inputs[touched], training=True)
+    _, pullback = run_layer({**layer, "activation": "linear"}, weights, inputs[touched], training=True)
     return pullback(gradient[touched])
 
 
@@ -154,7 +158,7 @@ def test_whole_model(model):
     """Probabilities in inference and the loss in training, from image to end."""
     x, y = digits(32)
     opened = probes.opened(model)
-    network = reference.Network(layers(model), opened.drawn)
+    network = Network(layers(model), opened.drawn)
     predicted = opened.outputs(x, training=False)[-1]
     findings = [("probabilities", numerics.error(predicted, network.predict(x)), *whole("inference"))]
     loss, _ = network.loss_and_gradients(x, y)
@@ -187,7 +191,7 @@ def test_precision(operation, tf32, record_property, pytestconfig):
     model = keras.Sequential([keras.Input(shape=x.shape[1:]), layer])
     weights = [generator.normal(size=array.shape).astype("float32") for array in layer.get_weights()]
     layer.set_weights(weights)
-    expected, _ = reference.run_layer(description, weights, x)
+    expected, _ = run_layer(description, weights, x)
     with stack.tf32_off() if tf32 == "off" else stack.as_shipped():
         error = numerics.error(model.predict(x, verbose=0), expected)
         declared = numerics.declared()
@@ -207,8 +211,8 @@ def test_saturated_softmax():
     model.layers[-1].set_weights([60 * np.eye(10, dtype="float32"), np.zeros(10, "float32")])
     x, y = np.eye(10, dtype="float32"), np.roll(np.eye(10, dtype="float32"), 1, axis=1)
     loss = model.evaluate(x, y, verbose=0)[0]
-    exact = reference.softmax_crossentropy(60 * x.astype("float64"), y)[0]
-    cut = reference.softmax_crossentropy(60 * x.astype("float64"), y, clip=1e-7)[0]
+    exact = softmax_crossentropy(60 * x.astype("float64"), y)[0]
+    cut = softmax_crossentropy(60 * x.astype("float64"), y, clip=1e-7)[0]
     nearest = min((exact, cut), key=lambda expected: abs(loss - expected))
     bound, why = numerics.bound("saturated_softmax", "loss")
     findings = [("loss", numerics.error(loss, nearest), bound, why, "another loss")]
@@ -236,7 +240,7 @@ def test_evaluate_is_the_mean_over_samples():
     """Loss and accuracy of `evaluate` are those of `predict`'s probabilities, the partial last batch weighted as it is."""
     data = mnist.load("mnist5k")
     x, y = data.x_test[:300], data.y_test[:300]
-    model = trajectory.build("model2")
+    model = on_stack.build("model2")
     compile_model(model)
     model.fit(data.x_train[:512], data.y_train[:512], batch_size=128, verbose=0)  # an untrained model knows no digit
     probabilities = model.predict(x, verbose=0).astype("float64")
@@ -263,7 +267,7 @@ def test_max_pooling_ties():
     y = np.eye(3, dtype="float32")[:1]
     gradient = opened.gradients(x, y).inputs[0][0, :, :, 0]
     expected = np.zeros((4, 4))
-    network = reference.Network([{"class": "Flatten"}, {"class": "Dense", "units": 3, "activation": "softmax"}], [[], drawn])
+    network = Network([{"class": "Flatten"}, {"class": "Dense", "units": 3, "activation": "softmax"}], [[], drawn])
     network.loss_and_gradients(np.zeros((1, 2, 2, 1)), y)
     expected[::2, ::2] = network.input_gradients[0][0, :, :, 0]
     findings = [finding("Dense", "input_gradient", "gradient at the tied inputs", gradient, expected)]

@@ -4,11 +4,15 @@ import keras
 import numpy as np
 import pytest
 
-from cnnspec import mnist, notebook, reference, trajectory
+from cnnspec import mnist
 from cnnspec.compat import KERAS_VERSION
+from cnnspec.facts import notebook
 from cnnspec.names import MODELS
+from cnnspec.oracle.layers import moving_statistics
+from cnnspec.oracle.optimizers import adam_update, optimize
 from cnnspec.training import compile_model
-from tests import checks, numerics, probes
+from cnnspec.trajectory import on_stack
+from tests.support import checks, numerics, probes
 
 NEXT = "compare the optimizer's settings (pytest tests/test_configuration.py), then its update rule with Kingma & Ba 2015"
 SETTINGS = {name: fact["value"] for name, fact in notebook.globals_toml()["compile"]["optimizer_settings"].items()}
@@ -30,7 +34,7 @@ def as_tensor(array):
 @pytest.mark.parametrize("model", MODELS)
 def test_adam(model):
     """After one step and after ten, from given gradients: the movement of every variable, and both slots."""
-    built = trajectory.build(model)
+    built = on_stack.build(model)
     compile_model(built)
     variables = built.trainable_variables
     before = [np.asarray(variable.numpy(), np.float64) for variable in variables]
@@ -41,7 +45,7 @@ def test_adam(model):
     for step in range(1, 11):
         drawn = gradients([array.shape for array in before], generator)
         built.optimizer.apply_gradients([(as_tensor(g), v) for g, v in zip(drawn, variables, strict=True)])
-        expected, slots = reference.optimize(reference.adam_update, expected, [drawn], slots, **HYPERPARAMETERS)
+        expected, slots = optimize(adam_update, expected, [drawn], slots, **HYPERPARAMETERS)
         if step not in (1, 10):
             continue
         found = probes.optimizer_arrays(built.optimizer)
@@ -72,7 +76,7 @@ def test_moving_statistics(model):
         if layer["class"] != "BatchNormalization":
             continue
         start = [np.asarray(array, np.float64) for array in opened.drawn[row - 1][2:]]
-        end = reference.moving_statistics(layer, start, outputs[row - 1], convention)
+        end = moving_statistics(layer, start, outputs[row - 1], convention)
         for name, was, expected, obtained in zip(
             ("mean", "variance"), start, end, opened.layers[row - 1].get_weights()[2:], strict=True
         ):

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cnnspec import baselines, ensembles, notebook, replication, results
+from cnnspec import results
+from cnnspec.ensembles import membership, store
 from cnnspec.errors import EnsembleError
+from cnnspec.facts import notebook, reading
 from cnnspec.names import MODELS
-from tests import checks, trainings
+from tests.support import checks, trainings
 
 pytestmark = pytest.mark.replication
-FOLDER = baselines.BASELINES / "ensembles" / "mnist"
+FOLDER = reading.BASELINES / "ensembles" / "mnist"
 EPOCHS = 10
 METRIC_OF_SCORE = {
     "test_loss": "val_loss",
@@ -30,7 +32,7 @@ METRIC_OF_SCORE = {
 def reference():
     """The stored runs on full MNIST of all models."""
     try:
-        return replication.stored(FOLDER, epochs=EPOCHS)
+        return membership.stored(FOLDER, epochs=EPOCHS)
     except EnsembleError as error:
         pytest.fail(str(error), pytrace=False)
 
@@ -53,7 +55,7 @@ def test_every_epoch_of_the_notebook(model, metric):
     placed(model, f"{metric} of the notebook", metric, notebook.curves(model)[metric])
 
 
-@pytest.mark.parametrize("score", ensembles.SCORES)
+@pytest.mark.parametrize("score", store.SCORES)
 @pytest.mark.parametrize("model", MODELS)
 def test_every_score_of_the_notebook(model, score):
     """So is each evaluated score."""
@@ -74,16 +76,16 @@ def placed(model, subject, metric, values):
     """Each of a run's last values of a metric is as near to the stored runs as the farthest value of healthy ones."""
     curves = notebook.curves(model)
     curves[metric] = [*curves[metric][: -len(values)], *values]
-    run, stored = replication.judged(curves), reference().runs[model]
+    run, stored = membership.judged(curves), reference().runs[model]
     residuals = reference().residuals(run, stored)
-    found, bound = residuals[metric], reference().plausibility(residuals, replication.farthest).bound
+    found, bound = residuals[metric], reference().plausibility(residuals, membership.farthest).bound
     lines = []
     for number in range(-len(values), 0):
         if not abs(found[number]) <= bound:
             there = sorted(other[metric][number] for other in stored)
-            least, greatest = (replication.show(metric, end) for end in (there[0], there[-1]))
+            least, greatest = (membership.show(metric, end) for end in (there[0], there[-1]))
             lines.append(
-                f"epoch {EPOCHS + 1 + number}: {replication.show(metric, run[metric][number])}, {len(stored)} stored runs "
+                f"epoch {EPOCHS + 1 + number}: {membership.show(metric, run[metric][number])}, {len(stored)} stored runs "
                 f"{least} to {greatest}; apart by {found[number]:+.1f} s, accepted up to {bound:.1f} s"
             )
     if lines:
@@ -93,26 +95,26 @@ def placed(model, subject, metric, values):
 
 def source(model):
     """Where the stored runs of a model are."""
-    return f"{FOLDER.relative_to(baselines.BASELINES.parent).as_posix()}/{model}.csv"
+    return f"{FOLDER.relative_to(reading.PROJECT).as_posix()}/{model}.csv"
 
 
-@pytest.mark.parametrize("figure", [replication.distance, replication.farthest], ids=lambda figure: figure.__name__)
+@pytest.mark.parametrize("figure", [membership.distance, membership.farthest], ids=lambda figure: figure.__name__)
 @pytest.mark.parametrize("model", MODELS)
 def test_the_notebook_is_a_plausible_member(model, figure, record_property):
     """All the notebook's numbers of a model together lie no farther from the stored runs than these from each other."""
     judge(model, "the notebook", notebook.curves(model), figure, record_property)
 
 
-@pytest.mark.parametrize("figure", [replication.distance, replication.farthest], ids=lambda figure: figure.__name__)
+@pytest.mark.parametrize("figure", [membership.distance, membership.farthest], ids=lambda figure: figure.__name__)
 @pytest.mark.parametrize("model", MODELS)
 def test_a_fresh_run_is_a_plausible_member(model, figure, fresh, record_property):
     """All numbers of a fresh run together lie no farther from the stored runs than these from each other."""
-    judge(model, "a fresh run", ensembles.run_curves(fresh(model)), figure, record_property)
+    judge(model, "a fresh run", store.run_curves(fresh(model)), figure, record_property)
 
 
 def judge(model, who, curves, figure, record_property):
     """The combined test of a run: one of its two figures, with the shift of all its values that would be caught."""
-    found = reference().residuals(replication.judged(curves), reference().runs[model])
+    found = reference().residuals(membership.judged(curves), reference().runs[model])
     place = reference().plausibility(found, figure)
     caught = reference().smallest_shift(place, figure)
     what = {"distance": "distance of all values", "farthest": "farthest value"}[figure.__name__]
@@ -143,7 +145,7 @@ def test_a_fresh_run_beside_the_notebook(model, row, score, fresh, record_proper
     freedom = sum(len(values) - 1 for values in last.values())
     pooled = np.sqrt(sum(values.var(ddof=1) * (len(values) - 1) for values in last.values()) / freedom)
     theirs, ours = notebook.curves(model)[metric][-1], fresh(model).scores[score]
-    alpha = replication.ALPHA / (len(MODELS) * len(results.ROWS))
+    alpha = membership.ALPHA / (len(MODELS) * len(results.ROWS))
     accepted = stats.t.ppf(1 - alpha / 2, freedom) * max(pooled, last[model].std(ddof=1)) * np.sqrt(2)
     apart = np.log(ours / theirs)
     said = f"{ours:.4f} beside the notebook's {theirs:.4f}, {np.expm1(apart):+.0%}"

@@ -4,22 +4,23 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from cnnspec import notebook, results, training
+from cnnspec import results, training
+from cnnspec.facts import notebook
 from cnnspec.names import MODELS
-from tests import checks
-from tests.snapshots import check_results_table
+from tests.support import checks
+from tests.support.snapshots import check_results_table
 
 NEXT = "look at cnnspec/results.py; then: pytest tests/test_results.py"
 
 
-def test_results_table(trained, settings, snapshot, request, record_property):
+def test_results_table(trained, settings, snapshot, accepted_shift, pytestconfig, record_property):
     """The results table is the stored one, each loss as near to it as one healthy run is to another."""
     runs = [trained(model) for model in MODELS]
     title = f"{settings.dataset}, {settings.epochs} epochs, seed {settings.seed}"
     record_property("table", f"{title}\n{results.results_table(runs).to_string()}")
     table = results.results_table(runs, cut=float)
     record_property("results", table.to_dict("index"))
-    check_results_table(snapshot, table, settings, request.config.option)
+    check_results_table(snapshot, table, settings, pytestconfig.option.update_snapshots, accepted_shift)
 
 
 def test_the_notebooks_own_table():

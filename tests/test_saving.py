@@ -4,26 +4,28 @@ import keras
 import numpy as np
 import pytest
 
-from cnnspec import mnist, trajectory
+from cnnspec import mnist
+from cnnspec.architectures import ARCHITECTURES
 from cnnspec.compat import loss_of_step
 from cnnspec.training import compile_model
-from tests import checks, known_differences
+from cnnspec.trajectory import on_stack, start
+from tests.support import checks, known_differences
 
 NEXT = "look at this Keras' saving formats; its release notes may name a change"
 
 
 def trained(model, steps=3):
     """The model with drawn weights, without dropout, after a few steps on fixed batches."""
-    built = trajectory.build(model)
+    built = on_stack.build(model)
     compile_model(built)
-    for x, y in trajectory.batches(mnist.load("mnist5k"), steps):
+    for x, y in start.batches(mnist.load("mnist5k"), steps):
         built.train_on_batch(x, y)
     return built
 
 
 def go_on(built, steps=3):
     """The losses of further steps on fixed batches."""
-    batches = list(trajectory.batches(mnist.load("mnist5k"), 3 + steps))[3:]
+    batches = list(start.batches(mnist.load("mnist5k"), 3 + steps))[3:]
     return [loss_of_step(built, x, y) for x, y in batches]
 
 
@@ -33,7 +35,7 @@ def test_a_saved_model_goes_on(model, tmp_path):
     """Saved weights in a fresh model, and a .keras file, predict the same, bit for bit; the file's model goes on training
     with the same slots and takes the same steps.
     """
-    built, fresh = trained(model), trajectory.ARCHITECTURES[model]()
+    built, fresh = trained(model), ARCHITECTURES[model]()
     x = mnist.load("mnist5k").x_test[:64]
     predicted = built.predict(x, verbose=0)
     differ = not np.array_equal(predicted, fresh.predict(x, verbose=0))

@@ -15,7 +15,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from cnnspec.compat import backend
-from tests import checks
+from tests.support import checks
 
 VARIABLE = "CNNSPEC_EXPECT"
 NEXT = "make the environment anew: tox run -r -e ENVIRONMENT; then compare its pins in tox.ini with python -m pip list"

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cnnspec import mnist, notebook
+from cnnspec import mnist
 from cnnspec.architectures import ARCHITECTURES
 from cnnspec.compat import backend, draw, loss_of_step, seed_everything
+from cnnspec.facts import notebook
 from cnnspec.names import MODELS
 from cnnspec.training import batch_size
-from tests import checks, known_differences
+from tests.support import checks, known_differences
 
 FALSE_ALARM = 1e-6
 NEXT = "look at this Keras' initialisers, Dropout and random generators; its release notes may name a change"

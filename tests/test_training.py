@@ -9,21 +9,22 @@ import dataclasses
 
 import pytest
 
-from cnnspec import baselines, ensembles, statistics
+from cnnspec.ensembles import bands, store
+from cnnspec.facts import reading
 from cnnspec.names import MODELS, SAMPLES
-from tests import checks, known_differences
+from tests.support import checks, known_differences
 
 
-@pytest.mark.parametrize("quantity", statistics.QUANTITIES)
+@pytest.mark.parametrize("quantity", bands.QUANTITIES)
 @pytest.mark.parametrize("model", MODELS)
 def test_within_the_ensemble(trained, settings, model, quantity, record_property):
     """Each loss and each count of errors lies in the ensemble's prediction band, neither above nor below."""
     path = settings.ensembles / f"{model}.csv"
-    curves = ensembles.curves(path, settings.epochs)
-    judged, band = statistics.bands(curves, settings.dataset, settings.runs)[quantity]
+    curves = store.curves(path, settings.epochs)
+    judged, band = bands.by_quantity(curves, settings.dataset, settings.runs)[quantity]
     samples = SAMPLES[settings.dataset]
-    runs = [ensembles.run_curves(trained(model, number)) for number in range(settings.runs)]
-    value = statistics.mean(judged, runs, samples)
+    runs = [store.run_curves(trained(model, number)) for number in range(settings.runs)]
+    value = bands.mean(judged, runs, samples)
     record_property("check", checks.line(f"{model}, {quantity}", judged, band, value))
     of_runs = f"mean of {settings.runs} runs from seed" if settings.runs > 1 else "seed"
     calibrate = f"python -m cnnspec calibrate --models {model} --dataset {settings.dataset} --runs {band.runs_needed}"
@@ -32,9 +33,9 @@ def test_within_the_ensemble(trained, settings, model, quantity, record_property
         judged,
         band,
         value,
-        path.relative_to(baselines.BASELINES.parent),
+        path.relative_to(reading.PROJECT),
         f"look at {settings.folder / model}.png; try another seed: {settings.command(seed=settings.seed + settings.runs)}",
-        f"{calibrate} --out {settings.ensembles.relative_to(baselines.BASELINES.parent)}",
+        f"{calibrate} --out {settings.ensembles.relative_to(reading.PROJECT)}",
     )
 
 
@@ -62,6 +63,6 @@ def test_evaluate_agrees_with_validation(trained, model):
         run.history["val_loss"][-1],
         "the last epoch's val_loss of the same run",
         run.scores["test_loss"],
-        baselines.tolerance("evaluate_agrees_with_validation"),
+        reading.tolerance("evaluate_agrees_with_validation"),
         "compare how this Keras averages the losses of batches in fit and in evaluate",
     )

@@ -7,17 +7,18 @@ have either sign. Plain SGD through the same code, which has no such trouble, ca
 """
 
 import functools
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cnnspec import baselines, lockstep, mnist, notebook, trajectory
+from cnnspec import mnist
 from cnnspec.compat import KERAS_VERSION
+from cnnspec.facts import notebook, reading
 from cnnspec.names import MODELS
-from tests import checks, known_differences
+from cnnspec.trajectory import in_float64, on_stack, recordings, start
+from tests.support import checks, known_differences
 
-STORED = baselines.BASELINES / "trajectories"
+STORED = reading.BASELINES / "trajectories"
 NORMALISED = ("model3", "model4")
 MARKED_MODELS = [
     pytest.param(model, marks=known_differences.BATCH_VARIANCE if model in NORMALISED else ()) for model in MODELS
@@ -28,34 +29,28 @@ NEXT = "run pytest tests/test_numerics.py tests/test_optimizer.py: they name the
 def expected(model, optimizer):
     """The float64 trajectory in the conventions of the Keras under test: today's are stored, those of Keras 2 computed."""
     if KERAS_VERSION >= (3, 0):
-        return trajectory.recorded(STORED / "float64", model, optimizer)[1]
-    return lockstep.run(model, mnist.load("mnist5k"), optimizer, "tf.keras")
+        return recordings.recorded(STORED / "float64", model, optimizer)[1]
+    return in_float64.run(model, mnist.load("mnist5k"), optimizer, "tf.keras")
 
 
 def bounds():
     """How far each trajectory may lie from float64; Keras 2 has some of its own."""
-    of_keras_2 = baselines.tolerance("trajectory_keras_2") if KERAS_VERSION < (3, 0) else {}
-    return baselines.tolerance("trajectory") | of_keras_2
-
-
-@pytest.fixture
-def recording(pytestconfig):
-    """Folder of the steps that 2019's stack took: the stored ones, or those of --recording."""
-    return Path(pytestconfig.option.recording or STORED / "2019")
+    of_keras_2 = reading.tolerance("trajectory_keras_2") if KERAS_VERSION < (3, 0) else {}
+    return reading.tolerance("trajectory") | of_keras_2
 
 
 @functools.cache
 def obtained(model, optimizer):
     """The same trajectory on the stack under test."""
-    return trajectory.run(model, mnist.load("mnist5k"), optimizer)
+    return on_stack.run(model, mnist.load("mnist5k"), optimizer)
 
 
 def names(model):
     """Name of each variable of a model, in order."""
-    return trajectory.weight_names([layer["class"] for layer in notebook.layers(model)])
+    return start.weight_names([layer["class"] for layer in notebook.layers(model)])
 
 
-@pytest.mark.parametrize("optimizer", trajectory.OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", start.OPTIMIZERS)
 @pytest.mark.parametrize("model", MARKED_MODELS)
 def test_against_float64(model, optimizer):
     """Loss and norms at every step, and the predictions after the last, are the float64 implementation's."""
@@ -65,27 +60,27 @@ def test_against_float64(model, optimizer):
         expected(model, optimizer),
         obtained(model, optimizer),
         bounds()[f"{model}-{optimizer}"],
-        "the float64 implementation in cnnspec/reference.py",
+        "the float64 implementation in cnnspec/oracle/",
         NEXT,
     )
 
 
-@pytest.mark.parametrize("optimizer", trajectory.OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", start.OPTIMIZERS)
 @pytest.mark.parametrize("model", MODELS)
 def test_2019_against_float64(recording, pytestconfig, model, optimizer):
     """The path recorded on the notebook's own stack is the float64 implementation's, in 2019's conventions.
 
     Its steps race, so that a recording made anew has wider bounds under Adam than the stored one.
     """
-    anew = baselines.tolerance("trajectory_2019_anew") if pytestconfig.option.recording else {}
-    recorded_names, recorded = trajectory.recorded(recording, model, optimizer)
+    anew = reading.tolerance("trajectory_2019_anew") if pytestconfig.option.recording else {}
+    recorded_names, recorded = recordings.recorded(recording, model, optimizer)
     checks.equal(f"{model}, {optimizer}: variables of the recording", names(model), "the notebook", recorded_names, NEXT)
     checks.same_path(
         f"{model}, {optimizer}, recorded in 2019's stack",
         names(model),
-        trajectory.recorded(STORED / "float64-2019", model, optimizer)[1],
+        recordings.recorded(STORED / "float64-2019", model, optimizer)[1],
         recorded,
-        (baselines.tolerance("trajectory_2019") | anew)[f"{model}-{optimizer}"],
+        (reading.tolerance("trajectory_2019") | anew)[f"{model}-{optimizer}"],
         "the float64 implementation with 2019's moving averages and step counter",
         "record it again, and compare: tox run -e legacy",
     )
@@ -97,7 +92,7 @@ def test_against_2019(recording, model):
 
     Moving statistics and, behind them, predictions are left out: 2019's averages forgot their initial values.
     """
-    recorded_names, recorded = trajectory.recorded(recording, model, "sgd")
+    recorded_names, recorded = recordings.recorded(recording, model, "sgd")
     trained = [place for place, name in enumerate(recorded_names) if "/moving_" not in name]
     losses, norms, _ = obtained(model, "sgd")
     checks.same_path(
@@ -105,23 +100,23 @@ def test_against_2019(recording, model):
         [recorded_names[place] for place in trained],
         (recorded[0], recorded[1][:, trained], np.zeros(1)),
         (losses, norms[:, trained], np.zeros(1)),
-        baselines.tolerance("trajectory_2019")[f"{model}-sgd"],
+        reading.tolerance("trajectory_2019")[f"{model}-sgd"],
         f"the recording of TensorFlow 1.13.1 and Keras 2.2.4 in {recording}",
         NEXT,
     )
 
 
 # Both paddings of model1 and model2, every kind of layer in model4 (model3 has no other), and Adam's update.
-@pytest.mark.parametrize("folder", lockstep.CONVENTIONS)
+@pytest.mark.parametrize("folder", in_float64.CONVENTIONS)
 @pytest.mark.parametrize(
     ("model", "optimizer"), [("model1", "sgd"), ("model2", "sgd"), ("model4", "sgd"), ("model4", "adam")]
 )
 def test_the_stored_float64_is_today_s_code(model, optimizer, folder):
     """The stored float64 trajectories begin as the implementation in the package computes them."""
     steps = 2
-    names_stored, stored = trajectory.recorded(STORED / folder, model, optimizer)
-    computed = lockstep.run(model, mnist.load("mnist5k"), optimizer, lockstep.CONVENTIONS[folder], steps=steps)
-    bound, why = (baselines.tolerance("stored_float64")[key] for key in ("relative", "why"))
+    names_stored, stored = recordings.recorded(STORED / folder, model, optimizer)
+    computed = in_float64.run(model, mnist.load("mnist5k"), optimizer, in_float64.CONVENTIONS[folder], steps=steps)
+    bound, why = (reading.tolerance("stored_float64")[key] for key in ("relative", "why"))
     checks.equal(f"{folder}, {model}, {optimizer}: variables", names(model), "the notebook", names_stored, NEXT)
     for kind, mine, theirs in zip(("losses", "norms"), computed[:2], stored[:2], strict=True):
         error = float(np.abs(mine - theirs[:steps]).max() / np.abs(mine).max())

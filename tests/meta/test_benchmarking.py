@@ -6,11 +6,14 @@ import types
 
 import pytest
 
-from cnnspec import baselines, compat, limits, variants
-from tests import benchmarking, epochs
-from tests import test_benchmark_scale as scale
+from cnnspec import compat
+from cnnspec.benchmarks import ceiling, variants
+from cnnspec.facts import reading
+from tests.benchmarks import rounds
+from tests.benchmarks import test_scaling as scale
+from tests.benchmarks.process import Measuring, MeasuringFailed
+from tests.plugin import benchmarks
 
-PROJECT = baselines.BASELINES.parent
 UNAVAILABLE = {  # variant, backend, GPUs, cores -> the reason's beginning, None where it measures something of its own
     "plain fit": ("plain fit", "jax", 0, 2, None),
     "bare on JAX": ("bare step", "jax", 0, 2, "the bare way is written for TensorFlow, not for jax"),
@@ -30,15 +33,15 @@ UNAVAILABLE = {  # variant, backend, GPUs, cores -> the reason's beginning, None
 
 def pytest_in_a_process(*arguments):
     """A finished pytest on the benchmarks."""
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests/test_benchmark.py", *arguments]
-    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=300)
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests/benchmarks/test_epochs.py", *arguments]
+    return subprocess.run(command, cwd=reading.PROJECT, capture_output=True, text=True, timeout=300)
 
 
 def test_off_until_asked_for():
     """Plain pytest leaves every benchmark out and says how to turn them on."""
     ended = pytest_in_a_process("--collect-only")
-    assert benchmarking.OFF in ended.stdout
-    assert "tox run -e bench" in benchmarking.OFF
+    assert benchmarks.OFF in ended.stdout
+    assert "tox run -e bench" in benchmarks.OFF
     assert "no tests collected" in ended.stdout
     assert ended.returncode == pytest.ExitCode.NO_TESTS_COLLECTED
 
@@ -47,7 +50,7 @@ def test_refused_under_xdist():
     """Workers would measure each other: one line, and an exit code of its own."""
     ended = pytest_in_a_process("--benchmark-enable", "-n", "2")
     assert ended.returncode == pytest.ExitCode.USAGE_ERROR
-    assert f"ERROR: {benchmarking.ALONE}" in ended.stderr.splitlines()
+    assert f"ERROR: {benchmarks.ALONE}" in ended.stderr.splitlines()
 
 
 @pytest.mark.parametrize(("variant", "backend", "gpus", "cores", "reason"), UNAVAILABLE.values(), ids=UNAVAILABLE)
@@ -73,7 +76,7 @@ def test_each_round_has_its_neighbour():
         return left[whose].pop(0)
 
     benchmark = types.SimpleNamespace(pedantic=pedantic, extra_info={})
-    found = epochs.repeat(benchmark, lambda: once("mine"), lambda: once("theirs"))
+    found = rounds.repeat(benchmark, lambda: once("mine"), lambda: once("theirs"))
     assert found == ([2.0, 2.1, 2.0, 4.0, 2.0], [2.0, 2.1, 2.0, 4.0, 2.0], [4.0, 4.0, 16.0, 1.0, 1.0])
     assert order == ["mine", *["theirs", "mine"] * 5]
     assert benchmark.extra_info == {"repeated_in_a_round": 1, "rounds_taken": 5}
@@ -84,48 +87,48 @@ def test_rounds_go_on_until_they_agree():
     benchmark = types.SimpleNamespace(pedantic=pedantic, extra_info={})
     left = [2.0, 9.0, 5.0, 7.0, *[2.0] * 5]
     last = [7.0, 2.0, 2.0, 2.0, 2.0]  # quartiles 2 and 2
-    assert epochs.repeat(benchmark, lambda: left.pop(0)) == (last, last, [0.0] * 5)
+    assert rounds.repeat(benchmark, lambda: left.pop(0)) == (last, last, [0.0] * 5)
     assert left == [2.0]
     left = [2.0, *[3.0, 9.0] * 10]
-    epochs.repeat(benchmark, lambda: left.pop(0))
-    assert benchmark.extra_info["rounds_taken"] == epochs.LONGEST * 5
+    rounds.repeat(benchmark, lambda: left.pop(0))
+    assert benchmark.extra_info["rounds_taken"] == rounds.LONGEST * 5
 
 
 def test_short_epochs_share_a_round():
     """Epochs of 0.8 s are measured three at a time: their mean and their fastest are the round's."""
     left = [0.8] + [1.0, 2.0, 3.0] * 4
     benchmark = types.SimpleNamespace(pedantic=pedantic, extra_info={})
-    assert epochs.repeat(benchmark, lambda: left.pop(0), lambda: 4.0) == ([2.0] * 4, [1.0] * 4, [4.0] * 4)
+    assert rounds.repeat(benchmark, lambda: left.pop(0), lambda: 4.0) == ([2.0] * 4, [1.0] * 4, [4.0] * 4)
     assert benchmark.extra_info == {"repeated_in_a_round": 3, "rounds_taken": 4}
 
 
 def test_the_number_of_rounds():
     """Short rounds are five, long ones three."""
-    assert [epochs.rounds_for(seconds) for seconds in (0.01, 2.2, 100.0)] == [5, 4, 3]
+    assert [rounds.rounds_for(seconds) for seconds in (0.01, 2.2, 100.0)] == [5, 4, 3]
 
 
 def test_a_fast_wrong_answer_fails():
     """A first loss outside the band of the ensemble fails, and names the variant; the ensemble's own losses pass."""
-    settings = types.SimpleNamespace(ensembles=baselines.BASELINES / "ensembles" / "mnist5k", dataset="mnist5k")
+    settings = types.SimpleNamespace(ensembles=reading.BASELINES / "ensembles" / "mnist5k", dataset="mnist5k")
     right = [1.36, 0.57]  # seed 0 of the ensemble, rounded
-    epochs.judge_losses("model2, fast", "model2", settings, right)
+    rounds.judge_losses("model2, fast", "model2", settings, right)
     with pytest.raises(pytest.fail.Exception, match="model2, fast: loss, first epoch of 1"):
-        epochs.judge_losses("model2, fast", "model2", settings, [0.1, 0.57])
+        rounds.judge_losses("model2, fast", "model2", settings, [0.1, 0.57])
     with pytest.raises(pytest.fail.Exception, match="model2, fast: loss, last epoch of 2"):
-        epochs.judge_losses("model2, fast", "model2", settings, [1.36, 2.3])
+        rounds.judge_losses("model2, fast", "model2", settings, [1.36, 2.3])
 
 
 def test_a_process_that_ends_says_why():
     """What a process printed before it ended stands in the error, with its command."""
     settings = types.SimpleNamespace(dataset="mnist5k", mnist="nowhere.npz", seed=0)
-    with pytest.raises(benchmarking.MeasuringFailed, match="mnist5k; ask for the data set mnist"):
-        benchmarking.Measuring("model2", variants.VARIANTS[variants.PLAIN], settings)
+    with pytest.raises(MeasuringFailed, match="mnist5k; ask for the data set mnist"):
+        Measuring("model2", variants.VARIANTS[variants.PLAIN], settings)
 
 
 def test_a_process_measures():
     """A process answers with positive numbers, its losses fall, and an unknown request ends it with what is known."""
     settings = types.SimpleNamespace(dataset="mnist5k", mnist=None, seed=1000)
-    process = benchmarking.Measuring("model4", variants.VARIANTS[variants.PLAIN], settings)
+    process = Measuring("model4", variants.VARIANTS[variants.PLAIN], settings)
     try:
         assert process.epoch() > 0
         assert process.losses[1] < process.losses[0]
@@ -133,7 +136,7 @@ def test_a_process_measures():
         assert process.ready["stack"]["backend"] == compat.backend()
         assert process.ask("predict 128 256")["seconds"] > 0
         assert process.ask("memory")["host"] > 100
-        with pytest.raises(benchmarking.MeasuringFailed, match="unknown request 'sing'; known are epoch, predict"):
+        with pytest.raises(MeasuringFailed, match="unknown request 'sing'; known are epoch, predict"):
             process.ask("sing")
     finally:
         process.close()
@@ -185,15 +188,15 @@ def test_a_line_through_points():
 def test_the_best_of_some(monkeypatch):
     """The limit is the fastest of the repeats that are counted; the first is not."""
     clock = iter([0.0, 1.0, 10.0, 15.0, 20.0, 23.0, 30.0, 34.0])
-    monkeypatch.setattr(limits.time, "perf_counter", lambda: next(clock))
-    monkeypatch.setattr(limits, "wait", lambda tensor: None)
-    assert limits.best(lambda: None, 3) == 3.0
+    monkeypatch.setattr(ceiling.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(ceiling, "wait", lambda tensor: None)
+    assert ceiling.best(lambda: None, 3) == 3.0
 
 
 @pytest.mark.skipif(compat.KERAS_VERSION < (3, 0), reason="Keras 2 has no keras.ops, by which limits are measured")
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 def test_limits_are_measured(monkeypatch, precision):
     """2 n³ operations and 8 bytes a number, by the seconds of the fastest repeat."""
-    monkeypatch.setattr(limits, "best", lambda compute, repeats: limits.wait(compute()) or 0.5)
-    found = limits.measure(precision, size=10, copied=1000)
+    monkeypatch.setattr(ceiling, "best", lambda compute, repeats: ceiling.wait(compute()) or 0.5)
+    found = ceiling.measure(precision, size=10, copied=1000)
     assert found == {"gflops": pytest.approx(4e-6), "gbytes": pytest.approx(16e-6)}

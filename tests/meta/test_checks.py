@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cnnspec import statistics
-from tests import checks
+from cnnspec.ensembles import bands
+from tests.support import checks
 
-LOSS = statistics.QUANTITIES["loss, last epoch"]
-ERRORS = statistics.QUANTITIES["test errors"]
+LOSS = bands.QUANTITIES["loss, last epoch"]
+ERRORS = bands.QUANTITIES["test errors"]
 QUARTILES = tuple(math.log(loss) for loss in (0.08, 0.09, 0.1, 0.11, 0.12))
-BAND = statistics.Band(mean=math.log(0.1), deviation=0.05, size=24, runs=1, alpha=1e-4, quartiles=QUARTILES)
+BAND = bands.Band(mean=math.log(0.1), deviation=0.05, size=24, runs=1, alpha=1e-4, quartiles=QUARTILES)
 
 
 def failure(check, *arguments):
@@ -111,7 +111,7 @@ def test_a_small_ensemble_cannot_tell():
 
 def test_a_band_of_counts_ends_at_zero():
     """A band of error counts never begins below none."""
-    band = statistics.Band(mean=1.0, deviation=1.0, size=24, runs=1, alpha=1e-4, quartiles=(0, 0.5, 1, 1.5, 2))
+    band = bands.Band(mean=1.0, deviation=1.0, size=24, runs=1, alpha=1e-4, quartiles=(0, 0.5, 1, 1.5, 2))
     text = failure(checks.within_band, "model1: errors", ERRORS, band, math.log1p(400), "a.csv", "do this", "enlarge")
     assert "expected  0.0 to" in text
     assert "obtained  400.0" in text

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from cnnspec import ensembles
-from tests import cluster
+from cnnspec.ensembles import store
+from tests.benchmarks import cluster
 
 SEEDS = 5
 
@@ -21,6 +21,6 @@ def test_a_worker_dies(tmp_path):
         time.sleep(3)  # both workers are in the middle of their next runs
         cluster.kill(workers[0])
         assert calibrating.wait(timeout=300) == 0, (tmp_path / "calibrate.log").read_text()
-    assert sorted(ensembles.read(path).seed) == list(range(SEEDS))
+    assert sorted(store.read(path).seed) == list(range(SEEDS))
     report = (tmp_path / "calibrate.log").read_text()
     assert f"[{SEEDS}/{SEEDS}]" in report

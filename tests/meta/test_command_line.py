@@ -7,8 +7,8 @@ import pytest
 
 from cnnspec import __main__ as command_line
 from cnnspec import mnist, training
-from cnnspec.baselines import BASELINES
 from cnnspec.errors import NonFiniteLoss
+from cnnspec.facts.reading import BASELINES
 from tests.meta.test_files import RUN
 
 

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from cnnspec import stack
-from tests import devices, numerics
+from tests.plugin import devices
+from tests.support import numerics
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 WORKERS = {  # worker, GPUs visible -> the GPU that it gets

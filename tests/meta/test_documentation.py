@@ -6,25 +6,24 @@ import re
 import pytest
 
 from cnnspec import __main__ as command_line
-from cnnspec import baselines
+from cnnspec.facts import reading
 
-PROJECT = baselines.BASELINES.parent
-README = (PROJECT / "README.md").read_text(encoding="utf-8")
-CI = (PROJECT / ".ci" / "run").read_text(encoding="utf-8")
-WORKFLOW = (PROJECT / ".github" / "workflows" / "verify.yml").read_text(encoding="utf-8")
+README = (reading.PROJECT / "README.md").read_text(encoding="utf-8")
+CI = (reading.PROJECT / ".ci" / "run").read_text(encoding="utf-8")
+WORKFLOW = (reading.PROJECT / ".github" / "workflows" / "verify.yml").read_text(encoding="utf-8")
 
 
 def environments():
     """Names of the environments in tox.ini."""
     tox = configparser.ConfigParser()
-    tox.read(PROJECT / "tox.ini")
+    tox.read(reading.PROJECT / "tox.ini")
     return {section.removeprefix("testenv:") for section in tox.sections() if section.startswith("testenv:")}
 
 
 def test_every_environment_has_a_description():
     """tox list explains every environment; a text that begins with `word:` would be for a factor of that name only."""
     tox = configparser.ConfigParser()
-    tox.read(PROJECT / "tox.ini")
+    tox.read(reading.PROJECT / "tox.ini")
     texts = {name: tox[f"testenv:{name}"].get("description", "") for name in environments()}
     assert [name for name, text in texts.items() if not text or re.match(r"[^\s:]+:", text)] == []
 
@@ -39,7 +38,7 @@ def test_environments_exist():
 def test_paths_are_joined_to_their_options():
     """`--mnist=PATH`: pytest takes a path that stands alone for a place of tests, and then finds no options."""
     for name, least in (("README.md", 3), ("tox.ini", 6)):
-        calls = re.findall(r"pytest [^`\n]*|`--[^`]*`", (PROJECT / name).read_text(encoding="utf-8"))
+        calls = re.findall(r"pytest [^`\n]*|`--[^`]*`", (reading.PROJECT / name).read_text(encoding="utf-8"))
         followed = [sign for call in calls for sign in re.findall(r"--(?:mnist|report|recording|out)\b(.?)", call)]
         assert len(followed) >= least
         assert set(followed) == {"="}
@@ -48,7 +47,7 @@ def test_paths_are_joined_to_their_options():
 def test_the_workflow_names_what_exists():
     """Labels of tox.ini, options of `cnnspec report`, and an environment that the label `quick` runs."""
     tox = configparser.ConfigParser()
-    tox.read(PROJECT / "tox.ini")
+    tox.read(reading.PROJECT / "tox.ini")
     labels = dict(re.findall(r"(\w+) = (.*)", tox["tox"]["labels"]))
     named = re.findall(r"tox run -m (\w+)", WORKFLOW)
     assert named == ["quick", "matrix"]
@@ -85,4 +84,4 @@ def options_of(command):
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:baselines|tests|cnnspec)/[\w./-]*)`", README))))
 def test_files_exist(path):
     """Every file and folder that the README names is there."""
-    assert (PROJECT / path).exists()
+    assert (reading.PROJECT / path).exists()

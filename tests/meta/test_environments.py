@@ -10,11 +10,10 @@ import keras
 import pytest
 from packaging.specifiers import SpecifierSet
 
-from cnnspec import baselines
 from cnnspec.compat import backend
+from cnnspec.facts import reading
 from tests import test_stack as stack_checks
 
-PROJECT = baselines.BASELINES.parent
 FRAMEWORK = stack_checks.imported(backend())
 RIGHT = f"python=={stack_checks.imported('python')} {backend()}=={FRAMEWORK} keras=={keras.__version__} backend={backend()}"
 WRONG = {  # words of CNNSPEC_EXPECT -> what is said of them
@@ -41,7 +40,7 @@ def test_another_stack_is_red(tmp_path):
     arguments = ["-q", "-p", "no:cacheprovider", "--report", str(tmp_path / "report.json"), "tests/test_stack.py"]
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", *arguments],
-        cwd=PROJECT,
+        cwd=reading.PROJECT,
         env=os.environ | {stack_checks.VARIABLE: f"{RIGHT} {backend()}==1.0.*"},
         capture_output=True,
         text=True,
@@ -72,7 +71,7 @@ def test_two_installations_are_seen(monkeypatch):
 def matrix():
     """{environment: its section of tox.ini} of the label `matrix`, but 2019's, which runs no pytest."""
     tox = configparser.ConfigParser()
-    tox.read(PROJECT / "tox.ini")
+    tox.read(reading.PROJECT / "tox.ini")
     (names,) = re.findall(r"^matrix = (.*)$", tox["tox"]["labels"], re.MULTILINE)
     return {name: tox[f"testenv:{name}"] for name in names.split(", ") if name != "legacy"}
 
@@ -106,7 +105,7 @@ def test_the_matrix_is_whole():
 def test_the_readme_lists_the_matrix():
     """The README's table of environments has their interpreters and pins, and no others."""
     table = {}
-    for line in (PROJECT / "README.md").read_text(encoding="utf-8").splitlines():
+    for line in (reading.PROJECT / "README.md").read_text(encoding="utf-8").splitlines():
         if row := re.fullmatch(r"\| `([\w-]+)` \| ([\d.]+) \| (.*) \| (.*) \| (.*) \|", line):
             table[row.group(1)] = row.groups()[1:]
     due = {"legacy": ("3.7", "TensorFlow 1.13.1", "2.2.4", "below 1.17")}

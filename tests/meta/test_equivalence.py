@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from cnnspec import equivalence
+from cnnspec.ensembles import equivalence
 
 
 def sample(ratio, runs, spread, generator):

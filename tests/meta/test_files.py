@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from cnnspec import baselines, training
+from cnnspec import training
 from cnnspec.errors import BaselineError, MalformedRun
+from cnnspec.facts import reading
 from cnnspec.files import replaced_whole, write_whole
 
 RUN = training.TrainingRun(
@@ -77,7 +78,7 @@ def test_a_malformed_baseline_is_refused(tmp_path, text, message):
     if text is not None:
         path.write_text(text)
     with pytest.raises(BaselineError, match=message):
-        baselines.read_csv(path, ("a", "b"), "restore it")
+        reading.read_csv(path, ("a", "b"), "restore it")
 
 
 @pytest.mark.parametrize(("text", "message"), [(None, "is missing"), ("a = ", "is malformed")], ids=["missing", "malformed"])
@@ -87,4 +88,4 @@ def test_a_malformed_toml_is_refused(tmp_path, text, message):
     if text is not None:
         path.write_text(text)
     with pytest.raises(BaselineError, match=message):
-        baselines.read_toml(path)
+        reading.read_toml(path)

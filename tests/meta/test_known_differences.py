@@ -3,7 +3,7 @@
 import pytest
 
 TEST = """
-from tests.known_differences import known
+from tests.support.known_differences import known
 import pytest
 
 {mark}

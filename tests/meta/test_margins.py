@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cnnspec import statistics
-from tests import checks, margins
+from cnnspec.ensembles import bands
+from tests.support import checks, margins
 
-BAND = statistics.Band(mean=math.log(0.1), deviation=0.05, size=24, runs=1, alpha=1e-4, quartiles=(math.log(0.1),) * 5)
-LOSS = statistics.QUANTITIES["loss, last epoch"]
+BAND = bands.Band(mean=math.log(0.1), deviation=0.05, size=24, runs=1, alpha=1e-4, quartiles=(math.log(0.1),) * 5)
+LOSS = bands.QUANTITIES["loss, last epoch"]
 TOLERANCE = {"loss": {"first": 1e-3, "growth": 2.0, "most": 1.0}, "norm": {"first": 1e-2, "growth": 1.0, "most": 1.0}}
 TOLERANCE |= {"probability": 0.1, "why": "why"}
 WAS = (np.array([1.0, 1.0]), np.array([[1.0], [1.0]]), np.zeros((2, 2)))

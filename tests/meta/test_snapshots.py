@@ -9,13 +9,16 @@ import pytest
 import syrupy
 from scipy import stats
 
-from cnnspec import baselines, ensembles
+from cnnspec.ensembles import store
+from cnnspec.facts import reading
 from tests.meta.test_ensembles import run as run_of
 
 # A project of one test, whose table comes from table.csv. It judges by the real extension and the real ensembles.
 CONFTEST = """
 import dataclasses, pathlib, pytest
-from cnnspec import baselines
+from cnnspec.facts import reading
+
+pytest_plugins = ["tests.plugin.baselines"]
 
 @dataclasses.dataclass
 class Settings:
@@ -23,21 +26,18 @@ class Settings:
     epochs: int = 2
     ensembles: pathlib.Path = pathlib.Path({ensembles!r})
 
-def pytest_addoption(parser):
-    parser.addoption("--accept-shift")
-
 @pytest.fixture
 def settings(monkeypatch):
-    monkeypatch.setattr(baselines, "BASELINES", pathlib.Path({folder!r}))
+    monkeypatch.setattr(reading, "BASELINES", pathlib.Path({folder!r}))
     return Settings()
 """
 TEST = """
 import pandas as pd
-from tests.snapshots import check_results_table
+from tests.support.snapshots import check_results_table
 
-def test_table(snapshot, settings, request):
+def test_table(snapshot, settings, pytestconfig, accepted_shift):
     table = pd.read_csv("table.csv", index_col="row")
-    check_results_table(snapshot, table, settings, request.config.option)
+    check_results_table(snapshot, table, settings, pytestconfig.option.update_snapshots, accepted_shift)
 
 def test_other():
     assert True
@@ -51,7 +51,7 @@ FAILED = TABLE.replace("0.105", "0.9")  # outside its band
 
 def made_up_run(model, seed, factor):
     """A run of two epochs whose losses are `factor` times the ensemble's middle."""
-    history = {metric: [0.2 * factor, 0.16 * factor] for metric in ensembles.PER_EPOCH}
+    history = {metric: [0.2 * factor, 0.16 * factor] for metric in store.PER_EPOCH}
     history["train_loss"] = [0.15 * factor, 0.12 * factor]
     return dataclasses.replace(run_of(seed, model), history=history)
 
@@ -63,7 +63,7 @@ def project(pytester, monkeypatch):
     stored = pytester.path / "stored"
     for model in ("model1", "model2"):
         for seed, z in enumerate(stats.norm.ppf((np.arange(24) + 0.5) / 24)):
-            ensembles.append(pytester.path / "ensembles" / f"{model}.csv", made_up_run(model, seed, math.exp(0.1 * z)))
+            store.append(pytester.path / "ensembles" / f"{model}.csv", made_up_run(model, seed, math.exp(0.1 * z)))
     pytester.makeconftest(CONFTEST.format(folder=str(stored), ensembles=str(pytester.path / "ensembles")))
     (pytester.path / "suite").mkdir()
     (pytester.path / "suite" / "test_it.py").write_text(TEST)
@@ -114,7 +114,7 @@ def test_a_table_outside_its_bands_takes_a_reason(project):
 
 def test_the_real_snapshots_are_left_alone(project):
     """What these tests update and clean up lies in their own folder."""
-    folder = baselines.BASELINES / "snapshots"
+    folder = reading.BASELINES / "snapshots"
     before = {path: path.read_bytes() for path in folder.rglob("*.csv")}
     run(project, "--snapshot-update")
     run(project, "--snapshot-update", "suite/test_it.py::test_other")

@@ -9,8 +9,8 @@ import pytest
 
 from cnnspec import training
 from cnnspec.errors import NonFiniteLoss
-from tests import trainings
 from tests.meta.test_files import RUN
+from tests.support import trainings
 
 
 def settings(folder, out=None):

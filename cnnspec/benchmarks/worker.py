@@ -1,0 +1,93 @@
+"""One model and Variant in a process of its own, which answers requests: `python -m cnnspec.benchmarks.worker JSON`.
+
+The JSON has model, dataset, mnist (a path or null), images (so many of the train set, null for all), seed and variant (the
+fields of a Variant). A line of input is a request, a line of output its answer in JSON: {"seconds": …} and what belongs to
+it.
+
+    epoch          train an epoch: its mean loss
+    predict N K    predict K images in batches of N
+    limit          measure the hardware's limits in the precision and threads of the variant
+    memory         the peaks so far, host and device, in MiB
+    profile        train an epoch under TensorFlow's profiler: milliseconds a step, by kind of layer
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import resource
+import sys
+import time
+
+from cnnspec import mnist, stack
+from cnnspec.benchmarks import variants
+from cnnspec.compat import backend
+
+
+def main(arguments):
+    """Answer requests until standard input ends."""
+    wish = json.loads(arguments[0])
+    variant = variants.Variant(**wish["variant"])
+    data = mnist.load(wish["dataset"], wish["mnist"])
+    data = data._replace(x_train=data.x_train[: wish["images"]], y_train=data.y_train[: wish["images"]])
+    started = time.perf_counter()
+    model, epoch = variants.prepare(wish["model"], variant, data, wish["seed"])
+    answer(time.perf_counter() - started, images=len(data.x_train), stack=stack.current())
+    for line in sys.stdin:
+        request, *numbers = line.split()
+        started = time.perf_counter()
+        if request == "epoch":
+            loss = epoch()
+            answer(time.perf_counter() - started, loss=loss)
+        elif request == "predict":
+            size, count = (int(number) for number in numbers)
+            model.predict(data.x_train[:count], batch_size=size, verbose=0)
+            answer(time.perf_counter() - started)
+        elif request == "limit":
+            from cnnspec.benchmarks import ceiling
+
+            found = ceiling.measure(variant.precision, gpu=bool(stack.gpus()))
+            answer(time.perf_counter() - started, **found)
+        elif request == "memory":
+            answer(time.perf_counter() - started, host=host_memory(), device=device_memory())
+        elif request == "profile":
+            from cnnspec.benchmarks import trace
+
+            steps = math.ceil(len(data.x_train) / variant.batch_size)
+            answer(time.perf_counter() - started, profile=trace.of_epoch(epoch, steps))
+        else:
+            raise SystemExit(f"unknown request {request!r}; known are epoch, predict, limit, memory and profile")
+
+
+def answer(seconds, **facts):
+    """Print one line of JSON."""
+    print(json.dumps({"seconds": seconds, **facts}), flush=True)
+
+
+def host_memory():
+    """Peak of this process' resident memory in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)  # bytes there, KiB elsewhere
+
+
+def device_memory():
+    """Peak of the first GPU's memory in MiB, None without one."""
+    if not stack.gpus():
+        return None
+    if backend() == "tensorflow":
+        import tensorflow
+
+        peak = tensorflow.config.experimental.get_memory_info("GPU:0")["peak"]
+    elif backend() == "jax":
+        import jax
+
+        peak = jax.devices()[0].memory_stats()["peak_bytes_in_use"]
+    else:
+        import torch
+
+        peak = torch.cuda.max_memory_allocated()
+    return peak / 2**20
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,1 @@
+"""Runs of known-good stacks: stored, turned into bands, compared."""

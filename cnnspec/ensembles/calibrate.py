@@ -1,0 +1,84 @@
+"""Many runs make an ensemble: one fresh process per run, resumable, on any concurrent.futures.Executor."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from cnnspec.ensembles import store
+from cnnspec.errors import ClusterMissing, RunFailed
+from cnnspec.facts import reading
+from cnnspec.training import TrainingRun
+
+
+@contextlib.contextmanager
+def executor(dask=None):
+    """The concurrent.futures.Executor that runs go to: one run at a time here, or the Dask cluster at an address.
+
+    Workers of a cluster need this package, the stack to calibrate and, for full MNIST, the file under the same path. A
+    worker that dies takes nothing along but its run, which Dask gives to another one. Raises ClusterMissing.
+    """
+    if dask is None:
+        with ThreadPoolExecutor(max_workers=1) as local:
+            yield local
+        return
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise ClusterMissing("Dask is not installed here; python -m pip install distributed") from error
+    try:
+        client = Client(dask, timeout="10s")
+    except (OSError, ValueError) as error:
+        raise ClusterMissing(f"no Dask scheduler answers at {dask} ({error}); start one: dask scheduler") from error
+    with client, client.get_executor() as cluster:
+        yield cluster
+
+
+def train_in_fresh_process(model, dataset, seed, epochs, optimizer, mnist=None, train_each_epoch=True):
+    """Train in a process of its own through `python -m cnnspec train --redraw` and return the TrainingRun.
+
+    Raises RunFailed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "cnnspec", "train", model, "--dataset", dataset, "--seed", str(seed)]
+        command += ["--epochs", str(epochs), "--optimizer", optimizer, "--redraw", "--out", folder, "--json-only"]
+        command += ["--mnist", str(mnist)] if mnist else []
+        command += ["--train-each-epoch"] if train_each_epoch else []
+        process = subprocess.run(command, cwd=str(reading.PROJECT), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if process.returncode:
+            output = process.stdout.decode("utf-8", "replace")[-2000:]
+            raise RunFailed(f"{' '.join(command)} ended with {process.returncode}:\n{output}")
+        return TrainingRun.from_json(next(Path(folder).glob("*.json")))
+
+
+def calibrate(workers, out, models, dataset, seeds, epochs, optimizer="adam", mnist=None, report=print):
+    """Fill the ensembles under `out` (one CSV per model) with a run of every seed that they lack.
+
+    Runs go to the Executor `workers` seed by seed, so that an interruption leaves the models equally far; finished rows are
+    stored at once. `train_each_epoch` is on for mnist5k, where it is cheap, and off for full MNIST.
+    Raises EnsembleError for a run from another stack, RunFailed.
+    """
+    files = {model: Path(out) / f"{model}.csv" for model in models}
+    stored = {model: store.seeds(file) for model, file in files.items()}
+    wanted = [(model, seed) for seed in seeds for model in models if seed not in stored[model]]
+    report(f"{len(wanted)} runs to do, {len(files) * len(list(seeds)) - len(wanted)} already stored under {out}")
+    settings = {"epochs": epochs, "optimizer": optimizer, "mnist": mnist, "train_each_epoch": dataset == "mnist5k"}
+    futures = {workers.submit(train_in_fresh_process, model, dataset, seed, **settings): model for model, seed in wanted}
+    started = time.time()
+    try:
+        for done, future in enumerate(as_completed(futures), start=1):
+            run = future.result()
+            store.append(files[futures[future]], run)
+            left = (time.time() - started) / done * (len(wanted) - done)
+            report(
+                f"[{done}/{len(wanted)}] {run.model} seed {run.seed}: test loss {run.scores['test_loss']:.4f}, "
+                f"train loss {run.scores['train_loss']:.4f}; about {left / 60:.0f} min left"
+            )
+    finally:
+        for future in futures:
+            future.cancel()

@@ -1,0 +1,128 @@
+"""Stored runs of known-good stacks: one CSV per data set and model, a row per run, appended whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import pandas as pd
+from filelock import FileLock
+
+from cnnspec.errors import EnsembleError
+from cnnspec.files import write_whole
+
+IDENTITY = ("model", "dataset", "optimizer", "redrawn", "batch_size", "epochs", "seed")
+STACK = ("python", "platform", "keras", "backend", "framework", "numpy", "device", "cpu", "cores", "memory_gib", "precision")
+SAME_STACK = ("python", "keras", "backend", "framework", "numpy", "device", "cpu", "cores", "precision")
+SCORES = ("test_loss", "test_accuracy", "train_loss", "train_accuracy")
+PER_EPOCH = ("loss", "accuracy", "val_loss", "val_accuracy", "train_loss", "train_accuracy", "seconds")
+
+
+def row_of(run):
+    """A TrainingRun as one flat row: identity, stack, scores, then every per-epoch metric as `metric_epoch`."""
+    row = {key: getattr(run, key) for key in IDENTITY}
+    row.update({key: run.stack.get(key, "") for key in STACK})
+    row["untrained_loss"] = run.untrained_loss
+    row.update({f"final_{key}": run.scores[key] for key in SCORES})
+    for metric in PER_EPOCH:
+        row.update({f"{metric}_{epoch}": value for epoch, value in enumerate(run.history.get(metric, ()), start=1)})
+    return {key: f"{value:.7g}" if isinstance(value, float) else str(value) for key, value in row.items()}
+
+
+def read(path):
+    """The ensemble stored at `path`: a frame, a row per run, metrics as floats. Raises EnsembleError."""
+    path = Path(path)
+    dataset = "mnist5k" if path.parent.name.startswith("mnist5k") else "mnist"
+    remedy = f"make it with: python -m cnnspec calibrate --models {path.stem} --dataset {dataset} --out {path.parent}"
+    try:
+        frame = pd.read_csv(str(path), dtype={"python": str, "numpy": str, "keras": str})
+    except FileNotFoundError as error:
+        raise EnsembleError(f"{path} is missing; {remedy}") from error
+    except ValueError as error:
+        raise EnsembleError(f"{path} is malformed ({error}); restore it, or {remedy}") from error
+    missing = [column for column in (*IDENTITY, *STACK, "untrained_loss", "final_test_loss") if column not in frame]
+    if missing:
+        raise EnsembleError(f"{path} lacks the columns {missing}; restore it, or {remedy}")
+    numbers = frame.loc[:, "untrained_loss":]
+    bad = [column for column in numbers if not pd.api.types.is_numeric_dtype(numbers[column])]
+    bad += [column for column in numbers if column not in bad and numbers[column].isna().any()]
+    if bad:
+        raise EnsembleError(f"{path} has gaps or text where numbers belong, in {bad}; restore it, or {remedy}")
+    if frame.seed.duplicated().any():
+        repeated = sorted(frame.seed[frame.seed.duplicated()])
+        raise EnsembleError(f"{path} counts the seeds {repeated} twice; remove the repeated rows")
+    return frame
+
+
+def seeds(path):
+    """The seeds stored at `path`, empty where there is no file yet."""
+    return set(read(path).seed) if Path(path).exists() else set()
+
+
+def append(path, run):
+    """Add a run to the ensemble at `path`, made when missing. A seed already there is left as it is.
+
+    Raises EnsembleError, with the file untouched, for a run from another stack or of other settings.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    row = row_of(run)
+    with FileLock(str(path) + ".lock"):
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        if text:
+            stored = list(csv.DictReader(io.StringIO(text)))
+            if row["seed"] in {other["seed"] for other in stored}:
+                return
+            check_same(path, stored[0], row)
+        out = io.StringIO()
+        writer = csv.DictWriter(out, fieldnames=list(row), lineterminator="\n")
+        if not text:
+            writer.writeheader()
+        writer.writerow(row)
+        write_whole(path, text + out.getvalue())
+
+
+def check_same(path, stored, row):
+    """Raise EnsembleError unless two rows have the same columns, settings and stack."""
+    if list(stored) != list(row):
+        raise EnsembleError(f"{path} holds other columns than a run of {row['epochs']} epochs has; choose another --out")
+    keys = [key for key in IDENTITY if key != "seed"] + list(SAME_STACK)
+    different = [f"{key} {stored[key]} there, {row[key]} here" for key in keys if stored[key] != row[key]]
+    if different:
+        raise EnsembleError(f"{path} holds runs of another stack or setting ({'; '.join(different)}); choose another --out")
+
+
+def run_curves(run):
+    """Curves of a TrainingRun for `bands.mean`: its history, its untrained loss, the train set evaluated last."""
+    return {
+        **run.history,
+        "untrained_loss": [run.untrained_loss],
+        "train_loss": [run.scores["train_loss"]],
+        "train_accuracy": [run.scores["train_accuracy"]],
+    }
+
+
+def curves(path, epochs):
+    """Curves of every run stored at `path`, as if each had ended after `epochs` epochs. Raises EnsembleError.
+
+    The train set's evaluation is known after every epoch where the runs recorded it, else only after the last.
+    """
+    frame = read(path)
+    trained = int(frame.epochs.min())
+    if epochs > trained:
+        raise EnsembleError(f"{path} holds runs of {trained} epochs, too few to judge {epochs}; ask for --epochs {trained}")
+    if f"train_loss_{epochs}" not in frame and epochs != trained:
+        raise EnsembleError(f"{path} knows the evaluated train loss only after {trained} epochs; ask for --epochs {trained}")
+    every = {metric: range(1, epochs + 1) for metric in ("loss", "accuracy", "val_loss", "val_accuracy")}
+    return [
+        {
+            "untrained_loss": [row["untrained_loss"]],
+            **{metric: [row[f"{metric}_{epoch}"] for epoch in numbers] for metric, numbers in every.items()},
+            **{
+                metric: [row.get(f"{metric}_{epochs}", row[f"final_{metric}"])]
+                for metric in ("train_loss", "train_accuracy")
+            },
+        }
+        for row in frame.to_dict("records")
+    ]

@@ -1,0 +1,1 @@
+"""The notebook's facts, and how baselines are read."""

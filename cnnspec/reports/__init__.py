@@ -1,0 +1,1 @@
+"""What a run of the suite found, as a file, a table and a page."""

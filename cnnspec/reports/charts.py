@@ -1,0 +1,178 @@
+"""Charts of the report's page as SVG: loss curves in their bands, shares of bounds, seconds per epoch.
+
+Every series has a number that decides its colour, marker and dashes, the same in all charts, so that no meaning hangs on
+colour alone; its class `s-<number>` lets the page hide it. Colours are variables of the page's style sheet.
+"""
+
+from __future__ import annotations
+
+import math
+from html import escape
+
+COLOURS = 8  # --c0 to --c7 in page.css
+DASHES = ("", "6 3", "2 3")
+WIDTH = 300  # of every chart in user units, about its pixels on the page
+BEYOND = 1.15  # shares of a bound above this stand at the strip's end
+
+
+def marker(number, x, y, size=4.0):
+    """The mark of a series at a point: circle, square, triangle or diamond."""
+    colour = f'fill="var(--c{number % COLOURS})"'
+    s = size
+    if number % 4 == 0:
+        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{s}" {colour}/>'
+    corners = {
+        1: ((-s, -s), (s, -s), (s, s), (-s, s)),
+        2: ((0, -s), (s, s), (-s, s)),
+        3: ((0, -1.3 * s), (1.3 * s, 0), (0, 1.3 * s), (-1.3 * s, 0)),
+    }[number % 4]
+    points = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in corners)
+    return f'<polygon points="{points}" {colour}/>'
+
+
+def polyline(number, points):
+    """The line of a series through its points."""
+    dashes = DASHES[number // COLOURS % len(DASHES)]
+    dashed = f' stroke-dasharray="{dashes}"' if dashes else ""
+    where = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    return f'<polyline points="{where}" fill="none" stroke="var(--c{number % COLOURS})" stroke-width="1.6"{dashed}/>'
+
+
+def sample(number):
+    """Line and mark of a series for the legend."""
+    line = polyline(number, [(1, 6), (33, 6)]) + marker(number, 17, 6)
+    return f'<svg class="sample" viewBox="0 0 34 12" aria-hidden="true">{line}</svg>'
+
+
+def series(number, title, content):
+    """A group that the page can hide, with a title for the pointer."""
+    return f'<g class="s-{number}"><title>{escape(title)}</title>{content}</g>'
+
+
+def text(x, y, words, anchor="middle", kind=""):
+    """Words at a place."""
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{kind}>{escape(words)}</text>'
+
+
+def svg(height, label, content):
+    """A chart with its description for those who do not see it."""
+    return f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(label, quote=True)}">{content}</svg>'
+
+
+def ticks_of_log(low, high):
+    """1, 2, 5 times powers of ten from `low` to `high`, thinned to powers of ten where they are many."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    fine = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
+    inside = [tick for tick in fine if low <= tick <= high]
+    return inside if len(inside) <= 8 else [tick for tick in inside if f"{tick:e}".startswith("1.0")]
+
+
+def loss_chart(title, curves, band):
+    """Losses over the epochs, logarithmic, in the band of the reference ensemble.
+
+    `curves` are (number, label, losses by epoch); `band` is {low, mean, high}, each by epoch, or None. The first and the
+    last epoch, which the suite judges, have brackets.
+    """
+    left, right, top, bottom, height = 40, 12, 8, 34, 210
+    values = [loss for _, _, losses in curves for loss in losses]
+    values += [loss for end in (band or {}).values() for loss in end]
+    low, high = min(values) / 1.15, max(values) * 1.15
+    epochs = max(len(losses) for _, _, losses in curves)
+
+    def x(epoch):
+        return left + 14 + (WIDTH - left - right - 28) * ((epoch - 1) / (epochs - 1) if epochs > 1 else 0.5)
+
+    def y(loss):
+        return top + (height - top - bottom) * (1 - math.log(loss / low) / math.log(high / low))
+
+    parts = []
+    if band:
+        ends = {end: [y(loss) for loss in band[end]] for end in band}
+        parts.append(band_shape([x(epoch) for epoch in range(1, epochs + 1)], ends))
+    for tick in ticks_of_log(low, high):
+        parts.append(f'<line class="grid" x1="{left}" x2="{WIDTH - right}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>')
+        parts.append(text(left - 5, y(tick) + 3.5, f"{tick:g}", "end"))
+    parts += [text(x(epoch), height - bottom + 14, str(epoch)) for epoch in range(1, epochs + 1)]
+    parts.append(text((left + WIDTH - right) / 2, height - 4, "epoch"))
+    for number, label, losses in curves:
+        points = [(x(epoch), y(loss)) for epoch, loss in enumerate(losses, 1)]
+        marks = "".join(marker(number, *point, size=3) for point in points)
+        last = f"{label}: {losses[-1]:.4f} in epoch {len(losses)}"
+        parts.append(series(number, last, (polyline(number, points) if len(points) > 1 else "") + marks))
+    inside = f", in the band of the reference ensemble ({band['low'][-1]:.3g} to {band['high'][-1]:.3g})" if band else ""
+    told = "; ".join(f"{label} {losses[-1]:.4f}" for _, label, losses in curves)
+    return svg(height, f"{title} by epoch{inside}; last epoch: {told}", "".join(parts))
+
+
+def band_shape(xs, ends):
+    """A band as an area, its mean as a line, brackets at the first and the last place."""
+    wide = xs if len(xs) > 1 else [xs[0] - 14, xs[0] + 14]
+    low, mean, high = (ends[end] if len(xs) > 1 else ends[end] * 2 for end in ("low", "mean", "high"))
+    area = [*zip(wide, high), *zip(reversed(wide), reversed(low))]
+    parts = ['<polygon class="band" points="{}"/>'.format(" ".join(f"{x:.1f},{y:.1f}" for x, y in area))]
+    parts.append('<polyline class="mean" points="{}"/>'.format(" ".join(f"{x:.1f},{y:.1f}" for x, y in zip(wide, mean))))
+    for place in sorted({0, len(xs) - 1}):
+        x, y1, y2 = xs[place], ends["high"][place], ends["low"][place]
+        parts.append(f'<path class="bracket" d="M{x - 6:.1f} {y1:.1f}h12m-6 0V{y2:.1f}m-6 0h12"/>')
+    return "".join(parts)
+
+
+def strip(shares):
+    """Shares of one bound, (number, label, share) each, on a line from 0 to beyond 100%."""
+    left, right = 8, WIDTH - 8
+
+    def x(share):
+        return left + (right - left) * min(share, BEYOND) / BEYOND
+
+    parts = [f'<line class="grid" x1="{left}" x2="{right}" y1="11" y2="11"/>']
+    parts += [f'<line class="grid" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="6" y2="16"/>' for tick in (0, 0.25, 0.5, 0.75)]
+    parts.append(f'<line class="limit" x1="{x(1):.1f}" x2="{x(1):.1f}" y1="0" y2="22"/>')
+    for number, label, share in shares:
+        parts.append(series(number, f"{label}: {share:.1%}", marker(number, x(share), 11)))
+    return svg(22, "; ".join(f"{label} {share:.0%}" for _, label, share in shares), "".join(parts))
+
+
+def speed_chart(title, rows):
+    """Seconds per epoch from zero: a bar per stack, (number, label, first epoch, median of the later ones or None) each.
+
+    Without a later epoch only the mark of the first is drawn. All rows must come from the same hardware.
+    """
+    left, right, step = 4, 58, 32
+    most = max(second for _, _, *seconds in rows for second in seconds if second is not None)
+
+    def x(second):
+        return left + (WIDTH - left - right) * second / most
+
+    parts = []
+    for place, (number, label, first, later) in enumerate(rows):
+        top, long = place * step, x(later or 0.0) - left
+        bar = f'<rect x="{left}" y="{top + 16}" width="{long:.1f}" height="10" fill="var(--c{number % COLOURS})"/>'
+        tick = f'<line class="first" x1="{x(first):.1f}" x2="{x(first):.1f}" y1="{top + 13}" y2="{top + 29}"/>'
+        words = text(left, top + 12, label, "start") + text(WIDTH - 2, top + 25, f"{later or first:.2f} s", "end")
+        parts.append(series(number, f"{label}: first epoch {first:.2f} s", words + bar + tick))
+    told = "; ".join(f"{label} {later or first:.2f}" for _, label, first, later in rows)
+    return svg(len(rows) * step + 2, f"{title}, seconds per epoch: {told}", "".join(parts))
+
+
+def limit_chart(title, rows):
+    """GFLOP/s from zero: a bar per variant, (name, reached, limit, words at its end) each, and a mark at its limit.
+
+    A limit far beyond the others, that of a faster precision, is told in words: its mark would make all bars short.
+    """
+    left, right, step = 4, 92, 32
+    most = 1.25 * max(*(reached for _, reached, _, _ in rows), min(limit for _, _, limit, _ in rows))
+
+    def x(gflops):
+        return left + (WIDTH - left - right) * gflops / most
+
+    parts = []
+    for place, (name, reached, limit, words) in enumerate(rows):
+        top = place * step
+        parts.append(f'<rect x="{left}" y="{top + 16}" width="{x(reached) - left:.1f}" height="10" fill="var(--c0)"/>')
+        if limit <= most:
+            parts.append(f'<line class="limit" x1="{x(limit):.1f}" x2="{x(limit):.1f}" y1="{top + 13}" y2="{top + 29}"/>')
+        else:
+            words += f", limit {limit:.0f}"
+        parts.append(text(left, top + 12, name, "start") + text(WIDTH - 2, top + 25, words, "end"))
+    told = "; ".join(f"{name} {reached:.0f} of {limit:.0f}" for name, reached, limit, _ in rows)
+    return svg(len(rows) * step + 2, f"{title}, GFLOP/s reached and their limit: {told}", "".join(parts))

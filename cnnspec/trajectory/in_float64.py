@@ -1,0 +1,40 @@
+"""The float64 side of a trajectory: the same weights, batches and steps as `on_stack.run`, by the formulas."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cnnspec.facts import notebook
+from cnnspec.oracle.layers import weight_shapes
+from cnnspec.oracle.network import Network
+from cnnspec.oracle.optimizers import adam_update, optimize, sgd_update
+from cnnspec.trajectory import start
+
+CONVENTIONS = {"float64": "keras-3", "float64-2019": "keras-2.2.4"}  # folder of stored trajectories -> convention
+
+
+def run(name, data, optimizer, convention, steps=start.STEPS):
+    """(losses (steps,), norms (steps, variables), probabilities (WITNESSES, 10)) of model `name` in float64.
+
+    `convention` is one that `oracle.layers.moving_statistics` knows. In 2019's, Adam counts its steps one ahead: Keras 2.2.4
+    on TensorFlow 1.13.1 reads the counter after raising it, mostly, so that its first step, measured, is 0.744
+    learning rates long, √(1 − beta_2²) / (1 − beta_1²) · (1 − beta_1) / √(1 − beta_2), where the formula has 1.
+    """
+    settings = notebook.globals_toml()["compile"]["optimizer_settings"]
+    hyperparameters = ("learning_rate", "beta_1", "beta_2", "epsilon")
+    update, arguments = {
+        "adam": (adam_update, {key: settings[key]["value"] for key in hyperparameters}),
+        "sgd": (sgd_update, {"learning_rate": start.SGD_RATE}),
+    }[optimizer]
+    layers = [{**layer, "rate": 0.0} if layer["class"] == "Dropout" else layer for layer in notebook.layers(name)]
+    shapes = weight_shapes(layers, (28, 28, 1))
+    network = Network(layers, start.draw_weights(shapes), convention=convention)
+    ahead = 1 if convention == "keras-2.2.4" else 0
+    slots = [[(np.zeros_like(array), np.zeros_like(array), ahead) for array in group] for group in network.weights]
+    losses, norms = [], []
+    for x, y in start.batches(data, steps):
+        loss, gradients = network.loss_and_gradients(x, y)
+        network.weights, slots = optimize(update, network.weights, gradients, slots, **arguments)
+        losses.append(loss)
+        norms.append(start.norms([array for group in network.weights for array in group]))
+    return np.array(losses), np.array(norms), network.predict(data.x_test[: start.WITNESSES])

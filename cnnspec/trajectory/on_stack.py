@@ -1,0 +1,47 @@
+"""The first steps of training on the stack under test, or on the notebook's own of 2019. Nothing here is judged."""
+
+from __future__ import annotations
+
+import numpy as np
+from keras.models import Sequential
+
+from cnnspec.architectures import ARCHITECTURES
+from cnnspec.compat import forget_models, loss_of_step
+from cnnspec.mnist import input_shape
+from cnnspec.training import compile_model
+from cnnspec.trajectory.start import WITNESSES, batches, draw_weights, norms
+
+
+def build(name):
+    """Model `name` with drawn weights and without dropout, not compiled.
+
+    Dropout is switched off in the model's configuration: Keras 2.2.4 has decided when the model is built.
+    """
+    config = ARCHITECTURES[name]().get_config()
+    for layer in config["layers"]:
+        if layer["class_name"] == "Dropout":
+            layer["config"]["rate"] = 0.0
+    model = Sequential.from_config(config)
+    if not model.built:  # Keras 2.2.4 leaves the input layer out of the configuration
+        model.build((None, *input_shape()))
+    drawn = draw_weights([[weight.shape for weight in layer.get_weights()] for layer in model.layers])
+    for layer, weights in zip(model.layers, drawn):
+        if weights:
+            layer.set_weights(weights)
+    return model
+
+
+def run(name, data, optimizer):
+    """Train model `name` on the batches; returns (losses, norms, probabilities).
+
+    Losses are (STEPS,), norms of every variable after each step (STEPS, variables) in the order of `weight_names`,
+    probabilities of the first WITNESSES test images (WITNESSES, 10). `optimizer` is one of training.OPTIMIZERS.
+    """
+    forget_models()
+    model = build(name)
+    compile_model(model, optimizer)
+    losses, lengths = [], []
+    for x, y in batches(data):
+        losses.append(loss_of_step(model, x, y))
+        lengths.append(norms([array for layer in model.layers for array in layer.get_weights()]))
+    return np.array(losses), np.array(lengths), model.predict(data.x_test[:WITNESSES], verbose=0)

@@ -1,0 +1,69 @@
+"""The first steps of training without chance: NumPy-drawn weights, fixed batches in order, dropout off.
+
+Every stack, the float64 implementation and the notebook's own stack of 2019 can take the same steps, so that they can be
+compared number by number.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+STEPS = 30
+BATCH = 16  # images a step; so few that the float64 reference keeps up
+WITNESSES = 64  # test images whose predicted probabilities end a trajectory
+SEED = 1905
+OPTIMIZERS = ("adam", "sgd")  # of training.OPTIMIZERS
+SGD_RATE = 0.001
+
+
+def draw_weights(shapes, seed=SEED):
+    """Weights of a model, one list of float32 arrays per layer, for the shapes of each layer's weights in Keras' order.
+
+    Kernels are uniform with LeCun's bound √(3 / fan in), which keeps the softmax from saturating, and every second input
+    channel has the negative weights of the one before it, so that the mean of an image turns no unit off for all of a
+    batch (a BatchNormalization behind such a unit would magnify rounding). Biases are uniform in ±0.05;
+    BatchNormalization's gamma, beta, moving mean and moving variance lie around 1, 0, 0, 1. RandomState's stream is
+    frozen (NEP 19): the same on every stack.
+    """
+    generator = np.random.RandomState(seed)
+
+    def uniform(shape, low, high):
+        return generator.uniform(low, high, size=tuple(int(length) for length in shape)).astype("float32")
+
+    drawn = []
+    for layer in shapes:
+        if len(layer) == 4:
+            bounds = ((0.8, 1.2), (-0.1, 0.1), (-0.1, 0.1), (0.6, 1.4))
+            drawn.append([uniform(shape, *bound) for shape, bound in zip(layer, bounds)])
+        elif len(layer) == 2:
+            kernel, bias = layer
+            limit = np.sqrt(3.0 / np.prod([int(length) for length in kernel[:-1]]))
+            array = uniform(kernel, -limit, limit)
+            pairs = array.shape[-2] // 2
+            array[..., 1 : 2 * pairs : 2, :] = -array[..., 0 : 2 * pairs : 2, :]
+            drawn.append([array, uniform(bias, -0.05, 0.05)])
+        else:
+            drawn.append([])
+    return drawn
+
+
+def weight_names(layers):
+    """Name of each weight array, `row-class/array`, for the layer classes of a model in order."""
+    arrays = {
+        "Conv2D": ("kernel", "bias"),
+        "Dense": ("kernel", "bias"),
+        "BatchNormalization": ("gamma", "beta", "moving_mean", "moving_variance"),
+    }
+    return [f"{row}-{name}/{array}" for row, name in enumerate(layers, start=1) for array in arrays.get(name, ())]
+
+
+def batches(data, steps=STEPS):
+    """The first `steps` batches of the train set of a Dataset, in its order: (images, one-hot labels) pairs."""
+    for step in range(steps):
+        rows = slice(step * BATCH, (step + 1) * BATCH)
+        yield data.x_train[rows], data.y_train[rows]
+
+
+def norms(weights):
+    """Euclidean norm of each array, in float64."""
+    return [float(np.linalg.norm(np.asarray(array, np.float64))) for array in weights]

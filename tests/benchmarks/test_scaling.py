@@ -1,0 +1,200 @@
+"""How does time grow: of an epoch with images, batch size and model, of the suite with models, of calibrate with workers?
+
+Where several are compared, each has a process of its own and they take turns round by round, so that a busy minute slows
+all of them. These are figures and not verdicts: rounds that differ too much to be trusted are marked. A training that
+does not learn fails.
+"""
+
+import itertools
+import math
+import re
+import statistics
+import subprocess
+import sys
+import time
+
+import pytest
+
+from cnnspec.benchmarks import tables, variants
+from cnnspec.benchmarks.flops import flops_per_image
+from cnnspec.benchmarks.timings import Figure
+from cnnspec.compat import backend
+from cnnspec.ensembles import store
+from cnnspec.facts import reading
+from cnnspec.names import MODELS
+from tests.benchmarks import cluster, rounds
+from tests.benchmarks.process import Measuring
+from tests.support import checks
+
+ROUNDS = 5
+TURNS = 7  # rounds, where the ratio of two ways is the point
+IMAGES = (1 / 8, 1 / 4, 1 / 2, 3 / 4, 1)  # of the train set
+BATCHES = (32, 64, 128, 256, 512)
+WORKERS = (1, 2, 3)
+RUNS = 6  # of an ensemble, for each number of workers
+PLAIN = variants.VARIANTS[variants.PLAIN]
+QUIET = "its rounds differ too much"
+TRACED = ("Adam", *(kind + way for kind in ("convolution", "pooling", "dense layers") for way in ("", ", gradient")))
+
+
+def turns(processes, count=ROUNDS):
+    """{name: Figure} of processes that take turns, after an epoch each: `count` rounds of ROUND seconds. They are ended."""
+    try:
+        sizes = {name: math.ceil(rounds.ROUND / process.epoch()) for name, process in processes.items()}
+        found = {
+            name: Figure([], images=process.ready["images"], first=process.first["seconds"])
+            for name, process in processes.items()
+        }
+        for _, (name, figure) in itertools.product(range(count), found.items()):
+            each = [processes[name].epoch() for _ in range(sizes[name])]
+            figure.seconds.append(statistics.fmean(each))
+            figure.fewest.append(min(each))
+        astray = [name for name, process in processes.items() if not process.losses[-1] < process.losses[0]]
+        checks.equal("trainings whose last loss is not below their first", [], "what learns", astray, "tox run -e bench")
+        return found
+    finally:
+        for process in processes.values():
+            process.close()
+
+
+def quickest(figure):
+    """Median seconds of the rounds' fastest epochs, in which tf.data's tuner was not waited for."""
+    return statistics.median(figure.fewest)
+
+
+def keep(run, title, found, conclusions):
+    """Keep Figures in a BenchmarkRun, with lines that follow from them, and which of them cannot be trusted."""
+    run.measured.update({f"{title}: {name}": figure for name, figure in found.items()})
+    doubtful = [name for name, figure in found.items() if not figure.trusted]
+    conclusions = [*conclusions, *([f"not to be trusted, {QUIET}: {', '.join(doubtful)}"] if doubtful else [])]
+    run.said.extend(["", title, *(f"  {line}" for line in conclusions)])
+
+
+def line_through(points):
+    """(intercept, slope, largest distance from the line by the largest value) of least squares through (x, y) points."""
+    xs, ys = zip(*points, strict=True)
+    slope, intercept = statistics.linear_regression(xs, ys)
+    return intercept, slope, max(abs(y - intercept - slope * x) for x, y in points) / max(ys)
+
+
+@pytest.mark.parametrize("model", ["model2", "model4"])
+def test_images(benchmark_run, settings, model):
+    """Seconds of an epoch of plain fit against the number of images: a line, and what is left at none."""
+    start = Measuring(model, PLAIN, settings)
+    total = start.ready["images"]
+    start.close()
+    counts = [int(total * part) for part in IMAGES]
+    found = turns({f"{count} images": Measuring(model, PLAIN, settings, images=count) for count in counts})
+    intercept, slope, distance = line_through([(figure.images, quickest(figure)) for figure in found.values()])
+    line = f"{slope * 1e6:.1f} µs an image, and {intercept * 1e3:.0f} ms without any; off the line by {distance:.1%} at most"
+    keep(benchmark_run, f"{model}, epoch by images", found, [line])
+
+
+@pytest.mark.parametrize("model", ["model2", "model4"])
+def test_batch_size(benchmark_run, settings, model):
+    """Seconds of an epoch of plain fit against the batch size: seconds a step, and seconds an image."""
+    found = turns({f"batches of {size}": Measuring(model, variants.Variant(batch_size=size), settings) for size in BATCHES})
+    steps = [-(-figure.images // size) for size, figure in zip(BATCHES, found.values(), strict=True)]
+    intercept, slope, distance = line_through(
+        [(count, quickest(figure)) for count, figure in zip(steps, found.values(), strict=True)]
+    )
+    line = (
+        f"{slope * 1e3:.2f} ms a step, and {intercept * 1e3:.0f} ms for all images; off the line by {distance:.1%} at most"
+    )
+    keep(benchmark_run, f"{model}, epoch by batch size", found, [line])
+
+
+def test_model_size(benchmark_run, settings):
+    """Seconds of an epoch of plain fit against the arithmetic of the model."""
+    found = turns({model: Measuring(model, PLAIN, settings) for model in MODELS})
+    lines = []
+    for model, figure in found.items():
+        figure.flops = flops_per_image(model)
+        lines.append(f"{model}: {figure.flops / 1e6:.1f} MFLOP an image, {figure.median:.3g} s, {figure.gflops:.0f} GFLOP/s")
+    keep(benchmark_run, "epoch by model", found, lines)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_floor(benchmark_run, settings, model):
+    """Seconds of an epoch of the harness by those of plain fit and of the bare step just before."""
+    if backend() != "tensorflow":
+        pytest.skip("harness and bare step are written for TensorFlow")
+    ways = (variants.PLAIN, "bare step", "harness")
+    found = turns({way: Measuring(model, variants.VARIANTS[way], settings) for way in ways}, TURNS)
+    lines = []
+    for other in ways[:2]:
+        pairs = zip(found["harness"].seconds, found[other].seconds, strict=True)
+        lower, middle, upper = statistics.quantiles([mine / theirs for mine, theirs in pairs], n=4, method="inclusive")
+        lines.append(f"harness by {other}: {middle:.2f} (half of {TURNS} turns between {lower:.2f} and {upper:.2f})")
+    keep(benchmark_run, f"{model}, an epoch by three ways", found, lines)
+
+
+@pytest.mark.parametrize("model", ["model2", "model4"])
+def test_profile(benchmark_run, settings, model):
+    """Where a step of plain fit, of the harness and of the bare step spends its time, every kind of layer found in each."""
+    if backend() != "tensorflow":
+        pytest.skip("the profile is TensorFlow's")
+    columns = {}
+    for name in (variants.PLAIN, "harness", "bare step"):
+        process = Measuring(model, variants.VARIANTS[name], settings)
+        try:
+            process.epoch()
+            columns[name] = process.ask("profile")["profile"]
+        finally:
+            process.close()
+    lost = [f"{name}: {what}" for name, column in columns.items() for what in TRACED if not column.get(what)]
+    following = "name the operations in cnnspec/benchmarks/trace.py as this TensorFlow does"
+    checks.equal(f"{model}: kinds of operation that took no time", [], "its layers", lost, following)
+    rows = dict.fromkeys(what for column in columns.values() for what in column)
+    cells = [[what, *(f"{column.get(what, 0.0):.2f}" for column in columns.values())] for what in rows]
+    keep(benchmark_run, f"{model}, milliseconds a step by kind of operation", {}, tables.aligned([["", *columns], *cells]))
+
+
+def test_suite(benchmark_run, settings):
+    """Seconds of the tiers without the results table, which takes all four, against the number of models."""
+    found, models = {}, MODELS
+    for count in range(len(models) + 1):
+        left_out = ["results", *models[count:]]
+        command = [
+            "-m",
+            "pytest",
+            "--ignore=tests/meta",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-k",
+            f"not ({' or '.join(left_out)})",
+        ]
+        started = time.perf_counter()
+        ended = subprocess.run([sys.executable, *command], cwd=reading.PROJECT, capture_output=True, text=True)
+        seconds = time.perf_counter() - started
+        checks.equal(f"exit code of {' '.join(command)}", 0, "the suite", ended.returncode, ended.stdout[-500:])
+        passed = re.findall(r"(\d+) passed", ended.stdout)[-1]  # the verdict before it counts each tier
+        found[count] = seconds, passed
+    lines = [f"{count} models: {seconds:.0f} s, {passed} tests" for count, (seconds, passed) in found.items()]
+    intercept, slope, distance = line_through([(count, seconds) for count, (seconds, _) in found.items()])
+    lines.append(f"{intercept:.0f} s and {slope:.0f} s a model; off the line by {distance:.0%} at most. One run each")
+    keep(benchmark_run, "seconds of the suite by models", {}, lines)
+
+
+def test_workers(benchmark_run, settings, tmp_path):
+    """Runs a minute of `calibrate` by itself and on 1, 2 and 3 workers of a Dask cluster; how busy the cores are."""
+    import psutil
+
+    command = ["cnnspec", "calibrate", "--models", "model2", "--epochs", "4", "--runs", str(RUNS), "--out"]
+    lines = []
+    for workers in (0, *WORKERS):
+        folder = tmp_path / str(workers)
+        folder.mkdir()
+        with cluster.running(folder, workers) as (processes, address, _):
+            psutil.cpu_percent()
+            started = time.perf_counter()
+            dask = ["--dask", address] if workers else []
+            calibrating = processes.start("calibrate", *command, str(folder), *dask)
+            code = calibrating.wait(timeout=900)
+            seconds, busy = time.perf_counter() - started, psutil.cpu_percent()
+            checks.equal("exit code of calibrate", 0, "a whole ensemble", code, (folder / "calibrate.log").read_text())
+        checks.equal("runs stored", RUNS, "--runs", len(store.read(folder / "model2.csv")), "calibrate's locks")
+        name = f"{workers} workers" if workers else "no cluster"
+        lines.append(f"{name}: {60 * RUNS / seconds:.1f} runs a minute, cores busy {busy:.0f}%")
+    keep(benchmark_run, "calibrate by workers, model2 for four epochs", {}, lines)

@@ -1,0 +1,1 @@
+"""Tests of the report, its table and its page."""

@@ -1,0 +1,262 @@
+"""Is the page of the reports whole, self-contained and readable: as text, and in a real browser at two widths?"""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from cnnspec.names import MODELS
+from cnnspec.reports import charts, page
+from cnnspec.reports.words import losses, row
+from tests.meta.reports import browser
+from tests.meta.reports.made_reports import LAYERS, made
+
+VOID = {"meta", "link", "input", "br", "circle", "polygon", "polyline", "path", "line", "rect"}
+STYLE = Path(page.__file__).with_name("page.css").read_text(encoding="utf-8")
+SLOWER = {"stack": made().stack | {"cpu": "Other CPU"}}
+
+
+class Page(HTMLParser):
+    """A page taken apart: `tags` has (name, attributes) of each element, `text` all words, `open` what is unclosed."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.text, self.open = [], "", []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+    def every(self, tag):
+        """Attributes of every element of a name."""
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def many():
+    """Reports of 20 stacks, more than there are colours, of which one failed; names of any length."""
+    reports = [made(f"tf2{n}", f"tensorflow 2.{n}.1", share=0.05 * n) for n in range(19)]
+    failed = [{"test": LAYERS, "reason": "layer 1 (Conv2D): off by 0.4 relative, at most 1e-05 " + "x" * 200}]
+    reports[3] = made("tf23-with-a-long-name", verdict="fail", share=None, failed=failed)
+    for number, report in enumerate(reports):
+        report.options["epochs"] = 2
+        report.trainings["model1"]["history"]["val_loss"] = [0.4 + 0.01 * number, 0.2 + 0.005 * number]
+    return [*reports, made("gpu", **SLOWER, seconds=0.5)]
+
+
+def test_the_page_is_well_formed_and_needs_nothing():
+    """Elements close, nothing is fetched, no script runs, and what is drawn is also told."""
+    html = page.page(many(), ["tf213", "missing"])
+    parsed = Page(html)
+    assert parsed.open == []
+    assert html.startswith("<!doctype html>")
+    assert parsed.every("html") == [{"lang": "en"}]
+    assert parsed.every("meta")[1]["content"] == "width=device-width, initial-scale=1"
+    assert not parsed.every("script") + parsed.every("img")
+    assert [link["href"] for link in parsed.every("link")] == ["data:,"]
+    assert not re.findall(r"https?:|url\(|@import|src=", html)
+    drawn = [svg for svg in parsed.every("svg") if "aria-hidden" not in svg]
+    assert drawn
+    assert all(svg["role"] == "img" and svg["aria-label"] for svg in drawn)
+    assert all(cell["scope"] in ("col", "row") for cell in parsed.every("th"))
+    ids = [attributes["id"] for _, attributes in parsed.tags if "id" in attributes]
+    assert len(ids) == len(set(ids)) == 20
+
+
+def test_the_page_tells_what_the_table_tells():
+    """Verdicts, failures, reasons and environments without a report."""
+    parsed = Page(page.page(many(), ["missing"]))
+    words = ("21 environments: 19 pass, 1 fail, 1 did not run (missing).", "✗ fail", "✓ pass", "✗ no report: did not run")
+    assert [word for word in words if word not in parsed.text] == []
+    assert "test_numerics.py::test_layer_outputs[model1]: layer 1 (Conv2D): off by 0.4" in parsed.text
+    assert "✗ beyond" in parsed.text
+    assert "▲ 90%" in parsed.text
+
+
+def test_long_lists_are_folded():
+    """Eight reasons stand open, the others behind a line that says how many they are."""
+    entries = [{"test": f"tests/test_data.py::test_{n}", "reason": f"reason {n}"} for n in range(11)]
+    html = page.page([made(verdict="fail", failed=entries)])
+    shown, folded = re.search(r"<h2>Failed</h2><ul>(.*?)</ul><details>(.*?)</details>", html).groups()
+    assert [f"reason {n}" for n in range(8)] == re.findall(r"reason \d+", shown)
+    assert "<summary>3 more</summary>" in folded
+    assert [f"reason {n}" for n in range(8, 11)] == re.findall(r"reason \d+", folded)
+
+
+def test_reports_cannot_inject_anything():
+    """Names and messages are text, whatever they contain."""
+    evil = '<script>alert("x")</script>&`'
+    entries = [{"test": f"tests/{evil}", "reason": evil}]
+    report = made(evil, evil, failed=entries, margins={f"tests/test_numerics.py::{evil}": {evil: 0.5}}, date=evil)
+    parsed = Page(page.page([report], [evil + "2"]))
+    assert parsed.open == []
+    assert not parsed.every("script")
+    assert evil in parsed.text
+
+
+def test_different_hardware_has_charts_of_its_own():
+    """Seconds from two machines never share an axis; those of one machine do."""
+    html = page.page([made("a"), made("b", seconds=4.0), made("c", **SLOWER, seconds=50.0)])
+    parts = re.findall(r"<h2>Seconds per epoch: (.*?)</h2>.*?(?=<section|</main>)", html, re.DOTALL)
+    assert parts == ["Some CPU, 2 cores, mnist5k", "Other CPU, 2 cores, mnist5k"]
+    labels = re.findall(r'aria-label="(model1, seconds per epoch: .*?)"', html)
+    assert labels == ["model1, seconds per epoch: a 2.00; b 4.00", "model1, seconds per epoch: c 50.00"]
+
+
+def test_different_epochs_have_curves_of_their_own():
+    """Curves of two and of ten epochs are not drawn into one band; the model's last loss and band are told in words."""
+    ten = made("b", options=made().options | {"epochs": 10})
+    html = page.page([made("a"), ten])
+    assert re.findall(r"<h2>Loss curves: (.*?)</h2>", html) == ["mnist5k, 2 epochs", "mnist5k, 10 epochs"]
+    label = "model1, test loss by epoch, in the band of the reference ensemble (0.1 to 0.4); last epoch: a 0.2100"
+    assert f'aria-label="{label}"' in html
+
+
+def test_curves_lie_where_their_losses_are():
+    """In the loss chart a loss at the band's end is drawn on the band's edge, larger losses are higher."""
+    band = {"low": [0.1, 0.1], "mean": [0.2, 0.2], "high": [0.4, 0.4]}
+    chart = charts.loss_chart("model1", [(0, "low", [0.1, 0.1]), (8, "high", [0.4, 0.8])], band)
+    lines = re.findall(r'<polyline points="([^"]*)" fill', chart)
+    low, high = [[tuple(map(float, point.split(","))) for point in line.split()] for line in lines]
+    area = re.search(r'class="band" points="([^"]*)"', chart).group(1).split()
+    corners = [tuple(map(float, point.split(","))) for point in area]
+    assert corners == [high[0], (high[1][0], high[0][1]), low[1], low[0]]
+    assert high[1][1] < high[0][1] < low[0][1]
+    # From 0.4 to 0.8 is half of the way from 0.1 to 0.4 on a logarithmic scale.
+    assert high[0][1] - high[1][1] == pytest.approx((low[0][1] - high[0][1]) / 2, abs=0.1)
+    assert 'stroke-dasharray="6 3"' in chart
+
+
+def test_one_epoch_and_no_band_are_drawn_too():
+    """A run of one epoch is a point; a missing ensemble leaves the band out."""
+    for band in (None, {"low": [0.1], "mean": [0.2], "high": [0.4]}):
+        chart = charts.loss_chart("model1", [(0, "a", [0.2])], band)
+        assert chart.count("<circle") == 1
+        assert ('class="band"' in chart) == bool(band)
+
+
+def test_a_share_beyond_its_bound_is_drawn_beyond_the_line():
+    """At the end of the strip, right of the limit, also where it is infinite."""
+    chart = charts.strip([(0, "a", 0.5), (0, "b", 1.05), (0, "c", float("inf"))])
+    limit = float(re.search(r'class="limit" x1="([\d.]+)"', chart).group(1))
+    a, b, c = map(float, re.findall(r'cx="([\d.]+)"', chart))
+    assert a < limit < b < c < charts.WIDTH
+
+
+def luminance(colour):
+    """Relative luminance of #rrggbb (WCAG 2.2)."""
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one, other):
+    """Contrast ratio of two colours (WCAG 2.2)."""
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_contrast(scheme):
+    """Text has a contrast of 4.5 to what it stands on, lines and marks one of 3, in both schemes (WCAG 1.4.3, 1.4.11)."""
+    blocks = re.findall(r":root \{(.*?)\}", STYLE, re.DOTALL)
+    colours = dict(re.findall(r"--(\w+): (#\w{6})", blocks[["light", "dark"].index(scheme)]))
+    texts = [(ink, ground) for ink in ("ink", "quiet", "good", "bad") for ground in ("paper", "raised")] + [("ink", "bar")]
+    marks = [(f"c{n}", ground) for n in range(charts.COLOURS) for ground in ("paper", "band")]
+    weak = [pair for pair in texts if contrast(*(colours[name] for name in pair)) < 4.5]
+    weak += [pair for pair in [*marks, ("bracket", "band")] if contrast(*(colours[name] for name in pair)) < 3]
+    assert weak == []
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
+    """A browser for this module."""
+    executable = browser.found()
+    if not executable:
+        command = "apt-get install --no-install-recommends chromium && pytest tests/meta/test_report_page.py"
+        pytest.skip(f"no Chromium here; as root: {command}")
+    opened = browser.Browser(executable, tmp_path_factory.mktemp("profile"))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    """Address of a page of many stacks, opened from a file."""
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(page.page(many(), ["missing"]), encoding="utf-8")
+    return path.as_uri()
+
+
+WIDER = """[...document.querySelectorAll('body *')].filter(e => !e.closest('.scroll') && e.getBoundingClientRect().right >
+    document.documentElement.clientWidth + 0.5).map(e => e.outerHTML.slice(0, 80))"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_in_a_browser(chromium, url, width, scheme):
+    """No horizontal overflow even with everything unfolded, no error, no request but the file, the scheme's own paper."""
+    chromium.open(url, width, 900, scheme)
+    chromium.evaluate("document.querySelectorAll('details').forEach(e => e.open = true)")
+    assert chromium.evaluate("innerWidth") == width
+    assert chromium.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    assert chromium.evaluate(WIDER) == []
+    assert chromium.evaluate("[...document.querySelectorAll('.scroll')].some(e => e.scrollWidth > e.clientWidth)")
+    paper = {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 23, 29)"}[scheme]
+    assert chromium.evaluate("getComputedStyle(document.body).backgroundColor") == paper
+    least = chromium.evaluate("Math.min(...[...document.querySelectorAll('main svg:not(.sample)')].map(e => e.clientWidth))")
+    assert least >= 260
+    kinds = ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded")
+    assert [event for event in chromium.events if event["method"] in kinds] == []
+    requests = [
+        event["params"]["request"]["url"] for event in chromium.events if event["method"] == "Network.requestWillBeSent"
+    ]
+    assert [request for request in requests if request != "data:,"] == [url]
+    assert chromium.picture().startswith(b"\x89PNG")
+
+
+def test_the_browser_would_tell(chromium, tmp_path):
+    """A page that is too wide, logs an error and asks for something is seen to do so."""
+    path = tmp_path / "bad.html"
+    body = '<img src="http://localhost:9/x.png"><p style="width: 2000px">x</p><script>nothing.at.all</script>'
+    path.write_text(f'<!doctype html><meta name="viewport" content="width=device-width">{body}', encoding="utf-8")
+    chromium.open(path.as_uri(), 390, 900, "light")
+    assert chromium.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+    assert len(chromium.evaluate(WIDER)) >= 1
+    methods = [event["method"] for event in chromium.events]
+    assert "Runtime.exceptionThrown" in methods
+    assert "http://localhost:9/x.png" in [
+        event["params"]["request"]["url"] for event in chromium.events if event["method"] == "Network.requestWillBeSent"
+    ]
+
+
+def test_a_stack_can_be_hidden(chromium, url):
+    """Its box hides its lines and marks in every chart, and shows them again."""
+    chromium.open(url, 1280, 900, "light")
+    shown = "[...document.querySelectorAll('svg .s-5')].filter(e => getComputedStyle(e).display != 'none').length"
+    before = chromium.evaluate(shown)
+    assert before > 2 * len(MODELS)
+    chromium.evaluate("document.getElementById('show-5').click()")
+    assert chromium.evaluate(shown) == 0
+    assert chromium.evaluate(shown.replace("s-5", "s-6")) == before
+    chromium.evaluate("document.getElementById('show-5').click()")
+    assert chromium.evaluate(shown) == before
+
+
+def test_every_text_of_the_table_is_on_the_page():
+    """Markdown and page cannot tell two stories: every cell of the one is in the other."""
+    reports = many()
+    text = Page(page.page(reports)).text
+    for report in reports:
+        assert [cell for cell in (*row(report), *losses(report)) if cell not in text] == []

@@ -1,0 +1,203 @@
+"""Does `python -m cnnspec report` read what the suite wrote, refuse anything else, and keep nothing silent?"""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from cnnspec import __main__ as command_line
+from cnnspec.facts import reading
+from cnnspec.reports import markdown, report
+from cnnspec.reports.words import percent, reasons
+from tests.meta.reports.made_reports import LAYERS, made
+
+
+def written(folder, *reports):
+    """Paths of reports written to a folder."""
+    paths = [folder / f"{number}.json" for number, _ in enumerate(reports)]
+    for path, each in zip(paths, reports, strict=True):
+        each.to_json(path)
+    return [str(path) for path in paths]
+
+
+def cells(text):
+    """The rows of the first Markdown table, {environment: {column: cell}}."""
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    header, *rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+    return {row[0]: dict(zip(header, row, strict=True)) for row in rows}
+
+
+def test_a_report_survives_its_file(tmp_path):
+    """Every field comes back as it was written, an infinite share (None) too."""
+    first = made(share=None)
+    (path,) = written(tmp_path, first)
+    assert report.Report.from_json(path) == first
+
+
+MALFORMED = {
+    "truncated": (lambda fields: json.dumps(fields)[:-20], "is not a whole JSON file"),
+    "a list": (lambda fields: "[]", "does not say that it is a report, expected 'cnnspec report 1'"),
+    "a training run": (lambda fields: '{"model": "model1"}', "does not say that it is a report"),
+    "another version": (
+        lambda fields: json.dumps(fields | {"format": "cnnspec report 2"}),
+        "says that it is 'cnnspec report 2', expected 'cnnspec report 1'",
+    ),
+    "a missing field": (
+        lambda fields: json.dumps({key: value for key, value in fields.items() if key != "margins"}),
+        "the file has missing fields ['margins'] and unknown ones []",
+    ),
+    "an unknown field": (
+        lambda fields: json.dumps(fields | {"margin": 1}),
+        "the file has missing fields [] and unknown ones ['margin']",
+    ),
+    "text for a number": (lambda fields: json.dumps(fields | {"seconds": "1"}), "seconds is '1', not a number"),
+    "a bool for a number": (lambda fields: json.dumps(fields | {"seconds": True}), "seconds is True, not a number"),
+    "deep inside": (
+        lambda fields: json.dumps(fields | {"margins": {"a::b": {"layer 1": "0.5"}}}),
+        "margins.a::b.layer 1 is '0.5', not a number or null",
+    ),
+    "a list for an object": (lambda fields: json.dumps(fields | {"trainings": []}), "trainings is not an object"),
+    "an object for a list": (lambda fields: json.dumps(fields | {"failed": {}}), "failed is not a list"),
+    "a half stack": (
+        lambda fields: json.dumps(fields | {"stack": {"python": "3.12"}}),
+        "stack has missing fields ['cores', 'cpu', 'device', 'framework', 'keras', 'numpy', 'platform', 'precision']",
+    ),
+}
+
+
+@pytest.mark.parametrize(("spoil", "message"), MALFORMED.values(), ids=MALFORMED)
+def test_a_malformed_report_is_exit_code_3(tmp_path, capsys, spoil, message):
+    """One clear error that names the file and what is wrong with it, and no table."""
+    good, bad = written(tmp_path, made(), made())
+    fields = json.loads((tmp_path / "1.json").read_text())
+    (tmp_path / "1.json").write_text(spoil(fields))
+    assert command_line.main(["report", good, bad]) == 3
+    output, errors = capsys.readouterr()
+    assert output == ""
+    assert errors.startswith(f"error: {bad}")
+    assert message in errors
+    assert errors.count("\n") == 1
+
+
+def test_a_file_that_is_not_there_is_exit_code_3(tmp_path, capsys):
+    """An unexpanded reports/*.json, say, and no report at all."""
+    missing = str(tmp_path / "*.json")
+    assert command_line.main(["report", missing]) == 3
+    assert f"error: {missing} cannot be read (No such file or directory)" in capsys.readouterr().err
+    assert command_line.main(["report"]) == 3
+    assert "error: no report was named" in capsys.readouterr().err
+
+
+def test_the_table(tmp_path, capsys):
+    """One row per environment, versions in order, verdict, counts, the largest share of each tier and the test losses."""
+    reports = [
+        made("torch", "torch 2.9.0"),
+        made("tf221"),
+        made("tf29", "tensorflow 2.9.1", share=0.913, not_run=[{"test": LAYERS, "reason": "no GPU"}]),
+    ]
+    assert command_line.main(["report", *written(tmp_path, *reports), "--markdown", str(tmp_path / "table.md")]) == 0
+    output = capsys.readouterr().out
+    assert (tmp_path / "table.md").read_text() == output
+    rows = cells(output)
+    assert list(rows) == ["tf29", "tf221", "torch"]
+    row = rows["tf29"]
+    assert (row["verdict"], row["framework"], row["Keras"], row["Python"]) == (
+        "pass",
+        "tensorflow 2.9.1",
+        "3.15.1",
+        "3.12.1",
+    )
+    assert (row["passed"], row["failed"], row["not run"], row["known differences"]) == ("21", "0", "1", "0")
+    assert (row["numerics"], row["optimizer"], row["trajectory"]) == ("91%", "12%", "–")
+    assert row["test loss, model 1 to 4"] == "0.2109 0.2109 0.2109 0.2109"
+    assert (row["seconds"], row["date"]) == ("102", "2026-01-02")
+    assert output.startswith("3 environments: 3 pass.\n")
+    assert "**Did not run**\n\n- tf29: `test_numerics.py::test_layer_outputs[model1]`: no GPU\n" in output
+
+
+def test_an_environment_without_a_report_is_a_line_and_exit_code_1(tmp_path, capsys):
+    """What was expected and is not there is named in the summary and has a row; what is there, and expected, is no fault."""
+    paths = written(tmp_path, made("tf221"))
+    assert command_line.main(["report", *paths, "--expect", "tf221"]) == 0
+    capsys.readouterr()
+    assert command_line.main(["report", *paths, "--expect", "tf221", "tf213", "--expect", "jax"]) == 1
+    output = capsys.readouterr().out
+    assert output.startswith("3 environments: 1 pass, 2 did not run (tf213, jax).\n")
+    assert [cells(output)[name]["verdict"] for name in ("tf213", "jax")] == ["no report: did not run"] * 2
+    assert command_line.main(["report", "--expect", "tf213"]) == 1
+    assert capsys.readouterr().out.startswith("1 environment: 1 did not run (tf213).\n")
+
+
+FAILURE = {"verdict": "fail", "failed": [{"test": LAYERS, "reason": "layer 1 is wrong"}]}
+BAD = {
+    "a failure": (FAILURE, "fail", "1 environment: 1 fail."),
+    "an ensemble too small": ({"verdict": "cannot tell"}, "cannot tell", "1 environment: 1 cannot tell."),
+    "no verdict": ({"verdict": "no verdict"}, "no verdict", "1 environment: 1 no verdict."),
+    "a failure elsewhere": (
+        {"others": {"passed": 1, "failed": 2, "skipped": 0, "xfailed": 0}},
+        "fail (2 outside the tiers)",
+        "1 environment: 1 fail.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "word", "summary"), BAD.values(), ids=BAD)
+def test_anything_but_a_pass_is_exit_code_1(tmp_path, capsys, changes, word, summary):
+    """A failure, a run without a verdict, and a failure outside the tiers."""
+    assert command_line.main(["report", *written(tmp_path, made(**changes))]) == 1
+    output = capsys.readouterr().out
+    assert cells(output)["tf221"]["verdict"] == word
+    assert output.startswith(summary)
+
+
+def test_reasons_are_gathered():
+    """Tests of one module with one reason are one line, and environments with the same line share it."""
+    skips = [{"test": f"tests/test_saving.py::test_{n}", "reason": "no h5py"} for n in range(3)]
+    lines = reasons([made("a", not_run=skips), made("b", not_run=skips, known_differences=skips[:1])])
+    assert lines == {
+        "Did not run": {"`test_saving.py`, 3 tests: no h5py": ["a", "b"]},
+        "Known differences": {"`test_saving.py::test_0`: no h5py": ["b"]},
+    }
+
+
+LABELS = {
+    "hardware": (
+        [made(), made(stack=made().stack | {"cpu": "Other"})],
+        ["tf221 (Other, 2 cores)", "tf221 (Some CPU, 2 cores)"],
+    ),
+    "version": ([made(), made(framework="tensorflow 2.20.0")], ["tf221 (tensorflow 2.20.0)", "tf221 (tensorflow 2.21.0)"]),
+    "no name": ([made(None), made("x")], ["tensorflow 2.21.0, Keras 3.15.1", "x"]),
+}
+
+
+@pytest.mark.parametrize(("reports", "labels"), LABELS.values(), ids=LABELS)
+def test_two_reports_of_one_environment_are_told_apart(tmp_path, reports, labels):
+    """By what differs between them; without an environment the versions are the name."""
+    assert sorted(each.label for each in report.read_all(written(tmp_path, *reports))) == labels
+
+
+SHARES = {0.0: "0%", 0.004: "<1%", 0.126: "13%", 0.996: ">99%", 1.0: "100%", 1.004: ">100%", 1.5: "150%", None: "beyond"}
+
+
+@pytest.mark.parametrize(("share", "words"), SHARES.items())
+def test_shares_in_words(share, words):
+    """Rounding hides neither a small share nor a failure."""
+    assert percent(share) == words
+
+
+def test_a_cell_cannot_break_the_table():
+    """A bar or a line break in a name stays in its cell."""
+    table = markdown.markdown([made("a|b\nc")])
+    assert "| a\\|b c " in table
+
+
+def test_no_framework_is_imported(tmp_path):
+    """The command works where neither Keras nor pandas is installed, and starts at once."""
+    (path,) = written(tmp_path, made())
+    heavy = {"keras", "tensorflow", "jax", "torch", "numpy", "pandas", "matplotlib", "filelock"}
+    code = f"import sys; from cnnspec.__main__ import main; main(sys.argv[1:]); print(sorted({heavy} & set(sys.modules)))"
+    page = str(tmp_path / "page.html")
+    command = [sys.executable, "-c", code, "report", path, "--html", page]
+    ended = subprocess.run(command, cwd=reading.PROJECT, capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines()[-1] == "[]"

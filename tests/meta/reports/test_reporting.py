@@ -1,0 +1,284 @@
+"""Does every run of the suite leave one whole report, with every margin, reason and training, however it ends?
+
+A project of a few cheap tests, under this project's own conftest.py, stands for the suite.
+"""
+
+import csv
+import json
+import math
+import shutil
+
+import numpy as np
+import pytest
+import syrupy
+from scipy import stats
+
+import cnnspec
+from cnnspec import stack
+from cnnspec.ensembles import bands
+from cnnspec.facts import reading
+from cnnspec.reports.report import Report
+from tests.plugin import report as reporting
+from tests.plugin import verdict
+from tests.plugin.trainings import EPOCHS
+from tests.support import two_processes
+
+NUMERICS = """
+import math
+import pytest
+from tests.support import checks
+
+def finding(name, error, bound=1e-5):
+    return name, error, bound, "why", "float32"
+
+def test_near():
+    checks.near_float64("layers", [finding("output", 5e-6), finding("gradient", 1e-6), finding("exact", 0.0, 0)], "next")
+
+def test_far():
+    checks.near_float64("layer 1", [finding("output", 3e-5), finding("nan", math.nan)], "next")
+
+@pytest.mark.skip(reason="needs a GPU: pytest --device gpu")
+def test_skipped():
+    pass
+
+def test_left_out():
+    raise AssertionError
+
+@pytest.mark.xfail(strict=True, reason="another order in this version")
+def test_known():
+    checks.close("loss", 1.0, "theory", 1.5, {"relative": 0.1, "why": "why"}, "next")
+"""
+TRAINING = """
+RUN = {"model": "model2", "dataset": "mnist5k", "epochs": 2, "seed": 1000, "stack": {}}
+RUN |= {"history": {"loss": [0.5, 0.25], "val_loss": [0.4, 0.125], "seconds": [2.0, 1.0]}, "scores": {"test_loss": 0.125}}
+
+def test_the_history_is_whole(record_property):
+    record_property("run", RUN)
+    record_property("results", {"Test Loss": {"model2": 0.125}})
+    record_property("precision", "convolution: float32")
+"""
+OTHERS = """
+def test_of_the_suite_itself():
+    raise ValueError("two words")
+"""
+
+
+@pytest.fixture
+def project(pytester, monkeypatch):
+    """A pytester project with this project's conftest.py and three modules of cheap tests."""
+    monkeypatch.setattr(syrupy, "_syrupy", syrupy._syrupy)  # the inner runs' session must not replace the outer run's
+    monkeypatch.delenv("CNNSPEC_ENVIRONMENT", raising=False)
+    monkeypatch.delenv("TOX_ENV_NAME", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(reading.PROJECT))  # for the processes of xdist
+    shutil.copy(reading.PROJECT / "conftest.py", pytester.path / "conftest.py")
+    pytester.makepyfile(test_numerics=NUMERICS, test_training=TRAINING, test_others=OTHERS)
+    pytester.makeini("[pytest]")
+    return pytester
+
+
+def run(project, *arguments):
+    """Run the project's tests; the report's fields, None where no report was written."""
+    path = project.path / "report.json"
+    distribution = () if "-n" in arguments else ("-p", "no:xdist")
+    project.runpytest_inprocess("-p", "no:benchmark", *distribution, "--report", str(path), *arguments)
+    return Report.from_json(path) if path.exists() else None
+
+
+def names(entries):
+    """{test without its module's folder: reason}."""
+    return {entry["test"]: entry["reason"] for entry in entries}
+
+
+PROCESSES = {"one process": (), "under xdist": ("-n", "1")}
+
+
+@pytest.mark.parametrize("arguments", PROCESSES.values(), ids=PROCESSES)
+def test_the_report_of_a_run(project, monkeypatch, arguments):
+    """Counts, reasons, margins, training and stack are in it, also though tests failed, also from another process."""
+    monkeypatch.setenv("CNNSPEC_ENVIRONMENT", "tf999")
+    report = run(project, *arguments, "--seed", "7", "--deselect", "test_numerics.py::test_left_out")
+    assert report.environment == "tf999"
+    assert report.cnnspec == cnnspec.__version__
+    assert report.options == {"dataset": "mnist5k", "epochs": EPOCHS, "seed": 7, "runs": 1, "device": "auto", "workers": 1}
+    assert report.stack == stack.current()
+    assert report.verdict == "fail"
+    assert report.tiers["numerics"] == {"passed": 1, "failed": 1, "skipped": 1, "xfailed": 1}
+    assert report.tiers["training"] == {"passed": 1, "failed": 0, "skipped": 0, "xfailed": 0}
+    assert report.tiers["saving"] == {"passed": 0, "failed": 0, "skipped": 0, "xfailed": 0}
+    assert report.others == {"passed": 0, "failed": 1, "skipped": 0, "xfailed": 0}
+    assert names(report.not_run) == {
+        "test_numerics.py::test_skipped": "needs a GPU: pytest --device gpu",
+        "test_numerics.py::test_left_out": "deselected by -k, -m or --deselect",
+    }
+    assert names(report.known_differences) == {"test_numerics.py::test_known": "another order in this version"}
+    assert names(report.failed) == {
+        "test_numerics.py::test_far": "layer 1; output: off by 3e-05 relative, at most 1e-05 (why); that looks like float32",
+        "test_others.py::test_of_the_suite_itself": "ValueError: two words",
+    }
+    assert report.margins == {
+        "test_numerics.py::test_near": {"output": 0.5, "gradient": 0.1, "exact": 0.0},
+        "test_numerics.py::test_far": {"output": 3.0, "nan": None},
+    }
+    assert report.precision == ["convolution: float32"]
+    assert report.table == {"Test Loss": {"model2": 0.125}}
+    assert list(report.trainings) == ["model2"]
+    assert report.trainings["model2"]["history"]["val_loss"] == [0.4, 0.125]
+    assert 0 < report.seconds < 600
+
+
+def test_the_bands_are_the_ensembles(project):
+    """Each epoch's band is Student's prediction interval of the logarithms of the stored losses, computed here anew."""
+    found = run(project, "test_training.py").trainings["model2"]["bands"]["val_loss"]
+    with (reading.BASELINES / "ensembles" / "mnist5k" / "model2.csv").open(encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    for epoch in (1, 2):
+        logs = np.log([float(row[f"val_loss_{epoch}"]) for row in rows])
+        wide = stats.t.ppf(1 - bands.ALPHA / 2, len(logs) - 1) * logs.std(ddof=1) * math.sqrt(1 + 1 / len(logs))
+        expected = np.exp([logs.mean() - wide, logs.mean(), logs.mean() + wide])
+        assert [found[end][epoch - 1] for end in ("low", "mean", "high")] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_run_that_stops_early_names_what_it_did_not_reach(project):
+    """After -x, or an interruption, or a worker's death. What passed until then is no verdict."""
+    report = run(project, "-x", "test_numerics.py", "test_training.py")
+    assert report.verdict == "fail"
+    assert set(names(report.not_run)) == {
+        "test_numerics.py::test_skipped",
+        "test_numerics.py::test_left_out",
+        "test_numerics.py::test_known",
+        "test_training.py::test_the_history_is_whole",
+    }
+    assert set(names(report.not_run).values()) == {reporting.UNREACHED}
+
+
+def test_an_ensemble_too_small_is_told(project):
+    """Where the only failures are bands too wide to tell, the report says so, as the terminal does."""
+    check = {"subject": "model1", "used": 0.5, "conclusive": False, "text": ""}
+    body = f"def test_band(record_property):\n    record_property('check', {check})\n    raise AssertionError\n"
+    project.makepyfile(test_training=body)
+    assert run(project, "test_training.py").verdict == "cannot tell"
+    project.makepyfile(test_training=body.replace("0.5", "1.5"))
+    assert run(project, "test_training.py").verdict == "fail"
+
+
+def test_an_interrupted_run_is_no_pass(project, monkeypatch):
+    """Every tier has a passed test, but one test was not reached: no verdict."""
+    monkeypatch.setattr(two_processes, "start_early", lambda session: None)
+    project.makepyfile(**{module: "def test_fine(): pass" for module in verdict.TIERS if module != "test_determinism"})
+    project.makepyfile(
+        test_determinism="""
+        import pytest
+
+        def test_fine(): pass
+        def test_stop(): pytest.exit("enough", returncode=1)
+        def test_later(): pass
+        """
+    )
+    report = run(project, *sorted((f"{module}.py" for module in verdict.TIERS), key="test_determinism.py".__eq__))
+    assert all(count["passed"] for count in report.tiers.values())
+    assert report.total("failed") == 0
+    assert report.verdict == "no verdict"
+    assert "test_determinism.py::test_later" in names(report.not_run)
+
+
+REPLICATION = """
+import pytest
+
+@pytest.mark.parametrize("who", ["the notebook", "a fresh run"])
+@pytest.mark.parametrize("model", ["model1", "model2", "model3", "model4"])
+def test_member(model, who, record_property):
+    record_property("replication", f"{model}, {who}, distance")
+    assert SOUND
+"""
+ENDINGS = {
+    "passed": ("True", ["test_replication.py"], verdict.REPLICATED),
+    "without fresh runs": ("True", ["test_replication.py", "-k", "notebook"], verdict.PARTIAL),
+    "with a tier": ("True", ["test_replication.py", "test_training.py"], verdict.PARTIAL),
+    "failed": ("False", ["test_replication.py"], "FAIL: 8 checks failed; each message above says what to do next."),
+}
+
+
+@pytest.mark.parametrize(("sound", "arguments", "ending"), ENDINGS.values(), ids=ENDINGS)
+def test_the_verdict_of_replication(project, sound, arguments, ending):
+    """Asked for alone and whole, replication ends in its own verdict; in part or with some tiers in none; failed in FAIL."""
+    project.makepyfile(test_replication=REPLICATION.replace("SOUND", sound))
+    ended = project.runpytest_inprocess("-p", "no:benchmark", "-p", "no:xdist", "--report", "report.json", *arguments)
+    assert ending in ended.outlines
+
+
+def test_a_module_that_cannot_be_imported_is_a_failure(project):
+    """A tier whose module breaks while it is collected has failed, and its error is told."""
+    project.makepyfile(test_saving="import nothing_of_that_name")
+    report = run(project)
+    assert report.verdict == "fail"
+    assert report.tiers["saving"]["failed"] == 1
+    assert "No module named 'nothing_of_that_name'" in names(report.failed)["test_saving.py"]
+    assert names(report.not_run)["test_numerics.py::test_near"] == reporting.UNREACHED
+
+
+NO_RUN = {"collected only": ("--collect-only",), "no tier": ("test_others.py",), "nothing": ("-k", "nothing_at_all")}
+
+
+@pytest.mark.parametrize("arguments", NO_RUN.values(), ids=NO_RUN)
+def test_no_report_without_a_tier(project, arguments):
+    """A run of none of the tiers' tests writes nothing, and leaves an older report alone."""
+    path = project.path / "report.json"
+    assert run(project, *arguments) is None
+    run(project, "test_training.py")
+    before = path.read_bytes()
+    run(project, *arguments)
+    assert path.read_bytes() == before
+
+
+def test_a_run_that_dies_leaves_no_older_report(project):
+    """The older report goes when the first test of a tier starts: a crash must not be answered by yesterday's pass."""
+    assert run(project, "test_training.py")
+    project.makepyfile(test_saving="import os\n\ndef test_crash():\n    os._exit(3)\n")
+    ended = project.runpytest_subprocess("-p", "no:xdist", "--report", "report.json", "test_saving.py")
+    assert ended.ret == 3
+    assert not (project.path / "report.json").exists()
+
+
+def test_the_default_file(project, monkeypatch):
+    """reports/<environment>-<hardware>.json in the project, whose path pytest prints."""
+    monkeypatch.setenv("TOX_ENV_NAME", "tf999")
+    ended = project.runpytest_inprocess("-p", "no:benchmark", "-p", "no:xdist", "test_training.py")
+    (path,) = (project.path / "reports").iterdir()
+    assert path.name.startswith("tf999-")
+    ended.stdout.fnmatch_lines([f"report: {path}"])
+    assert json.loads(path.read_text(encoding="utf-8"))["environment"] == "tf999"
+
+
+def test_a_folder_is_no_file(project):
+    """--report with a folder is refused before anything runs."""
+    ended = project.runpytest_inprocess("-p", "no:benchmark", "--report", str(project.path))
+    assert ended.ret == pytest.ExitCode.USAGE_ERROR
+    ended.stderr.fnmatch_lines(["ERROR: --report * is a folder; name a file"])
+
+
+STACK = {"framework": "tensorflow 2.21.0", "keras": "3.15.1", "python": "3.12.1", "device": "CPU", "cpu": "AMD EPYC @ 2 GHz"}
+FILE_NAMES = {
+    "environment": (STACK, "tf221", "tf221-amd-epyc-2-ghz"),
+    "versions": (STACK, None, "tensorflow-2.21.0-keras-3.15.1-python-3.12.1-amd-epyc-2-ghz"),
+    "GPU": (STACK | {"device": "NVIDIA H200"}, "tf221", "tf221-nvidia-h200"),
+    "no path": (STACK, "../../x", "x-amd-epyc-2-ghz"),
+}
+
+
+@pytest.mark.parametrize(("facts", "environment", "name"), FILE_NAMES.values(), ids=FILE_NAMES)
+def test_file_names(facts, environment, name):
+    """Stacks and hardware do not overwrite each other, and nothing leaves the folder."""
+    assert reporting.default_name(facts, environment) == name
+
+
+def test_long_messages_are_cut():
+    """A report stays small whatever a failing test prints."""
+    assert reporting.shortened("x" * 300) == "x" * 300
+    assert reporting.shortened("x" * 301) == "x" * 300 + "…"
+
+
+def test_the_environment_that_was_named_comes_first():
+    """CNNSPEC_ENVIRONMENT, then tox's name, else none."""
+    assert reporting.environment({"CNNSPEC_ENVIRONMENT": "a", "TOX_ENV_NAME": "b"}) == "a"
+    assert reporting.environment({"TOX_ENV_NAME": "b"}) == "b"
+    assert reporting.environment({}) is None

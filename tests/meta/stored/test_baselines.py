@@ -1,0 +1,156 @@
+"""Are the stored figures whole, consistent with each other, and each with its source?"""
+
+import re
+import tomllib
+
+import pytest
+
+from cnnspec import mnist, results
+from cnnspec.ensembles import bands, store
+from cnnspec.facts import notebook, reading
+from cnnspec.names import MODELS, SAMPLES
+from tests.plugin.trainings import EPOCHS
+
+NOTEBOOK = reading.BASELINES / "notebook"
+ASSUMPTIONS = tomllib.loads((NOTEBOOK / "assumptions.toml").read_text(encoding="utf-8"))
+ROWS = {"summary": 41, "totals": 4, "history": 40, "scores": 16, "results": 2}
+ENSEMBLES = sorted((reading.BASELINES / "ensembles").glob("*/*.csv"))
+
+
+@pytest.mark.parametrize(("name", "rows"), ROWS.items())
+def test_every_row_is_there_with_its_cell(name, rows):
+    """The transcribed files have the notebook's number of rows, and every row names its cell."""
+    frame = notebook.facts(name)
+    assert len(frame) == rows
+    assert frame.cell.map(lambda cell: bool(re.fullmatch(r"(In|Out)( )?\[\d+\]", cell))).all()
+
+
+def test_the_totals_are_the_sums():
+    """The printed totals are the sums of the printed rows; BatchNormalization's moving statistics do not train."""
+    totals = notebook.facts("totals").set_index("model")
+    for model, rows in notebook.facts("summary").groupby("model"):
+        parameters = rows.parameters.astype(int)
+        moving = parameters[rows["class"] == "BatchNormalization"].sum() // 2
+        assert parameters.sum() == int(totals.total[model])
+        assert moving == int(totals.non_trainable[model])
+        assert parameters.sum() - moving == int(totals.trainable[model])
+
+
+def test_the_last_epoch_is_the_evaluated_score():
+    """val_loss and val_acc of the tenth epoch are the evaluated test scores, rounded to four decimals."""
+    for model in MODELS:
+        scores = (
+            notebook.facts("scores").query("model == @model and split == 'test'").set_index("metric").value.astype(float)
+        )
+        last = notebook.history(model).loc[10]
+        assert round(scores["loss"], 4) == last.val_loss
+        assert round(scores["accuracy"], 4) == last.val_accuracy
+
+
+def test_accuracies_are_whole_counts():
+    """Every evaluated accuracy is a whole number of images out of 10,000 or 60,000, so no digit was misread."""
+    for row in notebook.facts("scores").query("metric == 'accuracy'").itertuples():
+        samples = {"train": 60000, "test": 10000}[row.split]
+        assert float(row.value) == round(float(row.value) * samples) / samples
+
+
+def test_the_results_are_the_scores_cut():
+    """The final table is the evaluated losses cut after four decimals."""
+    table = notebook.facts("results").set_index("row")
+    for row in notebook.facts("scores").query("metric == 'loss'").itertuples():
+        assert float(table.at[f"{row.split.title()} Loss", row.model]) == results.truncate(float(row.value))
+
+
+def leaves(tree):
+    """Every {value, cell} of globals.toml."""
+    for node in tree.values():
+        if "cell" in node:
+            yield node
+        else:
+            yield from leaves(node)
+
+
+def test_every_source_exists():
+    """Each setting comes from a cell, from Keras 2.2.4's defaults or from an assumption that is written down."""
+    sources = set(notebook.facts("configuration").source) | {leaf["cell"] for leaf in leaves(notebook.globals_toml())}
+    named = {assumption["name"] for assumption in ASSUMPTIONS["assumption"]}
+    used = {source.removeprefix("assumption ") for source in sources if source.startswith("assumption ")}
+    assert used == named
+    rest = {source for source in sources if not source.startswith("assumption ")}
+    assert {source for source in rest if not re.match(r"(Out of )?In \[\d+\]|Keras 2\.2\.4", source)} == set()
+
+
+def test_every_assumption_has_evidence():
+    """Each assumption says what was cut, what is assumed, why, and what would change it."""
+    for assumption in ASSUMPTIONS["assumption"]:
+        assert set(assumption) == {"name", "cut", "assumed", "evidence", "changed_by"}
+        assert all(assumption.values())
+
+
+def test_layers_carry_their_settings():
+    """The description that the oracle runs has every layer of the summary with its settings."""
+    for model in MODELS:
+        summary = notebook.facts("summary").query("model == @model")
+        layers = notebook.layers(model)
+        assert [layer["class"] for layer in layers] == summary["class"].tolist()
+        assert all(len(layer) > 1 or layer["class"] == "Flatten" for layer in layers)
+    assert notebook.layers("model4")[2]["kernel_size"] == (4, 4)
+
+
+@pytest.mark.parametrize("path", ENSEMBLES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_ensembles_are_whole(path):
+    """Every stored ensemble is readable, of one stack and one setting, redrawn, and outside the suite's own seed."""
+    frame = store.read(path)
+    assert len(frame) >= 2
+    assert set(frame.model) == {path.stem}
+    for column in (*store.SAME_STACK, "dataset", "optimizer", "epochs", "batch_size", "redrawn"):
+        assert frame[column].nunique() == 1, f"{column} is not one and the same in {path}"
+    assert frame.redrawn.all()
+    assert 1000 not in set(frame.seed)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_default_data_set_has_its_ensemble(model):
+    """The ensemble that plain pytest judges against is stored, with the provenance of its runs."""
+    path = reading.BASELINES / "ensembles" / "mnist5k" / f"{model}.csv"
+    assert path in ENSEMBLES
+    assert store.read(path).epochs.unique().tolist() == [10]
+    for epochs in (EPOCHS, 10):
+        judged = bands.by_quantity(store.curves(path, epochs), "mnist5k")
+        assert all(band.conclusive for _, band in judged.values())
+    assert "python -m cnnspec calibrate" in (path.parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def bounds(tree, name=""):
+    """(name, table) of every table of numbers in tolerances.toml."""
+    if any(not isinstance(value, dict) for value in tree.values()):
+        yield name, tree
+    else:
+        for key, value in tree.items():
+            yield from bounds(value, f"{name}.{key}")
+
+
+def numbers(table):
+    """Every number of a table, however deep."""
+    for value in table.values():
+        if isinstance(value, dict):
+            yield from numbers(value)
+        elif not isinstance(value, str):
+            yield value
+
+
+def test_every_tolerance_has_its_reason():
+    """No bound without a why, and none that is not a positive number."""
+    tables = dict(bounds(reading.read_toml(reading.BASELINES / "tolerances.toml")))
+    assert len(tables) > 20
+    for name, table in tables.items():
+        assert len(table["why"]) > 20, name
+        assert all(number > 0 for number in numbers(table)), name
+
+
+def test_the_shapes_are_the_notebooks():
+    """60,000 and 10,000 images of 28 × 28."""
+    facts = notebook.globals_toml()
+    assert mnist.SHAPES["x_train"][0] == facts["data"]["train_samples"]["value"]
+    assert mnist.SHAPES["x_test"][0] == facts["data"]["test_samples"]["value"]
+    assert SAMPLES["mnist"] == (60000, 10000)

@@ -1,0 +1,157 @@
+"""Does the combined test of a run against a small ensemble keep its false-alarm rate, and does it see what it should?"""
+
+import functools
+import math
+
+import numpy as np
+import pytest
+
+from cnnspec.ensembles import membership, store
+from cnnspec.facts import notebook, reading
+from cnnspec.names import MODELS
+
+EPOCHS = 10
+SIZES = {"model1": 5, "model2": 5, "model3": 3, "model4": 5}  # of the ensembles on full MNIST, as the least that are stored
+METRICS = membership.LOSSES + membership.ERRORS
+FIGURES = [membership.distance, membership.farthest]
+
+
+@functools.cache
+def stored(model):
+    """The stored runs of a model on mnist5k, as `membership.judged` gives them."""
+    path = reading.BASELINES / "ensembles" / "mnist5k" / f"{model}.csv"
+    return [membership.judged(curves, "mnist5k") for curves in store.curves(path, EPOCHS)]
+
+
+def blamed(trials, figure=membership.distance, alpha=membership.ALPHA, shift=0.0, seed=11):
+    """Share of left runs that are blamed: small ensembles are drawn from the stored runs, and a run of those left is judged.
+
+    `shift`, in standard deviations of its metric over all stored runs, is added to every value of the judged run.
+    """
+    generator = np.random.default_rng(seed)
+    scales = {
+        model: {m: membership.deviation(m, np.array([run[m] for run in stored(model)])) for m in METRICS} for model in SIZES
+    }
+    count = 0
+    for _ in range(trials):
+        drawn = {model: [stored(model)[i] for i in generator.permutation(24)[: size + 1]] for model, size in SIZES.items()}
+        reference = membership.Reference({model: runs[1:] for model, runs in drawn.items()})
+        for model, runs in reference.runs.items():
+            new = {metric: values + shift * scales[model][metric] for metric, values in drawn[model][0].items()}
+            count += not reference.plausibility(reference.residuals(new, runs), figure, alpha).plausible
+    return count / trials / len(SIZES)
+
+
+@pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.__name__)
+def test_false_alarms(figure):
+    """Of healthy runs about α are blamed: at most α plus four standard errors of a binomial count."""
+    assert blamed(100, figure, 0.02) <= 0.02 + 4 * math.sqrt(0.02 * 0.98 / 400)
+
+
+@pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.__name__)
+def test_a_shifted_run_is_seen(figure):
+    """A run whose every value lies twenty-four deviations off is called implausible in eight of ten cases or more."""
+    assert blamed(20, figure, shift=24.0) >= 0.8
+
+
+def two_models():
+    """Runs at −1, 0, 1 and at −4, 0, 4, over two epochs of one metric: variances 1 and 16, g² = √(1 · 16) = 4."""
+    made = {"model1": (-1.0, 0.0, 1.0), "model2": (-4.0, 0.0, 4.0)}
+    return membership.Reference({model: [{"loss": np.full(2, end)} for end in ends] for model, ends in made.items()})
+
+
+STANDARD_ERROR = math.sqrt(10 / 3)  # of a residual of model1: s² = (2 · 4 + 2 · 1) / 4 = 2.5, by 1 + 1/3
+
+
+def test_residuals_by_hand():
+    """A run one standard error off in the first epoch and at the mean in the second; d = 2 runs weigh for g."""
+    reference = two_models()
+    found = reference.residuals({"loss": np.array([-STANDARD_ERROR, 0.0])}, reference.runs["model1"])
+    assert found["loss"].tolist() == pytest.approx([-1.0, 0.0])
+    assert membership.distance(found) == pytest.approx(math.sqrt(0.5))
+    assert membership.farthest(found) == pytest.approx(1.0)
+
+
+def test_left_out_by_hand():
+    """Without −4 model2's other runs have mean 2 and variance 8: s² = (2 · 4 + 8) / 3, times 1.5 it is 8, r = −6 / √8."""
+    found = [run["loss"][0] for run in two_models().healthy]
+    model1 = 1.5 / math.sqrt((2 * 4 + 0.5) / 3 * 1.5)
+    assert found == pytest.approx([-model1, 0.0, model1, -6 / math.sqrt(8), 0.0, 6 / math.sqrt(8)])
+
+
+def test_equal_counts_have_the_spread_of_rounding():
+    """Runs that happen to have equally many errors, 100 each: s is 1/√12 of an error, a twentieth of that on its root."""
+    assert membership.deviation("val_accuracy", np.full((3, 1), 10.0)) == pytest.approx(1 / math.sqrt(12) / 20)
+
+
+def test_judged_by_hand():
+    """Losses become logarithms, accuracies roots of error counts: 60,000 train and 10,000 test images."""
+    curves = {metric: [math.e if metric in membership.LOSSES else 0.99] for metric in METRICS}
+    found = {metric: float(values[0]) for metric, values in membership.judged(curves).items()}
+    assert found == pytest.approx(
+        {
+            "loss": 1.0,
+            "val_loss": 1.0,
+            "train_loss": 1.0,
+            "accuracy": math.sqrt(600),
+            "val_accuracy": 10.0,
+            "train_accuracy": math.sqrt(600),
+        }
+    )
+    shown = {metric: membership.show(metric, value) for metric, value in found.items() if metric.startswith("val")}
+    assert shown == {"val_loss": "2.7183", "val_accuracy": "100 errors"}
+
+
+def test_the_bound_by_hand():
+    """Healthy distances 1, e and e²: mean 1 and s = 1 of their logarithms, t(0.9; 2) = 1.8856, √(1 + 1/3) for a new one."""
+    place = membership.plausibility(math.e, [1.0, math.e, math.e**2], alpha=0.1)
+    assert (place.value, place.usual, place.runs) == (math.e, pytest.approx(math.e), 3)
+    assert math.log(place.bound) == pytest.approx(1 + 1.885618 * math.sqrt(4 / 3), rel=1e-6)
+    assert place.probability == pytest.approx(0.5)
+    assert place.plausible
+
+
+@pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.__name__)
+def test_a_nan_is_not_plausible(figure):
+    """A run with a NaN is no member, by either figure."""
+    reference = membership.Reference({"model2": stored("model2")[:9]})
+    run = {**stored("model2")[9], "val_loss": np.full(EPOCHS, math.nan)}
+    assert not reference.plausibility(reference.residuals(run, reference.runs["model2"]), figure).plausible
+
+
+def test_few_healthy_runs_cannot_tell():
+    """Three healthy runs are too few for the bound, eighteen are enough."""
+    made = [float(number) for number in range(1, 19)]
+    assert not membership.plausibility(1.0, made[:3], membership.ALPHA).conclusive
+    assert membership.plausibility(1.0, made, membership.ALPHA).conclusive
+
+
+def test_the_smallest_shift_by_hand():
+    """The farthest healthy run is 6 / √8 = 2.12 off; moved inwards, it needs 3 + 2.12 to exceed a bound of 3."""
+    place = membership.Plausibility(value=1.0, usual=1.0, bound=3.0, runs=6, probability=0.5, alpha=0.001)
+    assert two_models().smallest_shift(place, membership.distance) == pytest.approx(5.2)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_notebooks_curves_are_whole(model):
+    """Ten epochs of four metrics and the evaluated train scores, as Out of In [9] to In [36] have them."""
+    found = membership.judged(notebook.curves(model))
+    assert {metric: len(values) for metric, values in found.items()} == {
+        metric: 1 if metric.startswith("train") else EPOCHS for metric in METRICS
+    }
+
+
+def test_log_density_by_hand():
+    """One standard error off with ν = 2 + 3 − 1 = 4: the density of t is 3/8 · (1 + 1/4)^−2.5 there, over the scale."""
+    found = two_models().log_density({"loss": np.array([STANDARD_ERROR])}, "model1")["loss"]
+    assert found == pytest.approx(math.log(3 / 8 * 1.25**-2.5 / STANDARD_ERROR))
+
+
+def test_the_nearer_ensemble_is_likelier():
+    """A run is likelier among the stored runs of its model than among those moved by four of their deviations."""
+    run, *here = stored("model2")[:9]
+    moved = {m: 4 * membership.deviation(m, np.array([other[m] for other in here])) for m in METRICS}
+    there = [{m: other[m] + moved[m] for m in METRICS} for other in here]
+    reference = membership.Reference({"here": here, "there": there})
+    sums = [sum(values.sum() for values in reference.log_density(run, name).values()) for name in ("here", "there")]
+    assert sums[0] > sums[1]

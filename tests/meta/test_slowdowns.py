@@ -1,0 +1,92 @@
+"""Is slower called slower, and an unchanged machine not?"""
+
+import math
+
+import numpy as np
+import pytest
+
+from cnnspec.benchmarks import slowdowns
+from cnnspec.benchmarks.timings import Figure
+from tests.meta.test_timings import timed
+
+
+def alone(figure, before):
+    """The Comparison of a run's only Figure with the same of stored runs."""
+    return slowdowns.compare({"a": figure}, [{"a": other} for other in before])["a"]
+
+
+COMPARED = {  # median now, medians stored, outcome
+    "nothing stored": (1.0, [], "new"),
+    "one run stored": (1.0, [1.0], "no spread yet"),
+    "twice as slow as one run": (2.0, [1.0], "no spread yet"),
+    "within the spread": (1.02, [1.0, 1.02, 0.99, 1.01], "as before"),
+    "slower than the spread": (1.15, [1.0, 1.02, 0.99, 1.01], "slower"),
+    "faster than the spread": (0.85, [1.0, 1.02, 0.99, 1.01], "faster"),
+    "as much slower, where runs differ more": (1.15, [1.0, 1.2, 0.9, 1.1], "as before"),
+}
+
+
+@pytest.mark.parametrize(("now", "before", "outcome"), COMPARED.values(), ids=COMPARED)
+def test_outcomes(now, before, outcome):
+    """Slower is what lies beyond the spread of the stored runs, and only there is a spread."""
+    compared = alone(timed(now), [timed(median) for median in before])
+    assert compared.outcome == outcome
+    assert compared.outcome in slowdowns.OUTCOMES
+
+
+def test_the_bound_by_hand():
+    """Stored 1 and e⁰·⁰¹ twice each: s = 0.01/√3, t(0.99; 3) = 4.5407, so 4.5407 · s · √1.25 = 0.02931 is 3.0 % slower."""
+    before = [timed(1.0), timed(1.0), timed(2.718281828459045**0.01), timed(2.718281828459045**0.01)]
+    compared = alone(timed(1.1), before)
+    assert compared == slowdowns.Comparison(
+        "slower", "1.1 s, rounds spread by 1.0%, +9.5% to 1.005 s in 4 stored runs, which may differ by 3.0%"
+    )
+
+
+def test_a_slower_machine_shows():
+    """Where it was measured, the limit beside a slower figure stands with the limit of the stored runs."""
+    compared = alone(timed(2.0, limit_gflops=60.0), [timed(1.0, limit_gflops=limit) for limit in (90.0, 110.0, 100.0)])
+    assert compared.outcome == "slower"
+    assert compared.text.endswith("; a matrix product beside it reached 60 GFLOP/s, 100 there")
+
+
+def test_runs_that_agree_by_chance():
+    """model2's runs agree to the digit, but model1's show how far runs of that kind differ; another kind shows nothing.
+
+    model1: logarithms 0, 0.1 and 0.2 have s = 0.1, pooled with model2's 0 over 4 degrees of freedom s = 0.0707. With α a
+    third of 0.01, t(1 − 0.00333; 4) = 5.1668 and √(4/3): 0.4219, which is 52.5 % slower.
+    """
+    agreed = {"model2, harness": timed(1.0)}
+    spread = [{**agreed, "model1, harness": timed(math.exp(0.1 * number))} for number in range(3)]
+    now = {"model2, harness": timed(1.4), "model1, harness": timed(1.0), "model2, plain fit": timed(1.0)}
+    found = slowdowns.compare(now, spread)
+    assert found["model2, harness"] == slowdowns.Comparison(
+        "as before", "1.4 s, rounds spread by 1.0%, +40.0% to 1 s in 3 stored runs, which may differ by 52.5%"
+    )
+    assert found["model2, plain fit"].outcome == "new"
+    other = [{**agreed, "model1, plain fit": run["model1, harness"]} for run in spread]
+    assert slowdowns.compare(now, other)["model2, harness"].outcome == "slower"
+
+
+def test_an_unchanged_machine_is_seldom_blamed(monkeypatch):
+    """Of 300 runs beside three stored ones, drawn alike, at most the declared share has a slower figure; here 20 %."""
+    monkeypatch.setattr(slowdowns, "FALSE_ALARM", 0.2)
+    generator = np.random.default_rng(0)
+    deviations = {f"model{model}, {what}": 0.05 * (what + 1) for model in range(1, 5) for what in range(5)}
+
+    def drawn():
+        return {name: timed(math.exp(deviation * generator.normal())) for name, deviation in deviations.items()}
+
+    blamed = sum(
+        any(each.outcome == "slower" for each in slowdowns.compare(drawn(), [drawn() for _ in range(3)]).values())
+        for _ in range(300)
+    )
+    assert 0.05 <= blamed / 300 <= 0.2
+
+
+def test_a_busy_machine_is_not_trusted():
+    """Rounds that spread beyond the bound give no verdict, however fast or slow, and neither do two rounds."""
+    for rounds in ([1.0, 1.2, 1.5], [1.0, 1.0]):
+        compared = alone(Figure(rounds), [timed(1.0)] * 5)
+        assert compared.outcome == "not to be trusted"
+        assert "leave it alone, try again" in compared.text

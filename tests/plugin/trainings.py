@@ -1,0 +1,95 @@
+"""What a run of the suite trains: its options, and the trainings, which all tests and processes share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cnnspec.names import DATASETS
+from tests.plugin import group
+
+if TYPE_CHECKING:
+    from cnnspec.training import TrainingRun
+    from tests.support.trainings import Settings
+
+# Epochs of each training in plain pytest: the fewest after which every fault of tests/meta/faults/training_faults.py is
+# caught and the declared false-alarm rate is kept, by the stored runs (baselines/ensembles/README.md).
+EPOCHS = 4
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    options = group(parser)
+    options.addoption(
+        "--dataset",
+        choices=DATASETS,
+        default="mnist5k",
+        help="digits to train on: the embedded 5,000 (default) or full MNIST",
+    )
+    options.addoption(
+        "--mnist",
+        metavar="PATH",
+        help="full MNIST in a file: an .npz, or a folder of its four IDX files (default: Keras downloads it)",
+    )
+    options.addoption(
+        "--epochs",
+        type=int,
+        choices=range(1, 11),
+        default=EPOCHS,
+        metavar="N",
+        help=f"epochs of each training, 1 to 10 (default: {EPOCHS})",
+    )
+    options.addoption("--seed", type=int, default=1000, help="seed of the trainings (default: 1000, outside the ensembles)")
+    options.addoption(
+        "--runs",
+        type=int,
+        choices=range(1, 26),
+        default=1,
+        metavar="K",
+        help="runs of each model, with the seeds from --seed on, judged by their mean (default: 1)",
+    )
+    options.addoption(
+        "--out",
+        metavar="DIR",
+        help="keep each run's JSON and loss curves in this folder (default: pytest's temporary folder)",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    from tests.support import two_processes
+
+    two_processes.judge_late(items)
+    deselect_replication(config, items)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    from tests.support import two_processes
+
+    two_processes.start_early(session)
+
+
+@pytest.fixture(scope="session")
+def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """What this run of the suite was asked to train, and where its runs are kept."""
+    from tests.support import trainings
+
+    return trainings.settings(request.config, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def trained(settings: Settings) -> Callable[..., TrainingRun]:
+    """trained(model, number=0) -> its TrainingRun, trained once per run of the suite, whichever process asks first."""
+    from tests.support import trainings
+
+    return lambda model, number=0: trainings.trained_once(model, settings, number)
+
+
+def deselect_replication(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the tests on full MNIST out, unless --dataset mnist or an expression of -m asks for them."""
+    if config.option.dataset == "mnist" or "replication" in config.option.markexpr:
+        return
+    kept = [item for item in items if not item.get_closest_marker("replication")]
+    if len(kept) < len(items):
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = kept

@@ -1,0 +1,134 @@
+"""The verdict at the end of a run: what each tier found, the trainings in their bands, the results table."""
+
+from pathlib import Path
+
+from cnnspec.names import MODELS
+
+TIERS = {  # test module -> the question it answers
+    "test_stack": "what was asked for is imported, installed once",
+    "test_architecture": "the same layers, shapes and parameters",
+    "test_configuration": "the same settings, loss and optimizer",
+    "test_data": "the real digits, prepared as the notebook does",
+    "test_numerics": "each layer and gradient against float64",
+    "test_optimizer": "each update against its formula",
+    "test_trajectory": "the first thirty steps, beside float64 and 2019",
+    "test_stochastic": "initialisers, dropout and shuffling against theory",
+    "test_determinism": "one seed, one result",
+    "test_saving": "saved models go on as they were",
+    "test_training": "each model trains to the right place",
+    "test_results": "the results table and the plots",
+}
+ASKED_FOR = {"test_replication": "the notebook and a fresh run among stored runs of full MNIST"}
+OUTCOMES = ("passed", "failed", "skipped", "xfailed")
+WORDS = {"xfailed": "known difference"}
+PASS = "PASS: this stack does what the notebook's did, as far as the tests above can see."
+UNKNOWN = "CANNOT TELL: nothing failed, but the ensembles behind {} checks are too small; each says how many runs it lacks."
+PARTIAL = "NO VERDICT: some tiers did not run; plain `pytest` runs them all."
+REPLICATED = "REPLICATED: the notebook and fresh runs of this stack are plausible members of the stored runs of full MNIST."
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Write the verdict of this run, from what the tests reported."""
+    from cnnspec import stack
+
+    if config.option.collectonly:
+        return
+    terminal = terminalreporter
+    counts = {module: dict.fromkeys(OUTCOMES, 0) for module in TIERS | ASKED_FOR}
+    properties = []
+    for module, outcome, report in outcomes(terminal):
+        if module in counts:
+            counts[module][outcome] += 1
+            properties += properties_of(report)
+    if not any(sum(count.values()) for count in counts.values()):
+        return
+    terminal.section("verdict")
+    for line in stack.describe(stack.current()):
+        terminal.line(line)
+    terminal.line("")
+    for module, question in (TIERS | ASKED_FOR).items():
+        if module in TIERS or any(counts[module].values()):
+            terminal.line(f"{module.removeprefix('test_'):<14} {told(counts[module]):<30} {question}")
+    for line in sorted(value for name, value in properties if name == "precision"):
+        terminal.line(f"  {line}")
+    checks = [value for name, value in properties if name == "check"]
+    write_trainings(terminal, sorted(checks, key=lambda check: check["subject"]))
+    for line in sorted(value for name, value in properties if name == "replication"):
+        terminal.line(line)
+    for table in [value for name, value in properties if name == "table"]:
+        terminal.line(f"\nresults table: {table}")
+    terminal.line("")
+    unknown = undecided(properties)
+    failed = sum(count["failed"] for count in counts.values()) - unknown
+    reached = judged(counts, properties)
+    if reached == "fail":
+        terminal.line(f"FAIL: {failed} checks failed; each message above says what to do next.", red=True)
+    elif reached == "cannot tell":
+        terminal.line(UNKNOWN.format(unknown), yellow=True)
+    elif reached == "no verdict":
+        tiers_ran = any(sum(counts[module].values()) for module in TIERS)
+        terminal.line(REPLICATED if replicated(properties) and not tiers_ran else PARTIAL)
+    else:
+        terminal.line(PASS, green=True)
+
+
+def outcomes(terminal):
+    """(module, outcome, report) of every test that pytest reported, and of every module that could not be collected."""
+    for outcome in (*OUTCOMES, "error"):
+        for report in terminal.getreports(outcome):
+            if report.when == "call" or outcome != "passed":
+                yield Path(report.nodeid.split("::")[0]).stem, "failed" if outcome == "error" else outcome, report
+
+
+def properties_of(report):
+    """What a test recorded, (name, value) each; a module that could not be collected recorded nothing."""
+    return getattr(report, "user_properties", [])
+
+
+def undecided(properties):
+    """Number of trainings' checks that found their value inside a band too wide to tell; their tests have failed."""
+    return sum(not check["conclusive"] and check["used"] <= 1 for name, check in properties if name == "check")
+
+
+def judged(counts, properties):
+    """The verdict: fail, cannot tell, no verdict or pass.
+
+    `counts` is {module: {outcome: number}}, `properties` what the tests recorded, (name, value) each.
+    """
+    if sum(count["failed"] for count in counts.values()) > undecided(properties):
+        return "fail"
+    if undecided(properties):
+        return "cannot tell"
+    ran = all(counts[module]["passed"] or counts[module]["xfailed"] for module in TIERS)
+    return "pass" if ran else "no verdict"
+
+
+def replicated(properties):
+    """Whether the notebook and a fresh run of every model were placed among the stored runs of full MNIST."""
+    lines = [value for name, value in properties if name == "replication"]
+    wanted = [f"{model}, {who}," for model in MODELS for who in ("the notebook", "a fresh run")]
+    return all(any(line.startswith(start) for line in lines) for start in wanted)
+
+
+def told(count):
+    """Outcomes of one tier in words."""
+    words = [f"{number} {WORDS.get(outcome, outcome)}" for outcome, number in count.items() if number]
+    return ", ".join(words) or "not run"
+
+
+def write_trainings(terminal, checks):
+    """The final test and train losses in their bands, and the check of any kind that came nearest to its bound."""
+    if not checks:
+        return
+    from cnnspec.ensembles import bands
+
+    terminal.line("\ntrainings, each loss in the band of the reference ensemble")
+    for check in checks:
+        if check["subject"].endswith(("test loss, last epoch", "train loss, evaluated")) or check["used"] > 1:
+            terminal.line(f"  {check['subject']:<44} {check['text']}")
+    nearest = max(checks, key=lambda check: check["used"])
+    terminal.line(
+        f"  nearest to its bound, of {len(checks)}: {nearest['subject']}, at {nearest['used']:.0%} of what is accepted"
+    )
+    terminal.line(f"  a healthy stack fails any of them in {bands.FALSE_ALARM_RATE:.1%} of runs at most; each catches a")
+    terminal.line(f"  shift of the size given in {bands.POWER:.0%} of cases (s: the spread of a run from seed to seed)")

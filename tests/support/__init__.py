@@ -1,0 +1,1 @@
+"""What the tests share: comparisons with their messages, models opened up, trainings, snapshots."""

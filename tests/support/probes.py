@@ -1,0 +1,136 @@
+"""A model of the stack under test, opened up: the output of every layer, the gradient at every layer and weight.
+
+Nothing here knows a backend. Outputs come from a functional model of all layers. Gradients come from one `train_on_batch`
+with plain momentum SGD, whose velocity after a step is −gradient; a trainable array of zeros before every
+layer has as its gradient the loss's gradient at that place.
+"""
+
+import dataclasses
+import functools
+
+import keras
+import numpy as np
+
+from cnnspec.compat import loss_of_step
+from cnnspec.trajectory import on_stack
+
+ops = getattr(keras, "ops", keras.backend)  # Keras 2 has no `ops`; both have `shape`
+LARGEST_BATCH = 96
+FORGETTING = 1e-30  # momentum: large enough that velocities are kept, too small for an earlier step to count
+FORGOTTEN = 1e-25  # what an earlier step's gradient, times FORGETTING, cannot exceed; no gradient here is that small
+
+
+class Offset(keras.layers.Layer):
+    """Adds an array of zeros to a batch, so that the gradient at this place is the gradient of a weight."""
+
+    def build(self, input_shape):
+        self.offset = self.add_weight(shape=(LARGEST_BATCH, *input_shape[1:]), initializer="zeros", name="offset")
+        self.built = True
+
+    def call(self, inputs):
+        return inputs + self.offset[: ops.shape(inputs)[0]]
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+class InTraining(keras.layers.Layer):
+    """Calls a layer as in training, also where the model around it predicts."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def call(self, inputs):
+        return self.layer(inputs, training=True)
+
+    def compute_output_shape(self, input_shape):
+        return self.layer.compute_output_shape(input_shape)
+
+
+@dataclasses.dataclass
+class Gradients:
+    """What one training step gave: the loss, the gradient at each layer's input, and of each layer's trainable weights."""
+
+    loss: float
+    inputs: list
+    weights: list
+
+
+class Probe:
+    """The layers of a Keras model, wired for observation. The model's dropout must be off."""
+
+    def __init__(self, model):
+        self.layers = model.layers
+        self.drawn = [layer.get_weights() for layer in self.layers]
+        predicting = self._observed(training=False)
+        normalises = any(type(layer).__name__ == "BatchNormalization" for layer in self.layers)
+        self._models = {False: predicting, True: self._observed(training=True) if normalises else predicting}
+        self._tapped = self._with_offsets(model.inputs[0].shape[1:])
+        self._moved = False
+
+    def _observed(self, training):
+        """A functional model from images to the outputs of all layers, in training or in inference."""
+        images = keras.Input(shape=self.layers[0].input.shape[1:])
+        outputs, x = [], images
+        for layer in self.layers:
+            switches = training and type(layer).__name__ == "BatchNormalization"  # dropout is off
+            x = InTraining(layer)(x) if switches else layer(x)
+            outputs.append(x)
+        return keras.Model(images, outputs)
+
+    def _with_offsets(self, shape):
+        tapped = keras.Sequential([keras.Input(shape=shape)])
+        for layer in self.layers:
+            tapped.add(Offset())
+            tapped.add(layer)
+        tapped.compile(
+            loss=keras.losses.categorical_crossentropy,
+            optimizer=keras.optimizers.SGD(learning_rate=1.0, momentum=FORGETTING),
+        )
+        return tapped
+
+    def restore(self):
+        """Put the drawn weights back, and zeros into the offsets, if something has moved them."""
+        if not self._moved:
+            return
+        self._moved = False
+        for layer, weights in zip(self.layers, self.drawn, strict=True):
+            layer.set_weights(weights)
+        for layer in self._tapped.layers:
+            if isinstance(layer, Offset):
+                layer.set_weights([np.zeros_like(array) for array in layer.get_weights()])
+
+    def outputs(self, x, training):
+        """Output of every layer for images x, as NumPy arrays."""
+        self.restore()
+        self._moved = training  # moving statistics
+        return self._models[training].predict_on_batch(x)
+
+    def gradients(self, x, y):
+        """Gradients of the project's loss on one batch, in training."""
+        self.restore()
+        self._moved = True
+        loss = loss_of_step(self._tapped, x, y)
+        slots = optimizer_arrays(self._tapped.optimizer)
+        found = iter([np.where(np.abs(slot) <= FORGOTTEN, 0, -slot) for slot in slots])
+        inputs, weights = [], []
+        for layer in self._tapped.layers:
+            mine = [next(found) for _ in layer.trainable_variables]
+            if isinstance(layer, Offset):
+                inputs.append(mine[0][: len(x)])
+            else:
+                weights.append(mine)
+        return Gradients(loss, inputs, weights)
+
+
+@functools.cache
+def opened(model):
+    """Probe of a model of the notebook with drawn weights and without dropout, made once per process."""
+    return Probe(on_stack.build(model))
+
+
+def optimizer_arrays(optimizer):
+    """The slots of an optimizer as NumPy arrays, in its order; its step count and its rate, scalars, are left out."""
+    variables = optimizer.variables() if callable(optimizer.variables) else optimizer.variables
+    return [np.asarray(variable.numpy()) for variable in variables if tuple(variable.shape)]
