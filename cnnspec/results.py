@@ -9,8 +9,8 @@ import pandas as pd
 
 from cnnspec.facts import notebook
 from cnnspec.files import replaced_whole
+from cnnspec.names import RESULTS
 
-ROWS = {"Test Loss": "test_loss", "Train Loss": "train_loss"}
 INK, TRAIN, TEST, NOTEBOOK = "#333333", "#1f77b4", "#ff7f0e", "#999999"
 
 
@@ -24,8 +24,8 @@ def results_table(runs, cut=truncate):
 
     `runs` are TrainingRuns, one per model; `cut` shortens each loss for display.
     """
-    model_results = {run.model: {row: cut(run.scores[score]) for row, score in ROWS.items()} for run in runs}
-    return pd.DataFrame(model_results, index=list(ROWS))
+    model_results = {run.model: {row: cut(run.scores[score]) for row, score in RESULTS.items()} for run in runs}
+    return pd.DataFrame(model_results, index=list(RESULTS))
 
 
 def as_markdown(frame):
@@ -50,7 +50,7 @@ def draw_loss_curves(run, path, ensemble=()):
         least, greatest = ([extreme(values) for values in zip(*stored)] for extreme in (min, max))
         label = f"{label}, {len(stored)} stored runs"
         axes.fill_between(epochs, least, greatest, color=colour, alpha=0.2, linewidth=0, label=label)
-    if run.dataset == "mnist":
+    if run.dataset == "mnist" and run.model in notebook.trained_models():
         recorded = notebook.history(run.model)
         axes.plot(recorded.index, recorded.loss, color=NOTEBOOK, linestyle="--", label="Train Loss, notebook (2019)")
         axes.plot(recorded.index, recorded.val_loss, color=NOTEBOOK, label="CV Loss, notebook (2019)")

@@ -51,7 +51,7 @@ def test_summary_row(row, data_format):
     subject = f"{row['model']}, row {row['row']} ({row['layer']}), {data_format}"
     place = int(row["row"]) - 1
     if place >= len(layers):
-        checks.fail(subject, [f"expected  a {row['class']}   (from {row['cell']})", "obtained  no layer"], NEXT)
+        checks.fail(subject, [f"expected  a {row['class']}   (from {row['cell']})", "obtained  no layer"], next=NEXT)
     layer = layers[place]
     expected = {
         "class": row["class"],
@@ -63,7 +63,7 @@ def test_summary_row(row, data_format):
         "output shape": tuple(layer.output.shape),
         "parameters": layer.count_params(),
     }
-    checks.same_settings(subject, expected, dict.fromkeys(expected, row["cell"]), obtained, NEXT)
+    checks.same_settings(subject, expected, obtained, sources=dict.fromkeys(expected, row["cell"]), next=NEXT)
 
 
 @pytest.mark.parametrize("data_format", FORMATS)
@@ -72,7 +72,9 @@ def test_no_layer_beyond_the_summary(model, data_format):
     """The stack's model has no layer that the summary does not print, and the layers stand in the summary's order."""
     expected = [row["class"] for row in SUMMARY if row["model"] == model]
     obtained = [type(layer).__name__ for layer in build(model, data_format).layers]
-    checks.equal(f"{model}, {data_format}: the layers in order", expected, "the notebook's summary", obtained, NEXT)
+    checks.equal(
+        f"{model}, {data_format}: the layers in order", expected, obtained, source="the notebook's summary", next=NEXT
+    )
 
 
 @pytest.mark.parametrize("data_format", FORMATS)
@@ -83,7 +85,11 @@ def test_totals(row, total, data_format):
     model = build(row["model"], data_format)
     weights = {"total": model.weights, "trainable": model.trainable_weights, "non_trainable": model.non_trainable_weights}
     checks.equal(
-        f"{row['model']}, {data_format}: {total} parameters", int(row[total]), row["cell"], parameters(weights[total]), NEXT
+        f"{row['model']}, {data_format}: {total} parameters",
+        int(row[total]),
+        parameters(weights[total]),
+        source=row["cell"],
+        next=NEXT,
     )
 
 
@@ -95,4 +101,4 @@ def test_input_shape():
     for data_format, shape in expected.items():
         for model in MODELS:
             obtained = tuple(build(model, data_format).inputs[0].shape)
-            checks.equal(f"{model}, {data_format}: input shape", shape, "In [4] and In [39]", obtained, NEXT)
+            checks.equal(f"{model}, {data_format}: input shape", shape, obtained, source="In [4] and In [39]", next=NEXT)

@@ -85,7 +85,7 @@ def test_layer_settings(models, row):
     subject = f"{row['model']}, layer {row['row']} ({row['layer']}): settings"
     layers = models[row["model"]].layers
     if int(row["row"]) > len(layers):
-        checks.fail(subject, [f"expected  a {row['class']}   (from {row['cell']})", "obtained  no layer"], NEXT)
+        checks.fail(subject, [f"expected  a {row['class']}   (from {row['cell']})", "obtained  no layer"], next=NEXT)
     layer = layers[int(row["row"]) - 1]
     mine = CONFIGURATION[(CONFIGURATION.model == row["model"]) & (CONFIGURATION.row == row["row"])]
     facts = {fact.setting: (notebook.literal(fact.value), fact.source) for fact in mine.itertuples()}
@@ -96,7 +96,7 @@ def test_layer_settings(models, row):
     if obtained.get("axis") == [len(layer.output.shape) - 1]:  # Keras 2 resolves the axis -1 when the layer is built
         obtained["axis"] = -1
     expected, sources = with_later_settings(row["class"], facts, obtained)
-    checks.same_settings(subject, expected, sources, obtained, NEXT)
+    checks.same_settings(subject, expected, obtained, sources=sources, next=NEXT)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_optimizer(compiled):
     mine["class"] = (facts["optimizer"]["value"], facts["optimizer"]["cell"])
     obtained = {"class": type(compiled.optimizer).__name__, **resolved(compiled.optimizer)}
     expected, sources = with_later_settings(obtained["class"], mine, obtained)
-    checks.same_settings("the optimizer", expected, sources, obtained, NEXT)
+    checks.same_settings("the optimizer", expected, obtained, sources=sources, next=NEXT)
 
 
 def test_loss(compiled):
@@ -129,7 +129,7 @@ def test_loss(compiled):
     else:
         defaults = inspect.signature(loss).parameters
         settings = {"name": loss.__name__, **{name: defaults[name].default for name in facts["loss_settings"]}}
-    checks.same_settings("the loss", expected, sources, settings, NEXT)
+    checks.same_settings("the loss", expected, settings, sources=sources, next=NEXT)
 
 
 class RecordingModel:
@@ -188,13 +188,13 @@ def test_fit(recorded):
     }
     sources = dict.fromkeys(expected, "In [9]") | {"batch_size": "In [39]", "epochs": "In [39]"}
     sources |= {"shuffle": facts["fit"]["shuffle"]["cell"], "callbacks": "cnnspec: records, changes nothing"}
-    checks.same_settings("the call of model.fit", expected, sources, obtained, NEXT)
+    checks.same_settings("the call of model.fit", expected, obtained, sources=sources, next=NEXT)
 
 
 def test_metrics(recorded):
     """The one metric is accuracy."""
     fact = notebook.globals_toml()["compile"]["metric"]
-    checks.equal("the metrics", [fact["value"]], fact["cell"], recorded[1]["compile"]["metrics"], NEXT)
+    checks.equal("the metrics", [fact["value"]], recorded[1]["compile"]["metrics"], source=fact["cell"], next=NEXT)
 
 
 def test_evaluate(recorded):
@@ -203,4 +203,6 @@ def test_evaluate(recorded):
     names = {id(array): name for name, array in digits._asdict().items()}
     obtained = [(names.get(id(call["x"])), names.get(id(call["y"]))) for call in calls["evaluate"]]
     expected = [("x_test", "y_test"), ("x_test", "y_test"), ("x_train", "y_train")]
-    checks.equal("what model.evaluate was given", expected, "before the first step, In [11], In [12]", obtained, NEXT)
+    checks.equal(
+        "what model.evaluate was given", expected, obtained, source="before the first step, In [11], In [12]", next=NEXT
+    )

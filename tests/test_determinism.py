@@ -25,7 +25,7 @@ def digests():
             checks.fail(
                 f"the {name} process that repeats a training",
                 errors.splitlines()[-5:],
-                "python -m tests.support.two_processes",
+                next="python -m tests.support.two_processes",
             )
         found[name] = json.loads(output.splitlines()[-1])
     return found
@@ -35,7 +35,11 @@ def test_deterministic_operations_are_on(digests):
     """The processes ran with deterministic operations, and asked the framework whether they are on."""
     for name in PROCESSES:
         checks.equal(
-            f"{name} process: deterministic operations", True, "tests/repetition.py", digests[name]["deterministic"], NEXT
+            f"{name} process: deterministic operations",
+            True,
+            digests[name]["deterministic"],
+            source="tests/repetition.py",
+            next=NEXT,
         )
 
 
@@ -46,14 +50,20 @@ def test_the_same_seed_repeats(digests, model):
     HARNESSED is trained by Keras' own fit of arrays in one process, by the harness' batches and joined steps in the other.
     """
     first, second = (digests[name][model] for name in PROCESSES)
-    subject, following = f"{model}: SHA-256 of weights and losses of a second training", NEXT
+    subject, next_step = f"{model}: SHA-256 of weights and losses of a second training", NEXT
     if model == HARNESSED:
         subject += ", by the harness"
-        following += "; where the other models repeat, compare cnnspec/pipeline.py with this Keras' adapter of arrays"
-    checks.equal(subject, first, "the first training, same seed", second, following)
+        next_step += "; where the other models repeat, compare cnnspec/pipeline.py with this Keras' adapter of arrays"
+    checks.equal(subject, first, second, source="the first training, same seed", next=next_step)
 
 
 def test_another_seed_differs(digests):
     """Seed 1 ends elsewhere than seed 0."""
     same = digests["second"][HARNESSED] == digests["second"]["another seed"]
-    checks.equal(f"{HARNESSED}: seeds 0 and 1 end in the same weights", False, "two seeds", same, "look at seed_everything")
+    checks.equal(
+        f"{HARNESSED}: seeds 0 and 1 end in the same weights",
+        False,
+        same,
+        source="two seeds",
+        next="look at seed_everything",
+    )

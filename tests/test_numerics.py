@@ -19,10 +19,12 @@ from cnnspec.oracle.network import Network, softmax_crossentropy
 from cnnspec.training import compile_model
 from cnnspec.trajectory import on_stack
 from tests.support import checks, known_differences, numerics, probes
+from tests.support.checks import Finding
 
 BATCHES = (1, 32, 96)  # 96 is the last, partial batch of an epoch: 60000 mod 128
 NORMALISED_IN_TRAINING = "output_in_training" if KERAS_VERSION >= (3, 0) else "output_in_training_fused"
 UNDECIDED = 1e-6  # of a layer's root mean square: a sum so near zero may pass ReLU or not, and differently in two graphs
+NORMALISED = notebook.normalised_models()  # in training they compute something else than in inference; dropout is off here
 NEXT = "compare settings (pytest tests/test_configuration.py), then try another device, oneDNN off, TF32 off"
 
 
@@ -50,18 +52,14 @@ def finding(layer, quantity, name, obtained, expected, open_part=0.0):
     """One tensor for `checks.near_float64`; `open_part` is the part of `expected` that rounding alone may add or drop."""
     error = numerics.error(obtained, expected)
     bound, why = numerics.bound(layer, quantity)
-    return name, error, bound + numerics.share(open_part, expected), why, numerics.betrayed(error)
-
-
-def normalises(model):
-    """Whether a model has a layer that computes something else in training than in inference; dropout is off here."""
-    return any(layer["class"] == "BatchNormalization" for layer in notebook.layers(model))
+    limit = bound + numerics.share(open_part, expected)
+    return Finding(name, error, limit, why, numerics.typical_of(layer, error))
 
 
 OUTPUTS = [
     pytest.param(model, training, images, id=f"{model}-{'training' if training else 'inference'}-{images}")
     for model in MODELS
-    for training in ((False, True) if normalises(model) else (False,))
+    for training in ((False, True) if model in NORMALISED else (False,))
     for images in IMAGES
 ]
 
@@ -80,7 +78,7 @@ def test_layer_outputs(model, training, images):
         findings.append(finding(layer["class"], quantity, f"layer {row} ({layer['class']})", output, expected))
         before = output
     checks.near_float64(
-        f"{model}, {images}, {'training' if training else 'inference'}: output of each layer", findings, NEXT
+        f"{model}, {images}, {'training' if training else 'inference'}: output of each layer", findings, next=NEXT
     )
 
 
@@ -88,10 +86,10 @@ BATCHED = ("batch of 32", "batch of 96")  # one image, normalised over itself in
 
 # Equal images make every gradient before a BatchNormalization a sum that cancels, so that only its rounding could be judged.
 GRADIENTS = [
-    pytest.param(model, images, marks=known_differences.BATCH_VARIANCE if normalises(model) and images in BATCHED else ())
+    pytest.param(model, images, marks=known_differences.BATCH_VARIANCE if model in NORMALISED and images in BATCHED else ())
     for model in MODELS
     for images in IMAGES
-    if images != "black images" or not normalises(model)
+    if images != "black images" or model not in NORMALISED
 ]
 
 
@@ -128,7 +126,7 @@ def test_layer_gradients(model, images):
         expected = [gradient for gradient in weight_gradients if gradient is not None]
         for place, pair in enumerate(zip(obtained.weights[row - 1], expected, strict=True)):
             findings.append(here("weight_gradient", f"{name}, weight {place + 1}", *pair, open_weights[place]))
-    checks.near_float64(f"{model}, {images}: gradients of each layer", findings, NEXT)
+    checks.near_float64(f"{model}, {images}: gradients of each layer", findings, next=NEXT)
 
 
 def part_of(layer, weights, inputs, gradient):
@@ -160,16 +158,15 @@ def test_whole_model(model):
     opened = probes.opened(model)
     network = Network(layers(model), opened.drawn)
     predicted = opened.outputs(x, training=False)[-1]
-    findings = [("probabilities", numerics.error(predicted, network.predict(x)), *whole("inference"))]
+    findings = [whole("inference", "probabilities", predicted, network.predict(x))]
     loss, _ = network.loss_and_gradients(x, y)
-    findings.append(("loss in training", numerics.error(opened.gradients(x, y).loss, loss), *whole("training")))
-    checks.near_float64(f"{model}, from image to end", findings, NEXT)
+    findings.append(whole("training", "loss in training", opened.gradients(x, y).loss, loss))
+    checks.near_float64(f"{model}, from image to end", findings, next=NEXT)
 
 
-def whole(quantity):
-    """Bound and reason for a whole model, and no precision that its error would betray."""
-    bound, why = numerics.bound("whole_model", quantity)
-    return bound, why, "an error that grew through the layers"
+def whole(quantity, name, obtained, expected):
+    """A result of a whole model for `checks.near_float64`; its error grew through the layers and tells no precision."""
+    return Finding(name, numerics.error(obtained, expected), *numerics.bound("whole_model", quantity))
 
 
 @pytest.mark.parametrize("tf32", ["as shipped", "off"])
@@ -196,9 +193,10 @@ def test_precision(operation, tf32, record_property, pytestconfig):
         error = numerics.error(model.predict(x, verbose=0), expected)
         declared = numerics.declared()
         bound, why = numerics.bound(description["class"], "output")
-    found = numerics.betrayed(error)
-    record_property("precision", f"{operation}, TF32 {tf32}: {found} (off by {error:.1g}), declared {declared}")
-    checks.near_float64(f"{operation}, TF32 {tf32}, declared {declared}", [(operation, error, bound, why, found)], NEXT)
+    found = numerics.precision_of(error)
+    record_property("precision", f"{operation}, TF32 {tf32}: {found} (relative error {error:.1g}), declared {declared}")
+    findings = [Finding(operation, error, bound, why, found)]
+    checks.near_float64(f"{operation}, TF32 {tf32}, declared {declared}", findings, next=NEXT)
 
 
 def test_saturated_softmax():
@@ -215,8 +213,8 @@ def test_saturated_softmax():
     cut = softmax_crossentropy(60 * x.astype("float64"), y, clip=1e-7)[0]
     nearest = min((exact, cut), key=lambda expected: abs(loss - expected))
     bound, why = numerics.bound("saturated_softmax", "loss")
-    findings = [("loss", numerics.error(loss, nearest), bound, why, "another loss")]
-    checks.near_float64(f"loss of a saturated softmax ({exact:.4f} exact, {cut:.4f} cut at 1e-7)", findings, NEXT)
+    findings = [Finding("loss", numerics.error(loss, nearest), bound, why)]
+    checks.near_float64(f"loss of a saturated softmax ({exact:.4f} exact, {cut:.4f} cut at 1e-7)", findings, next=NEXT)
 
 
 @pytest.mark.parametrize("model", ["model2", "model4"])
@@ -231,8 +229,8 @@ def test_batch_composition(model):
         "first 32": (opened.outputs(x[:32], training=False)[-1], together[:32]),
         "alone": (opened.outputs(x[5:6], training=False)[-1], together[5:6]),
     }
-    findings = [(name, numerics.error(*pair), *whole("inference")) for name, pair in others.items()]
-    checks.near_float64(f"{model}: probabilities in another batch", findings, NEXT)
+    findings = [whole("inference", name, *pair) for name, pair in others.items()]
+    checks.near_float64(f"{model}: probabilities in another batch", findings, next=NEXT)
 
 
 @known_differences.LOSS_OF_BATCHES
@@ -249,11 +247,8 @@ def test_evaluate_is_the_mean_over_samples():
         "loss": -np.log((probabilities * y).sum(axis=1)).mean(),
         "accuracy": (probabilities.argmax(axis=1) == y.argmax(axis=1)).mean(),
     }
-    findings = [
-        (name, numerics.error(value, expected[name]), *whole("inference"))
-        for name, value in zip(expected, obtained, strict=True)
-    ]
-    checks.near_float64("evaluate on 300 images in batches of 128, 128 and 44", findings, NEXT)
+    findings = [whole("inference", name, value, expected[name]) for name, value in zip(expected, obtained, strict=True)]
+    checks.near_float64("evaluate on 300 images in batches of 128, 128 and 44", findings, next=NEXT)
 
 
 def test_max_pooling_ties():
@@ -271,4 +266,4 @@ def test_max_pooling_ties():
     network.loss_and_gradients(np.zeros((1, 2, 2, 1)), y)
     expected[::2, ::2] = network.input_gradients[0][0, :, :, 0]
     findings = [finding("Dense", "input_gradient", "gradient at the tied inputs", gradient, expected)]
-    checks.near_float64("max pooling of equal elements", findings, NEXT)
+    checks.near_float64("max pooling of equal elements", findings, next=NEXT)

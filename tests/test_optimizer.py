@@ -13,6 +13,7 @@ from cnnspec.oracle.optimizers import adam_update, optimize
 from cnnspec.training import compile_model
 from cnnspec.trajectory import on_stack
 from tests.support import checks, numerics, probes
+from tests.support.checks import Finding
 
 NEXT = "compare the optimizer's settings (pytest tests/test_configuration.py), then its update rule with Kingma & Ba 2015"
 SETTINGS = {name: fact["value"] for name, fact in notebook.globals_toml()["compile"]["optimizer_settings"].items()}
@@ -54,15 +55,15 @@ def test_adam(model):
         ):
             name = f"step {step}, variable {row} {tuple(variable.shape)}"
             error = numerics.error(np.asarray(variable.numpy(), np.float64) - start, end - start)
-            findings.append((f"{name}: its movement", error, *bounds[0], numerics.betrayed(error)))
+            findings.append(Finding(f"{name}: its movement", error, *bounds[0]))
             for slot, array in (("first moment", m), ("second moment", v)):
                 candidates = [numerics.error(other, array) for other in found if other.shape == array.shape]
                 error = min(candidates, default=np.inf)  # Keras versions order their slots differently
-                findings.append((f"{name}: its {slot}", error, *bounds[1], numerics.betrayed(error)))
-    checks.near_float64(f"{model}: steps of Adam from given gradients", findings, NEXT)
+                findings.append(Finding(f"{name}: its {slot}", error, *bounds[1]))
+    checks.near_float64(f"{model}: steps of Adam from given gradients", findings, next=NEXT)
 
 
-@pytest.mark.parametrize("model", ["model3", "model4"])
+@pytest.mark.parametrize("model", notebook.normalised_models())
 def test_moving_statistics(model):
     """One training step moves every moving mean and variance by (1 − momentum) of the way to the batch's."""
     data = mnist.load("mnist5k")
@@ -82,5 +83,5 @@ def test_moving_statistics(model):
         ):
             error = numerics.error(obtained - was, expected - was)
             bound = numerics.bound("BatchNormalization", "moving_statistics")
-            findings.append((f"layer {row}: movement of the moving {name}", error, *bound, "another momentum or variance"))
-    checks.near_float64(f"{model}: moving statistics after one step", findings, NEXT)
+            findings.append(Finding(f"layer {row}: movement of the moving {name}", error, *bound))
+    checks.near_float64(f"{model}: moving statistics after one step", findings, next=NEXT)

@@ -14,10 +14,12 @@ from cnnspec import results
 from cnnspec.ensembles import membership, store
 from cnnspec.errors import EnsembleError
 from cnnspec.facts import notebook, reading
-from cnnspec.names import MODELS
-from tests.support import checks, trainings
+from cnnspec.names import RESULTS
+from tests.plugin import verdict
+from tests.support import chance, checks, trainings
 
 pytestmark = pytest.mark.replication
+TRAINED = notebook.trained_models()
 FOLDER = reading.BASELINES / "ensembles" / "mnist"
 EPOCHS = 10
 METRIC_OF_SCORE = {
@@ -32,7 +34,7 @@ METRIC_OF_SCORE = {
 def reference():
     """The stored runs on full MNIST of all models."""
     try:
-        return membership.stored(FOLDER, epochs=EPOCHS)
+        return membership.stored(FOLDER, TRAINED, EPOCHS)
     except EnsembleError as error:
         pytest.fail(str(error), pytrace=False)
 
@@ -49,14 +51,14 @@ def fresh(settings, trained):
 
 
 @pytest.mark.parametrize("metric", ["loss", "accuracy", "val_loss", "val_accuracy"])
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", TRAINED)
 def test_every_epoch_of_the_notebook(model, metric):
     """Each epoch of each of the notebook's curves is no farther from the stored runs than healthy runs' farthest value."""
     placed(model, f"{metric} of the notebook", metric, notebook.curves(model)[metric])
 
 
 @pytest.mark.parametrize("score", store.SCORES)
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", TRAINED)
 def test_every_score_of_the_notebook(model, score):
     """So is each evaluated score."""
     split, metric = score.split("_")
@@ -64,11 +66,11 @@ def test_every_score_of_the_notebook(model, score):
     placed(model, f"evaluated {split} {metric} of the notebook", METRIC_OF_SCORE[score], [float(row.value.iloc[0])])
 
 
-@pytest.mark.parametrize(("row", "score"), results.ROWS.items())
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(("row", "score"), RESULTS.items())
+@pytest.mark.parametrize("model", TRAINED)
 def test_every_row_of_the_notebooks_table(model, row, score):
     """So is each loss of the final table."""
-    loss = float(notebook.facts("results").set_index("row").at[row, model])
+    loss = notebook.results_table().at[row, model]
     placed(model, f"{row} of the notebook's results table", METRIC_OF_SCORE[score], [loss])
 
 
@@ -86,11 +88,11 @@ def placed(model, subject, metric, values):
             least, greatest = (membership.show(metric, end) for end in (there[0], there[-1]))
             lines.append(
                 f"epoch {EPOCHS + 1 + number}: {membership.show(metric, run[metric][number])}, {len(stored)} stored runs "
-                f"{least} to {greatest}; apart by {found[number]:+.1f} s, accepted up to {bound:.1f} s"
+                f"{least} to {greatest}; distance {found[number]:+.1f} SD, limit {bound:.1f} SD"
             )
     if lines:
-        following = "compare baselines/notebook/ with the notebook; then ask what today's stack does differently"
-        checks.fail(f"{model}: {subject} among the runs of {source(model)}", lines, following)
+        next_step = "compare baselines/notebook/ with the notebook; then ask what today's stack does differently"
+        checks.fail(f"{model}: {subject} among the runs of {source(model)}", lines, next=next_step)
 
 
 def source(model):
@@ -99,17 +101,17 @@ def source(model):
 
 
 @pytest.mark.parametrize("figure", [membership.distance, membership.farthest], ids=lambda figure: figure.__name__)
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", TRAINED)
 def test_the_notebook_is_a_plausible_member(model, figure, record_property):
     """All the notebook's numbers of a model together lie no farther from the stored runs than these from each other."""
-    judge(model, "the notebook", notebook.curves(model), figure, record_property)
+    judge(model, verdict.NOTEBOOK, notebook.curves(model), figure, record_property)
 
 
 @pytest.mark.parametrize("figure", [membership.distance, membership.farthest], ids=lambda figure: figure.__name__)
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", TRAINED)
 def test_a_fresh_run_is_a_plausible_member(model, figure, fresh, record_property):
     """All numbers of a fresh run together lie no farther from the stored runs than these from each other."""
-    judge(model, "a fresh run", store.run_curves(fresh(model)), figure, record_property)
+    judge(model, verdict.FRESH, store.run_curves(fresh(model)), figure, record_property)
 
 
 def judge(model, who, curves, figure, record_property):
@@ -118,23 +120,24 @@ def judge(model, who, curves, figure, record_property):
     place = reference().plausibility(found, figure)
     caught = reference().smallest_shift(place, figure)
     what = {"distance": "distance of all values", "farthest": "farthest value"}[figure.__name__]
-    said = (
-        f"{what} {place.value:.2f} s, usual is {place.usual:.2f}, accepted {place.bound:.2f} (p = {place.probability:.2g})"
-    )
-    record_property("replication", f"{model}, {who + ',':<13} {said}; catches a shift of all by {caught:.1f} s")
-    lines = [f"{metric}: {' '.join(f'{value:+.1f}' for value in values)} s" for metric, values in found.items()]
+    said = f"{what} {place.value:.2f} SD, usual {place.usual:.2f}, limit {place.bound:.2f} (p = {place.probability:.2g})"
+    text = f"{model}, {who + ',':<13} {said}; detects a shift of all values by {caught:.1f} SD"
+    record_property("replication", {"model": model, "who": who, "text": text})
+    lines = [f"{metric}: {' '.join(f'{value:+.1f}' for value in values)} SD" for metric, values in found.items()]
     if not place.plausible:
         checks.fail(
-            f"{model}: {who} among the runs of {source(model)}: {said}; by epoch", lines, "look at the figures of the run"
+            f"{model}: {who} among the runs of {source(model)}: {said}; by epoch",
+            lines,
+            next="look at the figures of the run",
         )
     if not place.conclusive:
-        following = "python -m cnnspec calibrate --dataset mnist --out baselines/ensembles/mnist, with more --runs"
+        next_step = "python -m cnnspec calibrate --dataset mnist --out baselines/ensembles/mnist, with more --runs"
         lines = [f"{place.runs} stored runs of all models are too few for a false-alarm rate of {place.alpha:g}"]
-        checks.fail(f"{checks.CANNOT_TELL}: {model}: {who}: {said}", lines, following)
+        checks.fail(f"{chance.CANNOT_TELL}: {model}: {who}: {said}", lines, next=next_step)
 
 
-@pytest.mark.parametrize(("row", "score"), results.ROWS.items())
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(("row", "score"), RESULTS.items())
+@pytest.mark.parametrize("model", TRAINED)
 def test_a_fresh_run_beside_the_notebook(model, row, score, fresh, record_property):
     """The two losses of the final table are as near to the notebook's as one healthy run is to another.
 
@@ -145,24 +148,27 @@ def test_a_fresh_run_beside_the_notebook(model, row, score, fresh, record_proper
     freedom = sum(len(values) - 1 for values in last.values())
     pooled = np.sqrt(sum(values.var(ddof=1) * (len(values) - 1) for values in last.values()) / freedom)
     theirs, ours = notebook.curves(model)[metric][-1], fresh(model).scores[score]
-    alpha = membership.ALPHA / (len(MODELS) * len(results.ROWS))
+    alpha = membership.ALPHA / (len(TRAINED) * len(RESULTS))
     accepted = stats.t.ppf(1 - alpha / 2, freedom) * max(pooled, last[model].std(ddof=1)) * np.sqrt(2)
     apart = np.log(ours / theirs)
     said = f"{ours:.4f} beside the notebook's {theirs:.4f}, {np.expm1(apart):+.0%}"
-    record_property("replication", f"{model}, {row}: {said}; accepted up to a factor of {np.exp(accepted):.2f}")
+    text = f"{model}, {row}: {said}; limit: a factor of {np.exp(accepted):.2f}"
+    record_property("replication", {"model": model, "who": None, "text": text})
     checks.at_most(
         f"{model}: {row}, {said}: the logarithm of the factor between them",
         abs(apart),
         accepted,
-        f"two healthy runs, by {freedom + len(last)} stored ones, false-alarm rate {alpha:.2g}",
-        "look at the figures, then at the training tests",
+        source=f"two healthy runs, by {freedom + len(last)} stored ones, false-alarm rate {alpha:.2g}",
+        next="look at the figures, then at the training tests",
     )
 
 
 def test_the_tables(fresh, record_property):
     """The notebook's results table and a fresh one have the same rows and columns; both are shown with the verdict."""
-    theirs = notebook.facts("results").drop(columns="cell").set_index("row").astype(float).rename_axis(None)
-    ours = results.results_table([fresh(model) for model in MODELS])
+    theirs = notebook.results_table()
+    ours = results.results_table([fresh(model) for model in TRAINED])
     record_property("table", f"full MNIST, ten epochs, the notebook (2019)\n{theirs}")
     record_property("table", f"full MNIST, ten epochs, this stack\n{ours}")
-    checks.equal("rows and columns", [*theirs.index, *theirs], "Out[46]", [*ours.index, *ours], "cnnspec/results.py")
+    checks.equal(
+        "rows and columns", [*theirs.index, *theirs], [*ours.index, *ours], source="Out[46]", next="cnnspec/results.py"
+    )

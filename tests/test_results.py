@@ -25,12 +25,12 @@ def test_results_table(trained, settings, snapshot, accepted_shift, pytestconfig
 
 def test_the_notebooks_own_table():
     """From the notebook's evaluated scores comes the notebook's table, digit for digit: rows, columns, cut decimals."""
-    expected = notebook.facts("results").drop(columns="cell").set_index("row").astype(float).rename_axis(None)
-    obtained = results.results_table([notebook_run(model) for model in MODELS])
-    checks.equal("rows of the table", list(expected.index), "Out[46]", list(obtained.index), NEXT)
-    checks.equal("columns of the table", list(expected.columns), "Out[46]", list(obtained.columns), NEXT)
+    expected = notebook.results_table()
+    obtained = results.results_table([notebook_run(model) for model in notebook.trained_models()])
+    checks.equal("rows of the table", list(expected.index), list(obtained.index), source="Out[46]", next=NEXT)
+    checks.equal("columns of the table", list(expected.columns), list(obtained.columns), source="Out[46]", next=NEXT)
     for row, model in expected.stack().index:
-        checks.equal(f"{row} of {model}", expected.at[row, model], "Out[46]", obtained.at[row, model], NEXT)
+        checks.equal(f"{row} of {model}", expected.at[row, model], obtained.at[row, model], source="Out[46]", next=NEXT)
 
 
 @pytest.mark.parametrize("dataset", ["mnist5k", "mnist"])
@@ -38,16 +38,18 @@ def test_the_notebooks_own_table():
 def test_loss_curves(tmp_path, dataset, suffix):
     """The figure exists in both formats, with the notebook's axis labels; on full MNIST the notebook's curve is in it."""
     written = results.draw_loss_curves(notebook_run("model2", dataset), tmp_path / "model2")
-    checks.equal("files of the figure", ["model2.png", "model2.svg"], "the two formats", [p.name for p in written], NEXT)
+    checks.equal(
+        "files of the figure", ["model2.png", "model2.svg"], [p.name for p in written], source="the two formats", next=NEXT
+    )
     content = (tmp_path / f"model2{suffix}").read_bytes()
     if suffix == ".png":
-        checks.equal("the PNG's signature", b"\x89PNG\r\n\x1a\n", "the PNG format", content[:8], NEXT)
+        checks.equal("the PNG's signature", b"\x89PNG\r\n\x1a\n", content[:8], source="the PNG format", next=NEXT)
         return
     texts = comments(content)
     wanted = {"epoch", "Categorical Crossentropy Loss", "Train Loss", "CV Loss"}
-    checks.equal("labels missing in the figure", set(), "In [10]", wanted - texts, NEXT)
+    checks.equal("labels missing in the figure", set(), wanted - texts, source="In [10]", next=NEXT)
     behind = any("notebook" in text for text in texts)
-    checks.equal(f"the notebook's curve is drawn on {dataset}", dataset == "mnist", "the data set", behind, NEXT)
+    checks.equal(f"the notebook's curve is drawn on {dataset}", dataset == "mnist", behind, source="the data set", next=NEXT)
 
 
 def comments(svg):

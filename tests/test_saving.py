@@ -39,12 +39,12 @@ def test_a_saved_model_goes_on(model, tmp_path):
     x = mnist.load("mnist5k").x_test[:64]
     predicted = built.predict(x, verbose=0)
     differ = not np.array_equal(predicted, fresh.predict(x, verbose=0))
-    checks.equal(f"{model}: a fresh model predicts something else", True, "another draw", differ, NEXT)
+    checks.equal(f"{model}: a fresh model predicts something else", True, differ, source="another draw", next=NEXT)
     built.save_weights(tmp_path / "model.weights.h5")
     fresh.load_weights(tmp_path / "model.weights.h5")
     built.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     for how, other in (("loaded weights predict", fresh), ("loaded model predicts", loaded)):
         same = np.array_equal(predicted, other.predict(x, verbose=0))
-        checks.equal(f"{model}: the {how} the same bits", True, "the saved model", same, NEXT)
-    checks.equal(f"{model}: losses of the next steps", go_on(built), "the saved model", go_on(loaded), NEXT)
+        checks.equal(f"{model}: the {how} the same bits", True, same, source="the saved model", next=NEXT)
+    checks.equal(f"{model}: losses of the next steps", go_on(built), go_on(loaded), source="the saved model", next=NEXT)

@@ -59,7 +59,7 @@ def test_what_was_asked_for_is_imported():
     asked = os.environ[VARIABLE]
     lines = differences(asked) if asked.split() else ["nothing: it is set, but empty"]
     if lines:
-        checks.fail(f"the stack that {VARIABLE} asks for", lines, NEXT)
+        checks.fail(f"the stack that {VARIABLE} asks for", lines, next=NEXT)
 
 
 @pytest.mark.parametrize("name", dict.fromkeys((backend(), "keras", "numpy")))
@@ -71,4 +71,4 @@ def test_installed_once(name):
     providers = importlib.metadata.packages_distributions().get(name, [])
     installed = {provider: Version(importlib.metadata.version(provider)).public for provider in providers}
     expected = dict.fromkeys(installed, Version(imported(name)).public)
-    checks.equal(f"{name}: versions of what is installed", expected, f"{name}.__version__", installed, NEXT)
+    checks.equal(f"{name}: versions of what is installed", expected, installed, source=f"{name}.__version__", next=NEXT)

@@ -18,7 +18,7 @@ from cnnspec.compat import backend, draw, loss_of_step, seed_everything
 from cnnspec.facts import notebook
 from cnnspec.names import MODELS
 from cnnspec.training import batch_size
-from tests.support import checks, known_differences
+from tests.support import chance, checks, known_differences
 
 FALSE_ALARM = 1e-6
 NEXT = "look at this Keras' initialisers, Dropout and random generators; its release notes may name a change"
@@ -54,11 +54,15 @@ def test_initial_kernels(case):
     model, row, layer = case
     kernel = np.asarray(built(model, 0).layers[row - 1].get_weights()[0], np.float64)
     bound = limit(layer, kernel.shape)
-    checks.drawn_from(
-        f"{model}, layer {row}: initial kernel", kernel.ravel(), stats.uniform(-bound, 2 * bound), FALSE_ALARM, NEXT
+    chance.drawn_from(
+        f"{model}, layer {row}: initial kernel", kernel.ravel(), stats.uniform(-bound, 2 * bound), FALSE_ALARM, next=NEXT
     )
     checks.at_most(
-        f"{model}, layer {row}: largest weight", float(np.abs(kernel).max()), bound * (1 + 1e-6), "the bound", NEXT
+        f"{model}, layer {row}: largest weight",
+        float(np.abs(kernel).max()),
+        bound * (1 + 1e-6),
+        source="the bound",
+        next=NEXT,
     )
 
 
@@ -71,7 +75,11 @@ def test_other_initial_weights(model):
         for place, value in enumerate(due.get(facts["class"], [])):
             if value is not None:
                 checks.equal(
-                    f"{model}, layer {row}: values of weight {place + 1}", value, "2019's defaults", found[place], NEXT
+                    f"{model}, layer {row}: values of weight {place + 1}",
+                    value,
+                    found[place],
+                    source="2019's defaults",
+                    next=NEXT,
                 )
 
 
@@ -82,17 +90,17 @@ def test_seeds_of_initialisers(case):
     kernels = [built(model, seed).layers[row - 1].get_weights()[0] for seed in (0, 1)]
     seeded = layer["kernel_initializer.seed"] is not None
     subject = f"{model}, layer {row}: the same kernel under two global seeds"
-    checks.equal(subject, seeded, "the initialiser's seed in the cell", np.array_equal(*kernels), NEXT)
+    checks.equal(subject, seeded, np.array_equal(*kernels), source="the initialiser's seed in the cell", next=NEXT)
 
 
 def test_kernels_of_one_seed_differ_from_those_of_another():
     """he_uniform(seed=1) and he_uniform(seed=2) are uncorrelated, and unseeded layers of equal shape differ."""
     first, second = (draw(keras.initializers.he_uniform(seed=seed), (64, 100)).ravel() for seed in (1, 2))
-    checks.uncorrelated("kernels of seeds 1 and 2", first, second, FALSE_ALARM, NEXT)
+    chance.uncorrelated("kernels of seeds 1 and 2", first, second, FALSE_ALARM, next=NEXT)
     seed_everything(0)
     twins = keras.Sequential([keras.Input(shape=(64,)), keras.layers.Dense(64), keras.layers.Dense(64)])
     first, second = (layer.get_weights()[0].ravel() for layer in twins.layers)
-    checks.uncorrelated("kernels of two unseeded layers", first, second, FALSE_ALARM, NEXT)
+    chance.uncorrelated("kernels of two unseeded layers", first, second, FALSE_ALARM, next=NEXT)
 
 
 @functools.cache
@@ -113,14 +121,16 @@ def test_dropout_values(rate):
     """What is kept is scaled by 1 / (1 − rate), exactly, and the rest is zero."""
     values = sorted(set(np.unique(dropout(rate)).tolist()))
     expected = [0.0, float(np.float32(1 / (1 - rate)))]
-    checks.equal(f"Dropout({rate}) of ones: its values", expected, "Srivastava et al. 2014, section 10", values, NEXT)
+    checks.equal(
+        f"Dropout({rate}) of ones: its values", expected, values, source="Srivastava et al. 2014, section 10", next=NEXT
+    )
 
 
 @pytest.mark.parametrize("rate", RATES)
 def test_dropout_rate(rate):
     """The share of zeros is the rate, and so the mean stays: a binomial test of 128,000 draws."""
     dropped = dropout(rate) == 0
-    checks.proportion(f"Dropout({rate}): share of zeros", int(dropped.sum()), dropped.size, rate, FALSE_ALARM, NEXT)
+    chance.proportion(f"Dropout({rate}): share of zeros", int(dropped.sum()), dropped.size, rate, FALSE_ALARM, next=NEXT)
 
 
 @pytest.mark.parametrize("rate", RATES)
@@ -131,7 +141,9 @@ def test_dropout_masks_are_new(rate):
     pairs = {"steps": (dropped[0], dropped[1]), "samples": (dropped[0, :-1], dropped[0, 1:])}
     for name, (one, other) in pairs.items():
         same = int((one == other).sum())
-        checks.proportion(f"Dropout({rate}): agreement of masks of two {name}", same, one.size, agree, FALSE_ALARM, NEXT)
+        chance.proportion(
+            f"Dropout({rate}): agreement of masks of two {name}", same, one.size, agree, FALSE_ALARM, next=NEXT
+        )
 
 
 def test_dropout_in_fit_draws_a_new_mask_every_step():
@@ -141,7 +153,9 @@ def test_dropout_in_fit_draws_a_new_mask_every_step():
     model = ARCHITECTURES["model2"]()
     model.compile(loss="categorical_crossentropy", optimizer=keras.optimizers.SGD(0.0))
     losses = [loss_of_step(model, data.x_train[:32], data.y_train[:32]) for _ in range(6)]
-    checks.equal("different losses in six steps on one batch", 6, "a new mask every step", len(set(losses)), NEXT)
+    checks.equal(
+        "different losses in six steps on one batch", 6, len(set(losses)), source="a new mask every step", next=NEXT
+    )
 
 
 def test_dropout_is_off_in_inference():
@@ -149,10 +163,14 @@ def test_dropout_is_off_in_inference():
     data = mnist.load("mnist5k")
     model = built("model1", 0)
     first, second = (model.predict(data.x_test[:64], verbose=0) for _ in range(2))
-    checks.equal("predict twice gives the same", True, "dropout off in inference", np.array_equal(first, second), NEXT)
+    checks.equal(
+        "predict twice gives the same", True, np.array_equal(first, second), source="dropout off in inference", next=NEXT
+    )
     alone = keras.Sequential([keras.Input(shape=(10,)), keras.layers.Dropout(0.5)])
     ones = np.ones((4, 10), "float32")
-    checks.equal("Dropout in predict", ones.tolist(), "x, unchanged", alone.predict(ones, verbose=0).tolist(), NEXT)
+    checks.equal(
+        "Dropout in predict", ones.tolist(), alone.predict(ones, verbose=0).tolist(), source="x, unchanged", next=NEXT
+    )
 
 
 class Roll(keras.callbacks.Callback):
@@ -206,7 +224,9 @@ def test_shuffling_shows_every_sample_once(seeded):
     """Every epoch shows each of 1,000 samples exactly once: seven batches of 128 and one of 104."""
     for epoch, batches in enumerate(seen_in_fit(seeded).batches, 1):
         sizes = [len(batch) for batch in batches]
-        checks.equal(f"epoch {epoch}: new samples in each batch", [128] * 7 + [104], "1000 = 7 · 128 + 104", sizes, NEXT)
+        checks.equal(
+            f"epoch {epoch}: new samples in each batch", [128] * 7 + [104], sizes, source="1000 = 7 · 128 + 104", next=NEXT
+        )
 
 
 @SEEDING
@@ -214,7 +234,7 @@ def test_shuffling_keeps_labels_with_images(seeded):
     """After shuffling each image still has its own label."""
     for epoch, labels in enumerate(seen_in_fit(seeded).labels, 1):
         wrong = int((labels != np.arange(len(labels)) % 10).sum())
-        checks.equal(f"epoch {epoch}: images with another's label", 0, "label = index mod 10", wrong, NEXT)
+        checks.equal(f"epoch {epoch}: images with another's label", 0, wrong, source="label = index mod 10", next=NEXT)
 
 
 def places(roll):
@@ -231,7 +251,7 @@ def test_shuffling_leaves_the_given_order(seeded):
     """The batch that a sample falls in is uncorrelated with its place in the data."""
     given, first, second = places(seen_in_fit(seeded)).values()
     for epoch, order in enumerate((first, second), 1):
-        checks.uncorrelated(f"places of the samples in the data and in epoch {epoch}", given, order, FALSE_ALARM, NEXT)
+        chance.uncorrelated(f"places of the samples in the data and in epoch {epoch}", given, order, FALSE_ALARM, next=NEXT)
 
 
 @pytest.mark.parametrize(
@@ -240,4 +260,4 @@ def test_shuffling_leaves_the_given_order(seeded):
 def test_shuffling_is_new_every_epoch(seeded):
     """The batch that a sample falls in is uncorrelated with its batch in the other epoch."""
     _, first, second = places(seen_in_fit(seeded)).values()
-    checks.uncorrelated("places of the samples in epoch 1 and in epoch 2", first, second, FALSE_ALARM, NEXT)
+    chance.uncorrelated("places of the samples in epoch 1 and in epoch 2", first, second, FALSE_ALARM, next=NEXT)

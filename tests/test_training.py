@@ -10,9 +10,9 @@ import dataclasses
 import pytest
 
 from cnnspec.ensembles import bands, store
-from cnnspec.facts import reading
+from cnnspec.facts import notebook, reading
 from cnnspec.names import MODELS, SAMPLES
-from tests.support import checks, known_differences
+from tests.support import chance, checks, known_differences
 
 
 @pytest.mark.parametrize("quantity", bands.QUANTITIES)
@@ -25,17 +25,17 @@ def test_within_the_ensemble(trained, settings, model, quantity, record_property
     samples = SAMPLES[settings.dataset]
     runs = [store.run_curves(trained(model, number)) for number in range(settings.runs)]
     value = bands.mean(judged, runs, samples)
-    record_property("check", checks.line(f"{model}, {quantity}", judged, band, value))
+    record_property("check", chance.banded(model, quantity, judged, band, value))
     of_runs = f"mean of {settings.runs} runs from seed" if settings.runs > 1 else "seed"
     calibrate = f"python -m cnnspec calibrate --models {model} --dataset {settings.dataset} --runs {band.runs_needed}"
-    checks.within_band(
+    chance.within_band(
         f"{model} on {settings.dataset}, {settings.epochs} epochs, {of_runs} {settings.seed}: {quantity}",
         judged,
         band,
         value,
-        path.relative_to(reading.PROJECT),
-        f"look at {settings.folder / model}.png; try another seed: {settings.command(seed=settings.seed + settings.runs)}",
-        f"{calibrate} --out {settings.ensembles.relative_to(reading.PROJECT)}",
+        source=path.relative_to(reading.PROJECT),
+        next=f"look at {settings.folder / model}.png; then another seed: {settings.command(settings.seed + settings.runs)}",
+        enlarge=f"{calibrate} --out {settings.ensembles.relative_to(reading.PROJECT)}",
     )
 
 
@@ -46,11 +46,14 @@ def test_the_history_is_whole(trained, settings, model, record_property):
     record_property("run", dataclasses.asdict(run))
     metrics = ["loss", "accuracy", "val_loss", "val_accuracy", "seconds"]
     lengths = {metric: len(values) for metric, values in run.history.items()}
-    following = "look at EpochRecorder in cnnspec/training.py"
-    checks.equal(f"{model}: epochs recorded", dict.fromkeys(metrics, settings.epochs), "--epochs", lengths, following)
+    next_step = "look at EpochRecorder in cnnspec/training.py"
+    checks.equal(
+        f"{model}: epochs recorded", dict.fromkeys(metrics, settings.epochs), lengths, source="--epochs", next=next_step
+    )
     said = (run.model, run.dataset, run.seed, run.epochs, run.batch_size)
-    asked = (model, settings.dataset, settings.seed, settings.epochs, 128)
-    checks.equal(f"{model}: what the run says of itself", asked, "the options", said, following)
+    batch_size = notebook.globals_toml()["globals"]["batch_size"]["value"]
+    asked = (model, settings.dataset, settings.seed, settings.epochs, batch_size)
+    checks.equal(f"{model}: what the run says of itself", asked, said, source="the options, and In [39]", next=next_step)
 
 
 @known_differences.LOSS_OF_BATCHES
@@ -61,8 +64,8 @@ def test_evaluate_agrees_with_validation(trained, model):
     checks.close(
         f"{model}: evaluated test loss",
         run.history["val_loss"][-1],
-        "the last epoch's val_loss of the same run",
         run.scores["test_loss"],
         reading.tolerance("evaluate_agrees_with_validation"),
-        "compare how this Keras averages the losses of batches in fit and in evaluate",
+        source="the last epoch's val_loss of the same run",
+        next="compare how this Keras averages the losses of batches in fit and in evaluate",
     )

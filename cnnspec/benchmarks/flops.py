@@ -11,8 +11,7 @@ from __future__ import annotations
 import dataclasses
 
 from cnnspec.facts import notebook
-
-IMAGE = (28, 28, 1)  # In [39]: rows, columns, channels
+from cnnspec.names import IMAGE
 
 
 @dataclasses.dataclass(frozen=True)

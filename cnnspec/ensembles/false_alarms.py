@@ -101,7 +101,7 @@ def smallest_shifts(folder, dataset, epochs):
             row["accepted"] = f"{quantity.show(low)} to {quantity.show(high)}"
             for runs in RUNS:
                 shift = judged[runs][name][1].smallest_shift
-                row[f"caught, {runs} new"] = f"{shift / band.deviation:.1f} s{quantity.show_shift(shift)}"
+                row[f"detects, {runs} new"] = f"{quantity.show_shift(shift)} ({shift / band.deviation:.1f} SD)"
             rows.append(row)
     return pd.DataFrame(rows)
 

@@ -4,32 +4,47 @@ from __future__ import annotations
 
 import ast
 import functools
+from typing import Any
 
+import pandas as pd
+
+from cnnspec.errors import BaselineError
 from cnnspec.facts.reading import BASELINES, read_csv, read_toml
 from cnnspec.names import MODELS
 
-_COLUMNS = {
+FOLDER = BASELINES / "notebook"
+ADD_A_MODEL = "CONTRIBUTING.md says how, under Add a model"
+COLUMNS = {
     "summary": ("model", "row", "layer", "class", "output_shape", "parameters", "cell"),
     "configuration": ("model", "row", "class", "setting", "value", "source"),
     "totals": ("model", "total", "trainable", "non_trainable", "cell"),
     "history": ("model", "epoch", "seconds", "loss", "accuracy", "val_loss", "val_accuracy", "cell"),
     "scores": ("model", "split", "metric", "value", "cell"),
-    "results": ("row", *MODELS, "cell"),
+    "results": ("model", "row", "value", "cell"),
     "later_settings": ("class", "setting", "value", "since"),
 }
 
 
-def facts(name):
+def facts(name: str) -> pd.DataFrame:
     """One file of the notebook's facts as a frame of strings, as transcribed. Raises BaselineError."""
-    return read_csv(BASELINES / "notebook" / f"{name}.csv", _COLUMNS[name])
+    return read_csv(FOLDER / f"{name}.csv", COLUMNS[name])
 
 
-def globals_toml():
+def facts_of(model: str, name: str) -> pd.DataFrame:
+    """The rows of one model in a file of facts. Raises BaselineError where it has none."""
+    frame = facts(name)
+    rows = frame[frame["model"] == model]
+    if rows.empty:
+        raise BaselineError(f"{FOLDER / f'{name}.csv'} has no rows of {model}; add them, {ADD_A_MODEL}")
+    return rows
+
+
+def globals_toml() -> dict[str, Any]:
     """`globals.toml` as nested dicts, every leaf a {value, cell}. Raises BaselineError."""
-    return read_toml(BASELINES / "notebook" / "globals.toml")
+    return read_toml(FOLDER / "globals.toml")
 
 
-def literal(text):
+def literal(text: str) -> Any:
     """A transcribed value as Python: numbers, tuples, True, None; anything else is a string."""
     try:
         return ast.literal_eval(text)
@@ -38,37 +53,53 @@ def literal(text):
 
 
 @functools.lru_cache(maxsize=None)
-def layers(model):
-    """The layers of a model as the notebook defines them: one dict a layer, {"class": …, setting: value, …}.
+def layers(model: str) -> list[dict[str, Any]]:
+    """The layers of a model as the notebook defines them: one dict per layer, {"class": …, setting: value, …}.
 
-    They are read once; whoever wants other layers copies them.
+    They are read once; copy them before you change one. Raises BaselineError.
     """
-    summary = facts("summary").query("model == @model")
-    configuration = facts("configuration").query("model == @model")
+    configuration = facts_of(model, "configuration")
     return [
         {
             "class": row["class"],
-            **{c.setting: literal(c.value) for c in configuration[configuration.row == row["row"]].itertuples()},
+            **{c.setting: literal(c.value) for c in configuration[configuration["row"] == row["row"]].itertuples()},
         }
-        for _, row in summary.iterrows()
+        for _, row in facts_of(model, "summary").iterrows()
     ]
 
 
-def history(model):
+def normalised_models() -> list[str]:
+    """The models with a BatchNormalization layer, which compute something else in training than in inference."""
+    return [model for model in MODELS if any(layer["class"] == "BatchNormalization" for layer in layers(model))]
+
+
+def trained_models() -> list[str]:
+    """The models whose training the notebook shows: those with a log, scores and a column in its results table."""
+    trained = set(facts("scores")["model"])
+    return [model for model in MODELS if model in trained]
+
+
+def history(model: str) -> pd.DataFrame:
     """The notebook's training log of a model: a frame of floats indexed by epoch (seconds, losses, accuracies)."""
-    frame = facts("history").query("model == @model").drop(columns=["model", "cell"])
+    frame = facts_of(model, "history").drop(columns=["model", "cell"])
     return frame.astype(float).astype({"epoch": int}).set_index("epoch")
 
 
-def curves(model):
+def results_table() -> pd.DataFrame:
+    """Out[46]: the notebook's results table, losses in nats: rows Test Loss and Train Loss, a column per model."""
+    table = facts("results").pivot(index="row", columns="model", values="value").astype(float)
+    return table[trained_models()].rename_axis(index=None, columns=None)
+
+
+def curves(model: str) -> dict[str, list[float]]:
     """The notebook's own run of a model as `store.curves` gives a stored one: {metric: values after each epoch}.
 
     The train set was evaluated once, after the last epoch (In [12] and its like).
     """
-    log = history(model)
-    scores = facts("scores").query("model == @model and split == 'train'").set_index("metric").value.astype(float)
+    log, scores = history(model), facts_of(model, "scores")
+    trained = scores[scores["split"] == "train"].set_index("metric")["value"].astype(float)
     return {
         **{metric: log[metric].tolist() for metric in ("loss", "accuracy", "val_loss", "val_accuracy")},
-        "train_loss": [scores["loss"]],
-        "train_accuracy": [scores["accuracy"]],
+        "train_loss": [trained["loss"]],
+        "train_accuracy": [trained["accuracy"]],
     }

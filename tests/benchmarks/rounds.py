@@ -9,7 +9,7 @@ from cnnspec.benchmarks.timings import Figure
 from cnnspec.ensembles import bands, store
 from cnnspec.facts import reading
 from tests.benchmarks.process import Measuring
-from tests.support import checks
+from tests.support import chance
 
 SECONDS = 10.0  # that the rounds of one figure may take, between the two numbers of ROUNDS
 ROUNDS = (3, 5)
@@ -105,8 +105,10 @@ def judge_losses(subject, model, settings, losses):
     for quantity, epochs in (("loss, first epoch", 1), ("loss, last epoch", len(losses))):
         judged, band = bands.by_quantity(store.curves(path, epochs), settings.dataset)[quantity]
         value = judged.measure({"loss": losses[:epochs]}, None)
-        following = f"compare with {variants.PLAIN} of the same model: the variant computes something else"
-        checks.within_band(f"{subject}: {quantity} of {epochs}", judged, band, value, source, following, calibrate)
+        next_step = f"compare with {variants.PLAIN} of the same model: the variant computes something else"
+        chance.within_band(
+            f"{subject}: {quantity} of {epochs}", judged, band, value, source=source, next=next_step, enlarge=calibrate
+        )
 
 
 def figure_of(process, model, seconds, fewest, ratios):

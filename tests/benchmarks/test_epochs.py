@@ -100,7 +100,7 @@ def test_the_harness_is_no_slower_than_plain_fit(benchmark_run):
         pytest.skip("no epoch of the harness was measured; run the whole module")
     bound, source = 1 + timings.TRUSTED_SPREAD, "plain fit beside it, and the spread that a trusted figure may have"
     for name, values in ratios.items():
-        checks.at_most(f"{name} by plain fit", median(values), bound, source, "profile cnnspec/pipeline.py")
+        checks.at_most(f"{name} by plain fit", median(values), bound, source=source, next="profile cnnspec/pipeline.py")
 
 
 def test_no_slower_than_before(benchmark_run, settings, pytestconfig):
@@ -111,10 +111,14 @@ def test_no_slower_than_before(benchmark_run, settings, pytestconfig):
     folder = benchmarks.FOLDER / hardware(here)
     if pytestconfig.option.store_figures:
         missing = sorted(due() - set(benchmark_run.measured))
-        checks.equal("figures that a whole run would have, and this one has not", [], "the variants", missing, COMMAND)
+        checks.equal(
+            "figures that a whole run would have, and this one has not", [], missing, source="the variants", next=COMMAND
+        )
         date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         path, doubtful = timings.store(folder, here, settings.dataset, benchmark_run.measured, date, COMMAND)
-        checks.equal(f"figures not to be trusted, left out of {path.name}", [], "a quiet machine", doubtful, COMMAND)
+        checks.equal(
+            f"figures not to be trusted, left out of {path.name}", [], doubtful, source="a quiet machine", next=COMMAND
+        )
         return
     content = timings.stored(folder, here, settings.dataset)
     runs = content["runs"] if content else []
@@ -126,4 +130,4 @@ def test_no_slower_than_before(benchmark_run, settings, pytestconfig):
     ]
     if bad:
         known = f"{content['stack']['framework']} on {content['hardware']}" if content else "nothing stored"
-        checks.fail(f"benchmarks beside {known}", bad, f"run them again on a quiet machine; if it is meant: {COMMAND}")
+        checks.fail(f"benchmarks beside {known}", bad, next=f"run them again on a quiet machine; if it is meant: {COMMAND}")

@@ -32,7 +32,7 @@ def test_peer(benchmark, benchmark_run, settings, model, peer):
     python = os.environ.get(variable) if variable else sys.executable
     if not python:
         checks.fail(
-            f"{peer} is not there", [f"{variable} names no interpreter"], "tox run -e bench-peers installs all peers"
+            f"{peer} is not there", [f"{variable} names no interpreter"], next="tox run -e bench-peers installs all peers"
         )
     beside = rounds.plain(model, settings)
     process = Measuring(model, variant, settings, python, environment)

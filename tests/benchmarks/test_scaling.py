@@ -50,7 +50,9 @@ def turns(processes, count=ROUNDS):
             figure.seconds.append(statistics.fmean(each))
             figure.fewest.append(min(each))
         astray = [name for name, process in processes.items() if not process.losses[-1] < process.losses[0]]
-        checks.equal("trainings whose last loss is not below their first", [], "what learns", astray, "tox run -e bench")
+        checks.equal(
+            "trainings whose last loss is not below their first", [], astray, source="what learns", next="tox run -e bench"
+        )
         return found
     finally:
         for process in processes.values():
@@ -143,8 +145,8 @@ def test_profile(benchmark_run, settings, model):
         finally:
             process.close()
     lost = [f"{name}: {what}" for name, column in columns.items() for what in TRACED if not column.get(what)]
-    following = "name the operations in cnnspec/benchmarks/trace.py as this TensorFlow does"
-    checks.equal(f"{model}: kinds of operation that took no time", [], "its layers", lost, following)
+    next_step = "name the operations in cnnspec/benchmarks/trace.py as this TensorFlow does"
+    checks.equal(f"{model}: kinds of operation that took no time", [], lost, source="its layers", next=next_step)
     rows = dict.fromkeys(what for column in columns.values() for what in column)
     cells = [[what, *(f"{column.get(what, 0.0):.2f}" for column in columns.values())] for what in rows]
     keep(benchmark_run, f"{model}, milliseconds a step by kind of operation", {}, tables.aligned([["", *columns], *cells]))
@@ -168,7 +170,7 @@ def test_suite(benchmark_run, settings):
         started = time.perf_counter()
         ended = subprocess.run([sys.executable, *command], cwd=reading.PROJECT, capture_output=True, text=True)
         seconds = time.perf_counter() - started
-        checks.equal(f"exit code of {' '.join(command)}", 0, "the suite", ended.returncode, ended.stdout[-500:])
+        checks.equal(f"exit code of {' '.join(command)}", 0, ended.returncode, source="the suite", next=ended.stdout[-500:])
         passed = re.findall(r"(\d+) passed", ended.stdout)[-1]  # the verdict before it counts each tier
         found[count] = seconds, passed
     lines = [f"{count} models: {seconds:.0f} s, {passed} tests" for count, (seconds, passed) in found.items()]
@@ -193,8 +195,10 @@ def test_workers(benchmark_run, settings, tmp_path):
             calibrating = processes.start("calibrate", *command, str(folder), *dask)
             code = calibrating.wait(timeout=900)
             seconds, busy = time.perf_counter() - started, psutil.cpu_percent()
-            checks.equal("exit code of calibrate", 0, "a whole ensemble", code, (folder / "calibrate.log").read_text())
-        checks.equal("runs stored", RUNS, "--runs", len(store.read(folder / "model2.csv")), "calibrate's locks")
+            checks.equal(
+                "exit code of calibrate", 0, code, source="a whole ensemble", next=(folder / "calibrate.log").read_text()
+            )
+        checks.equal("runs stored", RUNS, len(store.read(folder / "model2.csv")), source="--runs", next="calibrate's locks")
         name = f"{workers} workers" if workers else "no cluster"
         lines.append(f"{name}: {60 * RUNS / seconds:.1f} runs a minute, cores busy {busy:.0f}%")
     keep(benchmark_run, "calibrate by workers, model2 for four epochs", {}, lines)

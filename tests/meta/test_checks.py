@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from cnnspec.ensembles import bands
-from tests.support import checks
+from tests.support import chance, checks
 
 LOSS = bands.QUANTITIES["loss, last epoch"]
 ERRORS = bands.QUANTITIES["test errors"]
@@ -16,17 +16,17 @@ QUARTILES = tuple(math.log(loss) for loss in (0.08, 0.09, 0.1, 0.11, 0.12))
 BAND = bands.Band(mean=math.log(0.1), deviation=0.05, size=24, runs=1, alpha=1e-4, quartiles=QUARTILES)
 
 
-def failure(check, *arguments):
+def failure(check, *arguments, **named):
     """The text of a check's failure; the test fails if the check passes."""
     with pytest.raises(pytest.fail.Exception) as error:
-        check(*arguments)
+        check(*arguments, **named)
     return str(error.value)
 
 
 def test_equal():
     """An exact fact passes only when it is equal, and says what was expected, from where, what came, what is next."""
-    checks.equal("filters", 32, "In [5]", 32, "do this")
-    text = failure(checks.equal, "filters", 32, "In [5]", 64, "do this")
+    checks.equal("filters", 32, 32, source="In [5]", next="do this")
+    text = failure(checks.equal, "filters", 32, 64, source="In [5]", next="do this")
     assert text.splitlines() == [
         "filters",
         "  expected  32   (from In [5])",
@@ -54,7 +54,9 @@ SETTINGS = {  # expected, obtained, lines of the message
 @pytest.mark.parametrize(("expected", "obtained", "lines"), SETTINGS.values(), ids=SETTINGS)
 def test_same_settings_fails(expected, obtained, lines):
     """Differences are found both ways and gathered into one message."""
-    text = failure(checks.same_settings, "settings", expected, dict.fromkeys(expected, "here"), obtained, "do this")
+    text = failure(
+        checks.same_settings, "settings", expected, obtained, sources=dict.fromkeys(expected, "here"), next="do this"
+    )
     assert [line.strip() for line in text.splitlines()[1:-1]] == lines
 
 
@@ -64,47 +66,56 @@ def test_same_settings_passes():
     obtained = {"learning_rate": 0.0010000000474974513, "strides": [1, 1], "seed": None, "smoothing": 0.0}
     obtained["beta_1"] = np.float32(0.9)  # Keras 2.13 to 2.15 tell settings in NumPy's numbers
     later = {"weight_decay": None, "use_ema": False, "renorm_clipping": {}}
-    checks.same_settings("settings", expected, dict.fromkeys(expected, "here"), obtained | later, "do this")
+    checks.same_settings("settings", expected, obtained | later, sources=dict.fromkeys(expected, "here"), next="do this")
 
 
 @pytest.mark.parametrize("obtained", [1.0002, 0.9998, math.nan, math.inf])
 def test_close_fails(obtained):
     """Beyond the tolerance, or no number: the message gives the distance, the bound and its reason."""
-    text = failure(checks.close, "loss", 1.0, "the log", obtained, {"relative": 1e-4, "why": "rounding"}, "do this")
-    assert "at most 0.0001: rounding" in text
+    text = failure(
+        checks.close, "loss", 1.0, obtained, {"relative": 1e-4, "why": "rounding"}, source="the log", next="do this"
+    )
+    assert "limit     rounding" in text
+    assert "limit 0.0001)" in text
     assert "expected  1   (from the log)" in text
 
 
 def test_close_passes():
     """Within the tolerance, on either side."""
     for obtained in (1.00009, 0.99991):
-        checks.close("loss", 1.0, "the log", obtained, {"relative": 1e-4, "why": "rounding"}, "do this")
+        checks.close("loss", 1.0, obtained, {"relative": 1e-4, "why": "rounding"}, source="the log", next="do this")
 
 
 @pytest.mark.parametrize(("value", "words"), [(0.15, "above"), (0.07, "below"), (math.inf, "above"), (math.nan, "below")])
 def test_within_band_fails(value, words):
-    """Too bad, too good and no number fail; the message shows the band, the value in it and the distance in s."""
-    text = failure(checks.within_band, "model1: loss", LOSS, BAND, math.log(value), "a.csv", "do this", "enlarge")
-    assert "ensemble  0.0800 least, 0.0900 | 0.1000 | 0.1100 quartiles, 0.1200 greatest" in text
-    assert "around 0.1000   (from a.csv, 24 runs)" in text
-    assert f"s {words} the mean" in text
+    """Too bad, too good and no number fail; the message shows the band, the value in it and the distance in SD."""
+    text = failure(
+        chance.within_band, "model1: loss", LOSS, BAND, math.log(value), source="a.csv", next="do this", enlarge="enlarge"
+    )
+    assert "ensemble  minimum 0.0800, quartiles 0.0900 | 0.1000 | 0.1100, maximum 0.1200" in text
+    assert "mean 0.1000   (from a.csv, 24 runs)" in text
+    assert f" SD {words} the mean" in text
     assert "false-alarm rate 0.0001" in text
 
 
 @pytest.mark.parametrize("value", [0.1, 0.115, 0.085])
 def test_within_band_passes(value):
     """Inside the band, off its middle on either side."""
-    checks.within_band("model1: loss", LOSS, BAND, math.log(value), "a.csv", "do this", "enlarge")
+    chance.within_band("model1: loss", LOSS, BAND, math.log(value), source="a.csv", next="do this", enlarge="enlarge")
 
 
 def test_a_small_ensemble_cannot_tell():
     """Inside the band of five runs there is no pass: the message says how many runs are missing. Outside it is a failure."""
     band = dataclasses.replace(BAND, size=5)
-    text = failure(checks.within_band, "model1: loss", LOSS, band, math.log(0.1), "a.csv", "do this", "calibrate")
+    text = failure(
+        chance.within_band, "model1: loss", LOSS, band, math.log(0.1), source="a.csv", next="do this", enlarge="calibrate"
+    )
     assert text.startswith("cannot tell: model1: loss")
     assert f"missing   {band.runs_needed - 5} more runs in the ensemble" in text
     assert text.endswith("next      calibrate")
-    text = failure(checks.within_band, "model1: loss", LOSS, band, math.log(100), "a.csv", "do this", "calibrate")
+    text = failure(
+        chance.within_band, "model1: loss", LOSS, band, math.log(100), source="a.csv", next="do this", enlarge="calibrate"
+    )
     assert text.startswith("model1: loss")
     assert text.endswith("next      do this")
 
@@ -112,7 +123,16 @@ def test_a_small_ensemble_cannot_tell():
 def test_a_band_of_counts_ends_at_zero():
     """A band of error counts never begins below none."""
     band = bands.Band(mean=1.0, deviation=1.0, size=24, runs=1, alpha=1e-4, quartiles=(0, 0.5, 1, 1.5, 2))
-    text = failure(checks.within_band, "model1: errors", ERRORS, band, math.log1p(400), "a.csv", "do this", "enlarge")
+    text = failure(
+        chance.within_band,
+        "model1: errors",
+        ERRORS,
+        band,
+        math.log1p(400),
+        source="a.csv",
+        next="do this",
+        enlarge="enlarge",
+    )
     assert "expected  0.0 to" in text
     assert "obtained  400.0" in text
 
@@ -130,18 +150,23 @@ PICTURES = {  # value in half-widths from the mean -> what stands in the line
 @pytest.mark.parametrize(("distance", "expected"), PICTURES.values(), ids=PICTURES)
 def test_picture(distance, expected):
     """The line of text puts the value where it lies."""
-    assert checks.picture(BAND, BAND.mean + distance * BAND.half_width) == expected
+    assert chance.picture(BAND, BAND.mean + distance * BAND.half_width) == expected
 
 
 @pytest.mark.parametrize("error", [2e-5, math.nan, math.inf])
 def test_near_float64_fails(error):
-    """A tensor beyond its bound fails with its name, the bound's reason and the precision betrayed; others are left out."""
-    findings = [("layer 1", 1e-7, 1e-5, "rounding", "float32"), ("layer 2", error, 1e-5, "rounding", "TF32 or float16")]
-    text = failure(checks.near_float64, "model1", findings, "do this")
-    assert "layer 2: off by" in text
-    assert "at most 1e-05 (rounding); that looks like TF32 or float16" in text
+    """A tensor beyond its bound fails by name, with the precision it is typical of; a reason is told once."""
+    findings = [
+        checks.Finding("layer 1", 1e-7, 1e-5, "rounding"),
+        checks.Finding("layer 2", error, 1e-5, "rounding", "TF32 or float16"),
+        checks.Finding("layer 3", error, 1e-5, "rounding"),
+    ]
+    text = failure(checks.near_float64, "model1", findings, next="do this")
+    assert f"layer 2: relative error {error:.2g}, limit 1e-05; typical of TF32 or float16\n" in text
+    assert f"layer 3: relative error {error:.2g}, limit 1e-05\n" in text
+    assert text.count("limit     rounding") == 1
     assert "layer 1" not in text
-    checks.near_float64("model1", findings[:1], "do this")
+    checks.near_float64("model1", findings[:1], next="do this")
 
 
 PATH = (np.array([2.0, 1.0]), np.array([[1.0, 4.0], [1.1, 4.1]]), np.full((2, 2), 0.5))
@@ -150,13 +175,13 @@ TOLERANCE = {key: {"first": 1e-3, "growth": 2.0, "most": 1.5e-3} for key in ("lo
     "why": "x",
 }
 LEFT = {  # (which array, index, factor) -> what the message says
-    "loss": ((0, 0, 1.01), "first divergent: step 1, loss: expected 2, obtained 2.02, off by 0.01, at most 0.001"),
+    "loss": ((0, 0, 1.01), "first difference: step 1, loss: expected 2, obtained 2.02, relative error 0.01, limit 0.001"),
     "norm": (
         (1, (1, 1), 1.01),
-        "first divergent: step 2, norm of b: expected 4.1, obtained 4.141, off by 0.01, at most 0.0015",
+        "first difference: step 2, norm of b: expected 4.1, obtained 4.141, relative error 0.01, limit 0.0015",
     ),
-    "nan": ((0, 1, math.nan), "first divergent: step 2, loss: expected 1, obtained nan"),
-    "probabilities": ((2, ..., 1.1), "probabilities after the last step: 0.05 apart on average, at most 0.01"),
+    "nan": ((0, 1, math.nan), "first difference: step 2, loss: expected 1, obtained nan"),
+    "probabilities": ((2, ..., 1.1), "probabilities after the last step: mean difference 0.05, limit 0.01"),
 }
 
 
@@ -166,13 +191,15 @@ def test_same_path_fails(change, message):
     array, index, factor = change
     moved = tuple(part.copy() for part in PATH)
     moved[array][index] = moved[array][index] * factor
-    assert message in failure(checks.same_path, "model1", ["a", "b"], PATH, moved, TOLERANCE, "float64", "do this")
+    assert message in failure(
+        checks.same_path, "model1", ["a", "b"], PATH, moved, TOLERANCE, source="float64", next="do this"
+    )
 
 
 def test_same_path_passes():
     """Errors below the bound of their step pass."""
     moved = (PATH[0] * 1.0009, PATH[1] * 0.9991, PATH[2] + 0.009)
-    checks.same_path("model1", ["a", "b"], PATH, moved, TOLERANCE, "float64", "do this")
+    checks.same_path("model1", ["a", "b"], PATH, moved, TOLERANCE, source="float64", next="do this")
 
 
 DRAWS = np.random.default_rng(5).uniform(-1, 1, 5000)
@@ -187,20 +214,22 @@ WRONG = {  # draws that are not uniform on ±1 -> what the message says
 @pytest.mark.parametrize(("values", "message"), WRONG.values(), ids=WRONG)
 def test_drawn_from_fails(values, message):
     """Mean, variance and shape are each judged."""
-    assert message in failure(checks.drawn_from, "kernel", values, stats.uniform(-1, 2), 1e-6, "do this")
+    assert message in failure(chance.drawn_from, "kernel", values, stats.uniform(-1, 2), 1e-6, next="do this")
 
 
 def test_the_checks_of_chance():
     """A right draw passes; a wrong share, and two equal series, fail and say by how much."""
-    checks.drawn_from("kernel", DRAWS, stats.uniform(-1, 2), 1e-6, "do this")
-    checks.proportion("zeros", 2520, 10000, 0.25, 1e-6, "do this")
-    assert "obtained  0.28   (p =" in failure(checks.proportion, "zeros", 2800, 10000, 0.25, 1e-6, "do this")
-    checks.uncorrelated("series", DRAWS[:2500], DRAWS[2500:], 1e-6, "do this")
-    assert "obtained  1" in failure(checks.uncorrelated, "series", DRAWS, DRAWS, 1e-6, "do this")
+    chance.drawn_from("kernel", DRAWS, stats.uniform(-1, 2), 1e-6, next="do this")
+    chance.proportion("zeros", 2520, 10000, 0.25, 1e-6, next="do this")
+    assert "obtained  0.28   (p =" in failure(chance.proportion, "zeros", 2800, 10000, 0.25, 1e-6, next="do this")
+    chance.uncorrelated("series", DRAWS[:2500], DRAWS[2500:], 1e-6, next="do this")
+    assert "obtained  1" in failure(chance.uncorrelated, "series", DRAWS, DRAWS, 1e-6, next="do this")
 
 
 @pytest.mark.parametrize("value", [1.1, math.nan])
 def test_at_most_fails(value):
     """Beyond the bound, or no number."""
-    checks.at_most("weight", 1.0, 1.0, "the bound", "do this")
-    assert "expected  at most 1   (from the bound)" in failure(checks.at_most, "weight", value, 1.0, "the bound", "do this")
+    checks.at_most("weight", 1.0, 1.0, source="the bound", next="do this")
+    assert "expected  at most 1   (from the bound)" in failure(
+        checks.at_most, "weight", value, 1.0, source="the bound", next="do this"
+    )

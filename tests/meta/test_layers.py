@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "mnist": {"names", "errors"},
     "pipeline": {"compat"},
     "training": {"architectures", "compat", "errors", "files", "pipeline", "stack"},
-    "results": {"facts", "files"},
+    "results": {"facts", "files", "names"},
     "trajectory": {"architectures", "compat", "mnist", "training", "facts", "oracle", "files", "names"},
     "ensembles": {"facts", "files", "names", "errors", "training"},
     "benchmarks": {"facts", "files", "names", "errors", *HARNESS},

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from cnnspec.ensembles import bands
-from tests.support import checks, margins
+from tests.support import chance, checks, margins
 
 BAND = bands.Band(mean=math.log(0.1), deviation=0.05, size=24, runs=1, alpha=1e-4, quartiles=(math.log(0.1),) * 5)
 LOSS = bands.QUANTITIES["loss, last epoch"]
@@ -23,30 +23,30 @@ def path(losses=(1.0, 1.0), norms=(1.0, 1.0), probability=0.0):
 
 def same_path(*obtained):
     """The check of a trajectory against WAS."""
-    return checks.same_path, ("path", ["kernel"], WAS, path(*obtained), TOLERANCE, "theory", "next")
+    return checks.same_path, ("path", ["kernel"], WAS, path(*obtained), TOLERANCE), {"source": "theory"}
 
 
 def near(error, bound=1e-5):
     """The check of one tensor."""
-    return checks.near_float64, ("layers", [("output", error, bound, "why", "float32")], "next")
+    return checks.near_float64, ("layers", [checks.Finding("output", error, bound, "why")]), {}
 
 
 CASES = {  # check and arguments, the margins that it must note
-    "close": ((checks.close, ("loss", 2.0, "theory", 2.1, {"relative": 0.1, "why": "w"}, "n")), {"difference": 0.5}),
+    "close": ((checks.close, ("loss", 2.0, 2.1, {"relative": 0.1, "why": "w"}), {"source": "theory"}), {"difference": 0.5}),
     "close, failed": (
-        (checks.close, ("loss", 2.0, "theory", 3.0, {"relative": 0.1, "why": "w"}, "n")),
+        (checks.close, ("loss", 2.0, 3.0, {"relative": 0.1, "why": "w"}), {"source": "theory"}),
         {"difference": 5.0},
     ),
     "band": (
-        (checks.within_band, ("loss", LOSS, BAND, BAND.mean - BAND.half_width / 4, "here", "next", "more")),
+        (chance.within_band, ("loss", LOSS, BAND, BAND.mean - BAND.half_width / 4), {"source": "here", "enlarge": "more"}),
         {"place in the band": 0.25},
     ),
     "band, failed": (
-        (checks.within_band, ("loss", LOSS, BAND, BAND.mean + BAND.half_width * 3, "here", "next", "more")),
+        (chance.within_band, ("loss", LOSS, BAND, BAND.mean + BAND.half_width * 3), {"source": "here", "enlarge": "more"}),
         {"place in the band": 3.0},
     ),
     "band, NaN": (
-        (checks.within_band, ("loss", LOSS, BAND, math.nan, "here", "next", "more")),
+        (chance.within_band, ("loss", LOSS, BAND, math.nan), {"source": "here", "enlarge": "more"}),
         {"place in the band": math.inf},
     ),
     "float64": (near(5e-6), {"output": 0.5}),
@@ -60,12 +60,12 @@ CASES = {  # check and arguments, the margins that it must note
     ),
     "path, failed": (same_path((1.004, 1.0), (1.0, 1.0), 0.3), {"loss": 4.0, "norm": 0.0, "probabilities": 3.0}),
     "proportion": (
-        (checks.proportion, ("zeros", 60, 100, 0.5, 1e-6, "next")),
+        (chance.proportion, ("zeros", 60, 100, 0.5, 1e-6), {}),
         {"zeros": stats.norm.isf(stats.binomtest(60, 100, 0.5).pvalue / 2) / stats.norm.isf(0.5e-6)},
     ),
-    "proportion, on the spot": ((checks.proportion, ("zeros", 50, 100, 0.5, 1e-6, "next")), {"zeros": 0.0}),
+    "proportion, on the spot": ((chance.proportion, ("zeros", 50, 100, 0.5, 1e-6), {}), {"zeros": 0.0}),
     "correlation": (
-        (checks.uncorrelated, ("series", [0, 1, 0, 1] * 25, [0, 1] * 50, 1e-6, "next")),
+        (chance.uncorrelated, ("series", [0, 1, 0, 1] * 25, [0, 1] * 50, 1e-6), {}),
         {"series": 1 / math.tanh(stats.norm.ppf(1 - 0.5e-6) / math.sqrt(97))},
     ),
 }
@@ -82,12 +82,12 @@ def noted():
 @pytest.mark.parametrize(("case", "expected"), CASES.values(), ids=CASES)
 def test_margins(noted, case, expected):
     """The share of its bound, above 1 exactly where the check fails; a NaN is infinite."""
-    check, arguments = case
+    check, arguments, named = case
     if max(expected.values()) > 1:
         with pytest.raises(pytest.fail.Exception):
-            check(*arguments)
+            check(*arguments, **named, next="next")
     else:
-        check(*arguments)
+        check(*arguments, **named, next="next")
     assert {kind for kind, _ in noted} == {"margin"}
     assert dict(value for _, value in noted) == pytest.approx(expected)
 
@@ -95,13 +95,13 @@ def test_margins(noted, case, expected):
 def test_margins_of_draws(noted):
     """Of draws: mean, variance and Kolmogorov-Smirnov, small for good ones, above 1 for those of another distribution."""
     values = np.random.RandomState(0).uniform(size=5000)
-    checks.drawn_from("draws", values, stats.uniform(0, 1), 1e-6, "next")
+    chance.drawn_from("draws", values, stats.uniform(0, 1), 1e-6, next="next")
     shares = dict(value for _, value in noted)
     assert list(shares) == ["mean", "variance", "Kolmogorov-Smirnov"]
     assert 0 < max(shares.values()) < 1
     noted.clear()
     with pytest.raises(pytest.fail.Exception):
-        checks.drawn_from("draws", values**2, stats.uniform(0, 1), 1e-6, "next")
+        chance.drawn_from("draws", values**2, stats.uniform(0, 1), 1e-6, next="next")
     assert min(dict(value for _, value in noted).values()) > 1
 
 

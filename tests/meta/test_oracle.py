@@ -11,6 +11,7 @@ import pytest
 from scipy.signal import correlate
 from scipy.special import log_softmax
 
+from cnnspec import names
 from cnnspec.facts import notebook
 from cnnspec.names import MODELS
 from cnnspec.oracle.layers import moving_statistics, run_layer, weight_shapes
@@ -361,7 +362,7 @@ TARGETS = np.eye(10)[[3, 1, 4, 1]]
 def model_weights(model):
     """Weights of the size that training has, with moving statistics far from their initial values."""
     generator = np.random.default_rng(1)
-    groups = weight_shapes(notebook.layers(model), (28, 28, 1))
+    groups = weight_shapes(notebook.layers(model), names.IMAGE)
     return [
         [
             np.abs(generator.normal(1.0, 0.2, shape))
@@ -497,7 +498,7 @@ def test_a_network_counts_its_steps_for_the_convention_of_2019():
 
 @pytest.mark.parametrize("model", MODELS)
 def test_the_weights_of_a_model_are_as_many_as_the_notebook_counts(model):
-    counts = [sum(map(math.prod, shapes)) for shapes in weight_shapes(notebook.layers(model), (28, 28, 1))]
+    counts = [sum(map(math.prod, shapes)) for shapes in weight_shapes(notebook.layers(model), names.IMAGE)]
     assert counts == notebook.facts("summary").query("model == @model").parameters.astype(int).tolist()
 
 

@@ -30,5 +30,5 @@ def config(recording):
 def test_a_recording_made_anew_has_bounds_of_its_own(raced):
     """What a race moves is beyond the bounds of the stored recording, and within those of one that --recording names."""
     test_trajectory.test_2019_against_float64(raced, config(str(raced)), "model1", "adam")
-    with pytest.raises(pytest.fail.Exception, match=r"first divergent: step 3, loss: .* at most 0\.011"):
+    with pytest.raises(pytest.fail.Exception, match=r"first difference: step 3, loss: .* limit 0\.011"):
         test_trajectory.test_2019_against_float64(raced, config(None), "model1", "adam")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cnnspec.names import MODELS
+from cnnspec.facts import notebook
 
 TIERS = {  # test module -> the question it answers
     "test_stack": "what was asked for is imported, installed once",
@@ -19,8 +19,10 @@ TIERS = {  # test module -> the question it answers
     "test_results": "the results table and the plots",
 }
 ASKED_FOR = {"test_replication": "the notebook and a fresh run among stored runs of full MNIST"}
+NOTEBOOK, FRESH = "the notebook", "a fresh run"  # whose training is placed among stored runs on full MNIST
 OUTCOMES = ("passed", "failed", "skipped", "xfailed")
 WORDS = {"xfailed": "known difference"}
+SHOWN = ("test loss, last epoch", "train loss, evaluated")  # of each model's quantities, in every verdict
 PASS = "PASS: this stack does what the notebook's did, as far as the tests above can see."
 UNKNOWN = "CANNOT TELL: nothing failed, but the ensembles behind {} checks are too small; each says how many runs it lacks."
 PARTIAL = "NO VERDICT: some tiers did not run; plain `pytest` runs them all."
@@ -52,8 +54,8 @@ def pytest_terminal_summary(terminalreporter, config):
     for line in sorted(value for name, value in properties if name == "precision"):
         terminal.line(f"  {line}")
     checks = [value for name, value in properties if name == "check"]
-    write_trainings(terminal, sorted(checks, key=lambda check: check["subject"]))
-    for line in sorted(value for name, value in properties if name == "replication"):
+    write_trainings(terminal, sorted(checks, key=lambda check: (check["model"], check["quantity"])))
+    for line in sorted(value["text"] for name, value in properties if name == "replication"):
         terminal.line(line)
     for table in [value for name, value in properties if name == "table"]:
         terminal.line(f"\nresults table: {table}")
@@ -62,7 +64,9 @@ def pytest_terminal_summary(terminalreporter, config):
     failed = sum(count["failed"] for count in counts.values()) - unknown
     reached = judged(counts, properties)
     if reached == "fail":
-        terminal.line(f"FAIL: {failed} checks failed; each message above says what to do next.", red=True)
+        terminal.line(
+            f"FAIL: {failed} check{'s' if failed != 1 else ''} failed; each message above says what to do next.", red=True
+        )
     elif reached == "cannot tell":
         terminal.line(UNKNOWN.format(unknown), yellow=True)
     elif reached == "no verdict":
@@ -105,9 +109,8 @@ def judged(counts, properties):
 
 def replicated(properties):
     """Whether the notebook and a fresh run of every model were placed among the stored runs of full MNIST."""
-    lines = [value for name, value in properties if name == "replication"]
-    wanted = [f"{model}, {who}," for model in MODELS for who in ("the notebook", "a fresh run")]
-    return all(any(line.startswith(start) for line in lines) for start in wanted)
+    placed = {(value["model"], value["who"]) for name, value in properties if name == "replication"}
+    return placed >= {(model, who) for model in notebook.trained_models() for who in (NOTEBOOK, FRESH)}
 
 
 def told(count):
@@ -117,18 +120,23 @@ def told(count):
 
 
 def write_trainings(terminal, checks):
-    """The final test and train losses in their bands, and the check of any kind that came nearest to its bound."""
+    """The final test and train losses in their bands, and the check that used most of its tolerance."""
     if not checks:
         return
     from cnnspec.ensembles import bands
 
-    terminal.line("\ntrainings, each loss in the band of the reference ensemble")
+    terminal.line("\ntrainings: each loss in the band of the reference ensemble")
     for check in checks:
-        if check["subject"].endswith(("test loss, last epoch", "train loss, evaluated")) or check["used"] > 1:
-            terminal.line(f"  {check['subject']:<44} {check['text']}")
-    nearest = max(checks, key=lambda check: check["used"])
+        if check["quantity"] in SHOWN or check["used"] > 1:
+            terminal.line(f"  {check['model'] + ', ' + check['quantity']:<44} {check['text']}")
+    tightest = max(checks, key=lambda check: check["used"])
     terminal.line(
-        f"  nearest to its bound, of {len(checks)}: {nearest['subject']}, at {nearest['used']:.0%} of what is accepted"
+        f"  tightest check of {len(checks)}: {tightest['model']}, {tightest['quantity']} "
+        f"({tightest['used']:.0%} of tolerance)"
     )
-    terminal.line(f"  a healthy stack fails any of them in {bands.FALSE_ALARM_RATE:.1%} of runs at most; each catches a")
-    terminal.line(f"  shift of the size given in {bands.POWER:.0%} of cases (s: the spread of a run from seed to seed)")
+    terminal.line(
+        f"  The suite is calibrated to fail a healthy stack in at most {bands.FALSE_ALARM_RATE * 1000:g} of 1000 runs."
+    )
+    terminal.line(
+        f"  Each check detects the given shift in {bands.POWER:.0%} of cases (SD: standard deviation from seed to seed)."
+    )

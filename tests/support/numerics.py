@@ -1,8 +1,11 @@
-"""How far a stack is from float64, what precision that distance betrays, and what its declared precision allows."""
+"""How far a stack is from float64, which precision such an error is typical of, and what the declared precision allows."""
+
+from __future__ import annotations
 
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cnnspec import stack
 from cnnspec.facts import reading
@@ -15,18 +18,20 @@ UNIT_ROUNDOFF = {
     "float16": 2.0**-11,
     "bfloat16": 2.0**-8,
 }
-# A sum of products whose factors were rounded to p bits is off by 0.2 to 1 unit roundoffs of p, so the limits below lie
-# between neighbours, as geometric means: what is at most the limit looks like the precision named.
-BETRAYED = (
+# A sum of products whose factors were rounded to p bits has a relative error of 0.2 to 1 unit roundoffs of p. The limits lie
+# between those of neighbouring precisions, as geometric means: an error up to the limit is one of the precision named.
+PRECISIONS = (
     (1e-12, "float64"),
     (2e-5, "float32"),
     (8e-4, "TF32 or float16"),
     (1e-2, "bfloat16"),
 )
+PRODUCTS = ("Conv2D", "Dense")  # the layers that multiply, and so may do it in a lower precision
+TYPICAL = {"TF32 or float16": UNIT_ROUNDOFF["tf32"], "bfloat16": UNIT_ROUNDOFF["bfloat16"]}
 POLICIES = {"mixed_bfloat16": "bfloat16", "mixed_float16": "float16"}
 
 
-def declared():
+def declared() -> str:
     """Precision that products are declared to be computed in: Keras' policy, TF32 where a GPU has it switched on."""
     policy = stack.precision()
     if policy == "float32" and stack.current().get("tf32") not in (None, "off"):
@@ -34,7 +39,7 @@ def declared():
     return POLICIES.get(policy, policy)
 
 
-def error(obtained, expected):
+def error(obtained: ArrayLike, expected: ArrayLike) -> float:
     """‖obtained − expected‖₂ / ‖expected‖₂ in float64; infinite for a NaN, or for anything but zeros where zeros are due."""
     obtained, expected = np.asarray(obtained, np.float64), np.asarray(expected, np.float64)
     if obtained.shape != expected.shape:
@@ -47,21 +52,27 @@ def error(obtained, expected):
     return float(distance / size)
 
 
-def share(part, whole):
+def share(part: ArrayLike, whole: ArrayLike) -> float:
     """‖part‖₂ / ‖whole‖₂, 0 for no part at all."""
     size = float(np.linalg.norm(part))
     return size / float(np.linalg.norm(whole)) if size else 0.0
 
 
-def betrayed(error):
-    """Name of the precision that an error of a product betrays."""
-    for limit, name in BETRAYED:
-        if error <= limit:
-            return name
-    return "none: the operation itself differs"
+def precision_of(error: float) -> str:
+    """Name of the precision that a sum of products with this relative error was computed in."""
+    return next((name for limit, name in PRECISIONS if error <= limit), "none: the operation itself differs")
 
 
-def bound(layer, quantity):
+def typical_of(layer: str, error: float) -> str:
+    """The lower precision that a layer's error is typical of; empty where that is a guess.
+
+    Only layers that multiply are named one, and only for an error of 0.2 to 1 unit roundoffs of that precision.
+    """
+    found = [name for name, roundoff in TYPICAL.items() if 0.2 * roundoff <= error <= roundoff]
+    return found[0] if found and layer in PRODUCTS else ""
+
+
+def bound(layer: str, quantity: str) -> tuple[float, str]:
     """Largest accepted error of a quantity of a layer class under the declared precision, and its reason."""
     entry = reading.tolerance("numerics")[layer]
     roundoff = UNIT_ROUNDOFF[declared()]

@@ -70,11 +70,11 @@ def check_results_table(snapshot, table, settings, update, reason):
         accepted = reason
         if not accepted:
             lines = [*outside, "a table that its bands call a failure is not stored; what was stored is as it was"]
-            checks.fail(f"{subject}, to be stored", lines, f'find the cause, or: {command} --accept-shift "reason"')
+            checks.fail(f"{subject}, to be stored", lines, next=f'find the cause, or: {command} --accept-shift "reason"')
     stored = snapshot.use_extension(results_table_extension(settings, update, accepted))
     if stored != table:
-        following = f"look at the training tests first; if the change is meant: {command}"
-        checks.fail(subject, stored.get_assert_diff(), following)
+        next_step = f"look at the training tests first; if the change is meant: {command}"
+        checks.fail(subject, stored.get_assert_diff(), next=next_step)
 
 
 def outside_the_bands(table, settings):

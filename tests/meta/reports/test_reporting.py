@@ -29,13 +29,14 @@ import pytest
 from tests.support import checks
 
 def finding(name, error, bound=1e-5):
-    return name, error, bound, "why", "float32"
+    return checks.Finding(name, error, bound, "why", "bfloat16")
 
 def test_near():
-    checks.near_float64("layers", [finding("output", 5e-6), finding("gradient", 1e-6), finding("exact", 0.0, 0)], "next")
+    findings = [finding("output", 5e-6), finding("gradient", 1e-6), finding("exact", 0.0, 0)]
+    checks.near_float64("layers", findings, next="next")
 
 def test_far():
-    checks.near_float64("layer 1", [finding("output", 3e-5), finding("nan", math.nan)], "next")
+    checks.near_float64("layer 1", [finding("output", 3e-5), finding("nan", math.nan)], next="next")
 
 @pytest.mark.skip(reason="needs a GPU: pytest --device gpu")
 def test_skipped():
@@ -46,7 +47,7 @@ def test_left_out():
 
 @pytest.mark.xfail(strict=True, reason="another order in this version")
 def test_known():
-    checks.close("loss", 1.0, "theory", 1.5, {"relative": 0.1, "why": "why"}, "next")
+    checks.close("loss", 1.0, 1.5, {"relative": 0.1, "why": "why"}, source="theory", next="next")
 """
 TRAINING = """
 RUN = {"model": "model2", "dataset": "mnist5k", "epochs": 2, "seed": 1000, "stack": {}}
@@ -112,7 +113,7 @@ def test_the_report_of_a_run(project, monkeypatch, arguments):
     }
     assert names(report.known_differences) == {"test_numerics.py::test_known": "another order in this version"}
     assert names(report.failed) == {
-        "test_numerics.py::test_far": "layer 1; output: off by 3e-05 relative, at most 1e-05 (why); that looks like float32",
+        "test_numerics.py::test_far": "layer 1; output: relative error 3e-05, limit 1e-05; typical of bfloat16",
         "test_others.py::test_of_the_suite_itself": "ValueError: two words",
     }
     assert report.margins == {
@@ -153,7 +154,7 @@ def test_a_run_that_stops_early_names_what_it_did_not_reach(project):
 
 def test_an_ensemble_too_small_is_told(project):
     """Where the only failures are bands too wide to tell, the report says so, as the terminal does."""
-    check = {"subject": "model1", "used": 0.5, "conclusive": False, "text": ""}
+    check = {"model": "model1", "quantity": "test errors", "used": 0.5, "conclusive": False, "text": ""}
     body = f"def test_band(record_property):\n    record_property('check', {check})\n    raise AssertionError\n"
     project.makepyfile(test_training=body)
     assert run(project, "test_training.py").verdict == "cannot tell"
@@ -187,7 +188,7 @@ import pytest
 @pytest.mark.parametrize("who", ["the notebook", "a fresh run"])
 @pytest.mark.parametrize("model", ["model1", "model2", "model3", "model4"])
 def test_member(model, who, record_property):
-    record_property("replication", f"{model}, {who}, distance")
+    record_property("replication", {"model": model, "who": who, "text": "distance"})
     assert SOUND
 """
 ENDINGS = {

@@ -9,7 +9,7 @@ import pytest
 
 from cnnspec import results
 from cnnspec.ensembles import bands, equivalence, store
-from cnnspec.facts import reading
+from cnnspec.facts import notebook, reading
 from cnnspec.names import MODELS, SAMPLES
 from tests.plugin.trainings import EPOCHS
 
@@ -19,7 +19,7 @@ IMAGES = SAMPLES["mnist5k"]
 
 # Keras 2.2.4 removes the initial values from BatchNormalization's moving averages: inference is another function after the
 # same training (README, "What differs from 2019"). What is judged by it says so in its name.
-NORMALISED = ("model3", "model4")
+NORMALISED = notebook.normalised_models()
 UNTRAINED = "test loss, untrained"  # both stacks infer with the initial averages
 
 

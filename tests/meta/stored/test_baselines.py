@@ -8,12 +8,12 @@ import pytest
 from cnnspec import mnist, results
 from cnnspec.ensembles import bands, store
 from cnnspec.facts import notebook, reading
-from cnnspec.names import MODELS, SAMPLES
+from cnnspec.names import CLASSES, IMAGE, MODELS, SAMPLES
 from tests.plugin.trainings import EPOCHS
 
 NOTEBOOK = reading.BASELINES / "notebook"
 ASSUMPTIONS = tomllib.loads((NOTEBOOK / "assumptions.toml").read_text(encoding="utf-8"))
-ROWS = {"summary": 41, "totals": 4, "history": 40, "scores": 16, "results": 2}
+ROWS = {"summary": 41, "totals": 4, "history": 40, "scores": 16, "results": 8}
 ENSEMBLES = sorted((reading.BASELINES / "ensembles").glob("*/*.csv"))
 
 
@@ -56,7 +56,7 @@ def test_accuracies_are_whole_counts():
 
 def test_the_results_are_the_scores_cut():
     """The final table is the evaluated losses cut after four decimals."""
-    table = notebook.facts("results").set_index("row")
+    table = notebook.results_table()
     for row in notebook.facts("scores").query("metric == 'loss'").itertuples():
         assert float(table.at[f"{row.split.title()} Loss", row.model]) == results.truncate(float(row.value))
 
@@ -154,3 +154,5 @@ def test_the_shapes_are_the_notebooks():
     assert mnist.SHAPES["x_train"][0] == facts["data"]["train_samples"]["value"]
     assert mnist.SHAPES["x_test"][0] == facts["data"]["test_samples"]["value"]
     assert SAMPLES["mnist"] == (60000, 10000)
+    assert tuple(facts["globals"][name]["value"] for name in ("img_rows", "img_cols", "channels")) == IMAGE
+    assert facts["globals"]["num_classes"]["value"] == CLASSES
