@@ -69,6 +69,7 @@ def parser():
         "trajectory", "take the first thirty steps from fixed weights, without dropout and shuffle, and record them"
     )
     trajectory.add_argument("--out", type=Path, required=True, help="folder for the recordings and their provenance")
+    add_models(trajectory)
     trajectory.add_argument(
         "--by",
         choices=("stack", "float64", "float64-2019"),
@@ -81,9 +82,7 @@ def parser():
     calibrate = add(
         "calibrate", "train many seeds and store them as a reference ensemble; started again, it goes on where it stopped"
     )
-    calibrate.add_argument(
-        "--models", nargs="+", choices=(*MODELS, "all"), default=["all"], metavar="MODEL", help="models (default: all)"
-    )
+    add_models(calibrate)
     add_data_options(calibrate)
     calibrate.add_argument("--runs", type=int, default=24, help="number of seeds (default: 24)")
     calibrate.add_argument("--first-seed", type=int, default=0, help="the first of them (default: 0)")
@@ -133,6 +132,13 @@ def parser():
     place.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="folders of one CSV per model")
     place.set_defaults(command=commands.place)
     return top
+
+
+def add_models(command):
+    """The option that names models, all by default."""
+    command.add_argument(
+        "--models", nargs="+", choices=(*MODELS, "all"), default=["all"], metavar="MODEL", help="models (default: all)"
+    )
 
 
 def add_data_options(command):

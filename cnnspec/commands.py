@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+
 from cnnspec.errors import MalformedReport
 from cnnspec.names import MODELS
 
 
-def train(options):
+def train(options: Namespace) -> None:
     """The command `train`."""
     from cnnspec import mnist, results, stack, training
 
@@ -35,15 +37,17 @@ def train(options):
     print(results.results_table(runs).to_string())
 
 
-def trajectory(options):
+def trajectory(options: Namespace) -> None:
     """The command `trajectory`."""
     from cnnspec import mnist, stack
+    from cnnspec.facts import notebook
     from cnnspec.files import write_whole
     from cnnspec.trajectory import on_stack, recordings, start
 
     stack.require(options.device)
     data = mnist.load("mnist5k")
-    for model in MODELS:
+    for model in MODELS if "all" in options.models else options.models:
+        classes = [layer["class"] for layer in notebook.layers(model)]
         for optimizer in start.OPTIMIZERS:
             if options.by == "stack":
                 walked = on_stack.run(model, data, optimizer)
@@ -51,14 +55,14 @@ def trajectory(options):
                 from cnnspec.trajectory import in_float64
 
                 walked = in_float64.run(model, data, optimizer, in_float64.CONVENTIONS[options.by])
-            recordings.record(options.out, model, optimizer, walked)
+            recordings.record(options.out, model, optimizer, classes, walked)
             print(f"recorded {model}, {optimizer}", flush=True)
     facts = "".join(f'{key} = "{value}"\n' for key, value in stack.current().items())
     command = f'command = "python -m cnnspec trajectory --by {options.by} --out {options.out.as_posix()}"\n'
     write_whole(options.out / "provenance.toml", f"runs = 1\n{command}\n[stack]\n{facts}")
 
 
-def calibrate(options):
+def calibrate(options: Namespace) -> None:
     """The command `calibrate`."""
     from cnnspec.ensembles import calibrate
 
@@ -77,7 +81,7 @@ def calibrate(options):
         )
 
 
-def report(options):
+def report(options: Namespace) -> int:
     """The command `report`: 1 where an environment failed, has no verdict or no report."""
     from cnnspec.benchmarks import tables, timings
     from cnnspec.files import write_whole
@@ -88,8 +92,9 @@ def report(options):
     expected = [name for names in options.expect for name in names]
     if not reports and not expected and not measured:
         raise MalformedReport("no report was named; run the suite first, then: python -m cnnspec report reports/*.json")
-    text = markdown.markdown(reports, expected) if reports or expected else ""
-    print("\n\n".join(part.rstrip("\n") for part in (text, "\n".join(tables.across(measured))) if part))
+    text = markdown.of_reports(reports, expected) if reports or expected else ""
+    across = tables.rows_across(measured)
+    print("\n\n".join(part.rstrip("\n") for part in (text, markdown.table(tables.ACROSS, across) if across else "") if part))
     if options.markdown:
         write_whole(options.markdown, text)
     if options.html:
@@ -99,32 +104,32 @@ def report(options):
     return int(bool(report.missing(reports, expected)) or not all(each.good for each in reports))
 
 
-def bands(options):
+def bands(options: Namespace) -> None:
     """The command `bands`."""
-    from cnnspec import results
     from cnnspec.ensembles import bands, false_alarms
     from cnnspec.facts.reading import BASELINES
+    from cnnspec.reports import markdown
 
     folder = BASELINES / "ensembles" / options.dataset
     frame = false_alarms.smallest_shifts(folder, options.dataset, options.epochs)
-    print(results.as_markdown(frame))
-    print(f"share of healthy suites that are blamed, declared {bands.FALSE_ALARM_RATE} at most:")
+    print(markdown.of_frame(frame))
+    print(f"share of healthy runs of the suite that fail, limit {bands.FALSE_ALARM_RATE}:")
     for how, share in false_alarms.measured(folder, options.dataset, options.epochs).items():
         print(f"  {share:.5f}  {how}")
 
 
-def compare(options):
+def compare(options: Namespace) -> None:
     """The command `compare`."""
-    from cnnspec import results
     from cnnspec.ensembles import equivalence
+    from cnnspec.reports import markdown
 
-    print(results.as_markdown(equivalence.table(*options.folders, options.epochs)))
+    print(markdown.of_frame(equivalence.table(*options.folders, options.epochs)))
 
 
-def place(options):
+def place(options: Namespace) -> None:
     """The command `place`."""
-    from cnnspec import results
     from cnnspec.ensembles import membership
     from cnnspec.facts import notebook
+    from cnnspec.reports import markdown
 
-    print(results.as_markdown(membership.likelihood_table(notebook.curves, options.folders)))
+    print(markdown.of_frame(membership.likelihood_table(notebook.curves, options.folders)))

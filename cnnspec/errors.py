@@ -42,8 +42,8 @@ class MalformedReport(CnnspecError):
     exit_code = 3
 
 
-class FiguresError(CnnspecError):
-    """Stored benchmark figures are malformed, or new ones cannot be stored; the message names the file and what to do."""
+class TimingsError(CnnspecError):
+    """Stored timings are malformed, or new ones cannot be stored; the message names the file and what to do."""
 
     exit_code = 3
 

@@ -28,12 +28,6 @@ def results_table(runs, cut=truncate):
     return pd.DataFrame(model_results, index=list(RESULTS))
 
 
-def as_markdown(frame):
-    """A frame of texts as a Markdown table, without its index."""
-    rows = [list(frame), ["---"] * len(frame.columns), *frame.astype(str).values.tolist()]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
-
-
 def draw_loss_curves(run, path, ensemble=()):
     """In [10]: train and test loss over the epochs, as `path`.png and `path`.svg; returns the two paths.
 

@@ -5,85 +5,90 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
+from collections.abc import Mapping, Sequence
 
-from cnnspec.benchmarks.timings import TRUSTED_SPREAD
+from cnnspec.benchmarks.timings import TRUSTED_SPREAD, Key, Timing
 
-FALSE_ALARM = 0.01  # of a whole run that is compared with the stored ones, shared out evenly among its figures
+FALSE_ALARM = 0.01  # of a whole run that is compared with the stored ones, shared out evenly among its timings
 LEAST_RUNS = 3  # stored runs that a spread from run to run is taken from
+THE_SUITE = "the suite itself"
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """A figure beside the stored runs: `outcome` is one of OUTCOMES, `text` says it in a line."""
+    """A timing beside the stored runs: `outcome` is one of OUTCOMES, `text` says it in a line."""
 
     outcome: str
     text: str
 
 
 OUTCOMES = ("new", "no spread yet", "not to be trusted", "slower", "faster", "as before")
-FAILED = ("not to be trusted", "slower")  # a figure that cannot be trusted has shown nothing
+FAILED = ("not to be trusted", "slower")  # a timing that cannot be trusted has shown nothing
 
 
-def compare(measured, runs):
-    """{name: Comparison} of a run's {name: Figure} with stored runs, a list of the same.
+def compare(measured: Mapping[Key, Timing], runs: Sequence[Mapping[Key, Timing]]) -> dict[Key, Comparison]:
+    """The Comparison of each timing of a run with stored runs.
 
-    One-sided on either side: with N stored medians of mean m on the log scale, a figure is slower when
-    log(median) − m > t(1 − α; f) · s · √(1 + 1/N), the prediction bound of one further run. s is the figure's own standard
+    One-sided on either side: with N stored medians of mean m on the log scale, a timing is slower when
+    log(median) − m > t(1 − α; f) · s · √(1 + 1/N), the prediction bound of one further run. s is the timing's own standard
     deviation or, where it is larger, that of its kind, pooled over the models with f degrees of freedom: stored runs that
-    agree by chance are no reason to blame the next. α is FALSE_ALARM by the number of figures.
+    agree by chance are no reason to blame the next. α is FALSE_ALARM by the number of timings.
     """
-    stored = {}
+    stored: dict[Key, list[Timing]] = {}
     for run in runs:
-        for name, figure in run.items():
-            stored.setdefault(name, []).append(figure)
-    logs = {name: [math.log(figure.median) for figure in before] for name, before in stored.items()}
+        for key, timing in run.items():
+            stored.setdefault(key, []).append(timing)
+    logs = {key: [math.log(timing.median) for timing in before] for key, before in stored.items()}
     alpha = FALSE_ALARM / len(measured)
     pooled = {what: _pooled(what, logs) for what in map(kind, measured)}
-    return {name: _compared(figure, stored.get(name, []), pooled[kind(name)], alpha) for name, figure in measured.items()}
+    return {key: _compared(timing, stored.get(key, []), pooled[kind(key)], alpha) for key, timing in measured.items()}
 
 
-def kind(name):
-    """What a figure has in common with those of the other models; what has no model is the suite's own."""
-    return name.split(", ", 1)[1] if name.startswith("model") else "the suite itself"
+def kind(key: Key) -> str:
+    """What a timing has in common with those of the other models; what has no model is the suite's own."""
+    return key.what if key.model else THE_SUITE
 
 
-def _pooled(of, logs):
-    """(degrees of freedom, standard deviation) pooled over the figures of a kind; `logs` are {name: stored logarithms}."""
-    fitting = [values for name, values in logs.items() if kind(name) == of and len(values) > 1]
+def _pooled(of: str, logs: Mapping[Key, Sequence[float]]) -> tuple[int, float]:
+    """(degrees of freedom, standard deviation) pooled over the timings of a kind; `logs` are the stored logarithms."""
+    fitting = [values for key, values in logs.items() if kind(key) == of and len(values) > 1]
     freedom = sum(len(values) - 1 for values in fitting)
     squares = sum(statistics.variance(values) * (len(values) - 1) for values in fitting)
     return freedom, math.sqrt(squares / freedom) if freedom else math.nan
 
 
-def _limits(figure, before):
-    """What was reached beside a Figure and beside the stored ones, which tells a slower machine from slower code."""
+def _limits(timing: Timing, before: Sequence[Timing]) -> str:
+    """What was reached beside a Timing and beside the stored ones, which tells a slower machine from slower code."""
     limits = [other.limit_gflops for other in before if other.limit_gflops]
-    if not (limits and figure.limit_gflops):
+    if not (limits and timing.limit_gflops):
         return ""
-    return f"; a matrix product beside it reached {figure.limit_gflops:.0f} GFLOP/s, {statistics.fmean(limits):.0f} there"
+    return f"; a matrix product beside it reached {timing.limit_gflops:.0f} GFLOP/s, {statistics.fmean(limits):.0f} there"
 
 
-def _compared(figure, before, pooled, alpha):
-    """The Comparison of a Figure with the same figure of stored runs."""
+def _compared(timing: Timing, before: Sequence[Timing], pooled: tuple[int, float], alpha: float) -> Comparison:
+    """The Comparison of a Timing with the same timing of stored runs."""
     from scipy import stats
 
-    now = f"{figure.median:.4g} s, rounds spread by {figure.spread:.1%}"
-    if not figure.trusted:
+    now, spread = f"{timing.median:.4g} s", f"spread between rounds {timing.spread:.1%}"
+    if not timing.trusted:
         return Comparison(
-            "not to be trusted", f"{now}, above {TRUSTED_SPREAD:.0%}: a busy or throttled machine; leave it alone, try again"
+            "not to be trusted",
+            f"{now}; {spread}, limit {TRUSTED_SPREAD:.0%}: a busy or throttled machine; leave it alone, try again",
         )
     if not before:
-        return Comparison("new", f"{now}; nothing is stored for it, tox run -e bench-update stores it")
+        return Comparison("new", f"{now}; {spread}; nothing is stored for it, tox run -e bench-update stores it")
     logs = [math.log(other.median) for other in before]
     centre = statistics.fmean(logs)
-    change = math.exp(math.log(figure.median) - centre) - 1
-    said = f"{now}, {change:+.1%} to {math.exp(centre):.4g} s in {len(logs)} stored runs"
+    change = math.exp(math.log(timing.median) - centre) - 1
+    number = "1 stored run" if len(logs) == 1 else f"the mean of {len(logs)} stored runs"
+    said = f"{now}: {abs(change):.1%} {'slower' if change >= 0 else 'faster'} than {number} ({math.exp(centre):.4g} s)"
     if len(logs) < LEAST_RUNS:
-        return Comparison("no spread yet", f"{said}; {LEAST_RUNS} show how far runs differ: tox run -e bench-update")
+        needed = f"a limit needs {LEAST_RUNS} stored runs: tox run -e bench-update"
+        return Comparison("no spread yet", f"{said}; {needed}; {spread}")
     freedom, deviation = pooled
     deviation = max(deviation, statistics.stdev(logs))
     bound = stats.t.ppf(1 - alpha, freedom) * deviation * math.sqrt(1 + 1 / len(logs))
-    said += f", which may differ by {math.expm1(bound):.1%}"
+    said += f"; limit {math.expm1(bound):.1%}; {spread}"
     if math.log1p(change) > bound:
-        return Comparison("slower", said + _limits(figure, before))
+        return Comparison("slower", said + _limits(timing, before))
     return Comparison("faster" if math.log1p(change) < -bound else "as before", said)

@@ -1,4 +1,4 @@
-"""Figures of benchmarks, and the stored ones: one JSON per hardware, stack and data set.
+"""Timings of benchmarks, and the stored ones: one JSON per hardware, stack and data set.
 
 A file holds several runs of the suite's benchmarks, each with the seconds of every round: rounds show whether the machine
 was quiet, runs show how far one differs from the next.
@@ -10,9 +10,11 @@ import dataclasses
 import json
 import math
 import statistics
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from cnnspec.errors import FiguresError
+from cnnspec.errors import TimingsError
 from cnnspec.files import write_whole
 from cnnspec.names import hardware, slug
 
@@ -21,34 +23,51 @@ KEPT_RUNS = 10
 SAME_STACK = ("python", "keras", "framework", "device", "threads", "precision", "onednn", "tf32", "cuda", "cudnn")
 
 
+class Key(NamedTuple):
+    """What a timing is of: a model, None for the suite itself, and what of it, "plain fit" or "inference by 128"."""
+
+    model: str | None
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.model}, {self.what}" if self.model else self.what
+
+
 @dataclasses.dataclass
-class Figure:
+class Timing:
     """What was measured of one thing: seconds of each round, and what a round did.
 
     Where a round repeats it, `seconds` are means and `fewest` those of the fastest repetition, which waits inside the
-    framework leave alone. `images` a repetition, `flops` an image (`flops.py`), limits in GFLOP/s and GB/s, memory in MiB,
-    `first` the seconds of the first round, with its compilation, `ratios` the seconds of each round by those of the
+    framework leave alone. `images` per repetition, `flops` per image (`flops.py`), limits in GFLOP/s and GB/s, memory in
+    MiB, `first` the seconds of the first round, with its compilation, `ratios` the seconds of each round relative to the
     plain fit beside it. None: not measured.
     """
 
-    seconds: list
+    model: str | None
+    what: str
+    seconds: list[float]
     images: int = 0
     flops: int = 0
-    first: float = None
-    limit_gflops: float = None
-    limit_gbytes: float = None
-    host_mib: float = None
-    device_mib: float = None
-    ratios: list = dataclasses.field(default_factory=list)
-    fewest: list = dataclasses.field(default_factory=list)
+    first: float | None = None
+    limit_gflops: float | None = None
+    limit_gbytes: float | None = None
+    host_mib: float | None = None
+    device_mib: float | None = None
+    ratios: list[float] = dataclasses.field(default_factory=list)
+    fewest: list[float] = dataclasses.field(default_factory=list)
 
     @property
-    def median(self):
+    def key(self) -> Key:
+        """What this timing is of, by which it is found among others."""
+        return Key(self.model, self.what)
+
+    @property
+    def median(self) -> float:
         """Median seconds of a round."""
         return statistics.median(self.seconds)
 
     @property
-    def spread(self):
+    def spread(self) -> float:
         """Distance of the quartiles of the rounds' fewest seconds by their median; infinite for fewer than three rounds."""
         rounds = self.fewest or self.seconds
         if len(rounds) < 3:
@@ -57,86 +76,97 @@ class Figure:
         return (upper - lower) / median
 
     @property
-    def trusted(self):
+    def trusted(self) -> bool:
         """True where the rounds agree within TRUSTED_SPREAD."""
         return self.spread <= TRUSTED_SPREAD
 
     @property
-    def images_per_second(self):
+    def images_per_second(self) -> float | None:
         """Images a second, None where no images are counted."""
         return self.images / self.median if self.images else None
 
     @property
-    def gflops(self):
+    def gflops(self) -> float | None:
         """Achieved GFLOP/s, None where none are counted."""
         return self.flops * self.images / self.median / 1e9 if self.flops else None
 
     @property
-    def share(self):
+    def share(self) -> float | None:
         """Achieved arithmetic as a share of the limit measured beside it, None without either."""
-        return self.gflops / self.limit_gflops if self.flops and self.limit_gflops else None
+        return self.gflops / self.limit_gflops if self.gflops and self.limit_gflops else None
 
 
-def file_name(stack, dataset):
-    """File name of a stack's figures on a data set."""
+def by_key(timings: Iterable[Timing]) -> dict[Key, Timing]:
+    """Timings by what they are of."""
+    return {timing.key: timing for timing in timings}
+
+
+def file_name(stack: dict[str, Any], dataset: str) -> str:
+    """File name of a stack's timings on a data set."""
     return slug(f"{stack['framework']} keras {stack['keras']} {dataset}") + ".json"
 
 
-def read(path):
-    """The content of a file of figures: hardware, stack, dataset, runs. Raises FiguresError."""
+def read(path: Path | str) -> dict[str, Any]:
+    """The content of a file of timings: hardware, stack, dataset, runs with date, command and timings {Key: Timing}.
+
+    Raises TimingsError.
+    """
     remedy = "restore it with git, or remove it and measure again: tox run -e bench-update"
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
         for run in content["runs"]:
-            run["figures"] = {name: Figure(**figure) for name, figure in run["figures"].items()}
-            if not all(figure.seconds and min(figure.seconds) > 0 for figure in run["figures"].values()):
-                raise ValueError("a figure without positive seconds")
+            run["timings"] = by_key(Timing(**timing) for timing in run["timings"])
+            if not all(timing.seconds and min(timing.seconds) > 0 for timing in run["timings"].values()):
+                raise ValueError("a timing without positive seconds")
         content["stack"]["framework"], content["dataset"], content["hardware"]
     except OSError as error:
-        raise FiguresError(f"{path} cannot be read ({error.strerror}); tox run -e bench writes such a file") from error
+        raise TimingsError(f"{path} cannot be read ({error.strerror}); tox run -e bench writes such a file") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise FiguresError(f"{path} is malformed ({type(error).__name__}: {error}); {remedy}") from error
+        raise TimingsError(f"{path} is malformed ({type(error).__name__}: {error}); {remedy}") from error
     return content
 
 
-def stored(folder, stack, dataset):
+def stored(folder: Path | str, stack: dict[str, Any], dataset: str) -> dict[str, Any] | None:
     """The content that a stack is compared with in the folder of its hardware, None where nothing is stored for it.
 
     That of the same framework version, else the latest of the same framework; other data sets never.
     """
-    folder = Path(folder)
     backend = stack["framework"].split()[0]
-    contents = [read(path) for path in sorted(folder.glob("*.json"))]
+    contents = [read(path) for path in sorted(Path(folder).glob("*.json"))]
     fitting = [each for each in contents if each["dataset"] == dataset and each["stack"]["framework"].split()[0] == backend]
     same = [each for each in fitting if each["stack"]["framework"] == stack["framework"]]
     return max(same or fitting, key=lambda each: each["runs"][-1]["date"], default=None)
 
 
-def store(folder, stack, dataset, figures, date, command):
-    """Add a run to the file of its stack in `folder`, whole or not at all; returns (path, names of figures left out).
+def store(
+    folder: Path | str, stack: dict[str, Any], dataset: str, timings: Iterable[Timing], date: str, command: str
+) -> tuple[Path, list[Key]]:
+    """Add a run to the file of its stack in `folder`, whole or not at all; returns (path, keys of the timings left out).
 
-    Left out are figures that are not to be trusted. A run of another stack (SAME_STACK) under the same name begins the
-    file anew; KEPT_RUNS are kept. Raises FiguresError, and stores nothing, where no figure is to be trusted.
+    Left out are timings that are not to be trusted. A run of another stack (SAME_STACK) under the same name begins the
+    file anew; KEPT_RUNS are kept. Raises TimingsError, and stores nothing, where no timing is to be trusted.
     """
-    doubtful = [name for name, figure in figures.items() if not figure.trusted]
-    kept = {name: figure for name, figure in figures.items() if name not in doubtful}
+    measured = by_key(timings)
+    doubtful = [key for key, timing in measured.items() if not timing.trusted]
+    kept = {key: timing for key, timing in measured.items() if timing.trusted}
     if not kept:
-        raise FiguresError(
-            f"not stored: the rounds of every figure spread by more than {TRUSTED_SPREAD:.0%}; this machine was busy or "
+        raise TimingsError(
+            f"not stored: the rounds of every timing spread by more than {TRUSTED_SPREAD:.0%}; this machine was busy or "
             f"throttled: leave it alone and run tox run -e bench-update again"
         )
     path = Path(folder) / file_name(stack, dataset)
-    runs = []
+    runs: list[dict[str, Any]] = []
     if path.exists():
         before = read(path)
         if all(before["stack"].get(key) == stack.get(key) for key in SAME_STACK):
             runs = before["runs"]
-    runs = [*runs, {"date": date, "command": command, "figures": kept}][-KEPT_RUNS:]
+    runs = [*runs, {"date": date, "command": command, "timings": kept}][-KEPT_RUNS:]
     write(path, stack, dataset, runs)
     return path, doubtful
 
 
-def write(path, stack, dataset, runs):
-    """Write a file of figures, whole or not at all; `runs` have date, command and figures, {name: Figure}."""
-    content = {"hardware": hardware(stack), "stack": stack, "dataset": dataset, "runs": runs}
-    write_whole(path, json.dumps(content, indent=1, default=dataclasses.asdict) + "\n")
+def write(path: Path | str, stack: dict[str, Any], dataset: str, runs: list[dict[str, Any]]) -> None:
+    """Write a file of timings, whole or not at all; `runs` have date, command and timings, {Key: Timing}."""
+    listed = [{**run, "timings": [dataclasses.asdict(timing) for timing in run["timings"].values()]} for run in runs]
+    content = {"hardware": hardware(stack), "stack": stack, "dataset": dataset, "runs": listed}
+    write_whole(path, json.dumps(content, indent=1) + "\n")

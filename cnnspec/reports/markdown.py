@@ -1,12 +1,23 @@
-"""Reports as Markdown: one table with a row per environment, then what needs a reason."""
+"""Reports and results as Markdown tables."""
 
 from __future__ import annotations
 
-from cnnspec.reports.report import TIERS_WITH_MARGINS, missing
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from cnnspec.reports.report import TIERS_WITH_MARGINS, Report, missing
 from cnnspec.reports.words import COLUMNS, NO_REPORT, losses, reasons, row, summary, used
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def markdown(reports, expected=()):
+LEGEND = (
+    "numerics to results: the largest share of its tolerance that a check of the tier used; above 100% it failed. "
+    "Seconds are those of the whole run of the suite, one run each; compare them on one machine only."
+)
+
+
+def of_reports(reports: Sequence[Report], expected: Sequence[str] = ()) -> str:
     """One table of all reports, what did not run or differs with its reasons, and how the columns are to be read."""
     header = [*COLUMNS, *TIERS_WITH_MARGINS, "test loss, model 1 to 4", "seconds", "date"]
     rows = [
@@ -21,21 +32,20 @@ def markdown(reports, expected=()):
     ]
     absent = missing(reports, expected)
     rows += [[name, NO_REPORT, *["–"] * (len(header) - 2)] for name in absent]
-    parts = [summary(reports, absent), aligned(header, rows), LEGEND]
+    parts = [summary(reports, absent), table(header, rows), LEGEND]
     for title, found in reasons(reports).items():
         parts.append("\n".join([f"**{title}**", "", *(f"- {', '.join(who)}: {line}" for line, who in found.items())]))
     return "\n\n".join(parts) + "\n"
 
 
-LEGEND = (
-    "numerics to results: the largest share of its bound that a check of the tier used; above 100% it failed. "
-    "Seconds are of the whole run of the suite, one run each, and can be compared on one machine only."
-)
+def of_frame(frame: pd.DataFrame) -> str:
+    """A frame as a table without its index, without padding: as it stands in a document."""
+    return table(list(frame), frame.astype(str).to_numpy().tolist(), padded=False)
 
 
-def aligned(header, rows):
-    """A Markdown table whose columns are as wide in the terminal as their widest cell."""
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], padded: bool = True) -> str:
+    """A Markdown table; with `padded`, its columns are as wide in the terminal as their widest cell."""
     cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in [header, *rows]]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(header))]
+    widths = [max(len(line[column]) for line in cells) if padded else 0 for column in range(len(header))]
     lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |" for line in cells]
-    return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])
+    return "\n".join([lines[0], "| " + " | ".join("-" * max(3, width) for width in widths) + " |", *lines[1:]])

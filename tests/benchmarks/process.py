@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from cnnspec.benchmarks import variants
 from cnnspec.facts import reading
 
 
@@ -76,3 +77,24 @@ class Measuring:
             stream.close()
         with contextlib.suppress(BrokenPipeError):  # a request that nobody reads any more
             self.process.stdin.close()
+
+
+class PlainFits:
+    """The plain fits that others are measured beside, one process at a time: asking for another model ends the last."""
+
+    def __init__(self):
+        self.kept = None, None
+
+    def of(self, model, settings):
+        """The Measuring that trains `model` by plain fit, started where it does not run already."""
+        key = (model, settings)
+        if self.kept[0] != key:
+            self.close()
+            self.kept = key, Measuring(model, variants.VARIANTS[variants.PLAIN], settings)
+        return self.kept[1]
+
+    def close(self):
+        """End the process, if there is one."""
+        if self.kept[1]:
+            self.kept[1].close()
+        self.kept = None, None

@@ -1,14 +1,12 @@
-"""Epochs measured round by round, each beside one of plain fit, and their losses judged."""
+"""Epochs measured round by round, each right after plain fit so that both see the same load, and their losses judged."""
 
-import atexit
 import math
 
 from cnnspec.benchmarks import variants
 from cnnspec.benchmarks.flops import flops_per_image
-from cnnspec.benchmarks.timings import Figure
+from cnnspec.benchmarks.timings import Timing
 from cnnspec.ensembles import bands, store
 from cnnspec.facts import reading
-from tests.benchmarks.process import Measuring
 from tests.support import chance
 
 SECONDS = 10.0  # that the rounds of one figure may take, between the two numbers of ROUNDS
@@ -16,31 +14,6 @@ ROUNDS = (3, 5)
 ROUND = 2.0  # seconds that a round takes at least, as many epochs as it needs
 LONGEST = 3  # times as many rounds are taken until the last ones agree
 JUDGED = 10  # epochs of a reference ensemble
-
-
-class Side:
-    """The plain fits that others are measured beside, one process at a time: asking for another model ends the last."""
-
-    def __init__(self):
-        self.kept = None, None
-
-    def plain(self, model, settings, start):
-        """The Measuring of `model`, started by `start()` where it does not run already."""
-        key = (model, settings)
-        if self.kept[0] != key:
-            self.close()
-            self.kept = key, start()
-        return self.kept[1]
-
-    def close(self):
-        """End the process, if there is one."""
-        if self.kept[1]:
-            self.kept[1].close()
-        self.kept = None, None
-
-
-side = Side()
-atexit.register(side.close)
 
 
 def rounds_for(seconds):
@@ -68,33 +41,24 @@ def repeat(benchmark, once, neighbour=lambda: 0.0):
         fewest.append(min(each))
 
     benchmark.pedantic(one_round, setup=before, rounds=count, iterations=1)
-    while not Figure(fewest[-count:]).trusted and len(fewest) < LONGEST * count:
+    while not Timing(None, "rounds", fewest[-count:]).trusted and len(fewest) < LONGEST * count:
         before()
         one_round()
     benchmark.extra_info.update(repeated_in_a_round=size, rounds_taken=len(fewest))
     return means[-count:], fewest[-count:], beside[-count:]
 
 
-def measure(benchmark, name, settings, beside, process, measured):
-    """Measure epochs of a process that is then ended, judge their losses, and keep the Figure in `measured`.
-
-    `name` is "model, …".
-    """
+def measure(benchmark, model, what, settings, beside, process, run):
+    """Measure epochs of a process that is then ended, judge their losses, and keep the Timing in a BenchmarkRun."""
     try:
         seconds, fewest, others = repeat(benchmark, process.epoch, lambda: beside.ask("epoch")["seconds"])
-        model = name.split(",")[0]
-        judge_losses(name, model, settings, process.losses[:JUDGED])
+        judge_losses(f"{model}, {what}", model, settings, process.losses[:JUDGED])
         ratios = [mine / theirs for mine, theirs in zip(seconds, others, strict=True)]
-        measured[name] = figure_of(process, model, seconds, fewest, ratios)
-        benchmark.extra_info.update(dataset=settings.dataset, images_per_second=measured[name].images_per_second)
+        timing = timing_of(process, model, what, seconds, fewest, ratios)
+        run.add(timing)
+        benchmark.extra_info.update(dataset=settings.dataset, images_per_second=timing.images_per_second)
     finally:
         process.close()
-
-
-def plain(model, settings):
-    """The process that trains `model` by plain fit, kept while others are measured beside it."""
-    start = lambda: Measuring(model, variants.VARIANTS[variants.PLAIN], settings)  # noqa: E731
-    return side.plain(model, settings, start)
 
 
 def judge_losses(subject, model, settings, losses):
@@ -111,12 +75,14 @@ def judge_losses(subject, model, settings, losses):
         )
 
 
-def figure_of(process, model, seconds, fewest, ratios):
-    """The Figure of epochs that were measured in a process."""
+def timing_of(process, model, what, seconds, fewest, ratios):
+    """The Timing of epochs that were measured in a process."""
     memory = process.ask("memory")
     has_ops = not process.ready["stack"]["keras"].startswith("2.")  # keras.ops, by which limits are measured
     limits = process.ask("limit") if has_ops else {}
-    return Figure(
+    return Timing(
+        model,
+        what,
         seconds,
         fewest=fewest,
         images=process.ready["images"],

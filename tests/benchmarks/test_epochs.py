@@ -1,8 +1,8 @@
 """How long is an epoch, is that what this hardware can do, and did it get slower?
 
-Benchmarks measure and tests judge: a figure has no bound of its own. What fails is a wrong loss, however fast, and a figure
-that is slower than the stored ones of the same machine by more than those differ among each other. Each epoch of a variant
-is trained beside one of plain fit in a process of its own, so that their ratio is one of neighbours in time.
+Benchmarks measure and tests judge: a timing has no bound of its own. What fails is a wrong loss, however fast, and a timing
+that is slower than the stored ones of the same machine by more than those differ among each other. Each round of a
+variant runs right after plain fit, in a process of its own, so that both see the same load.
 """
 
 import datetime
@@ -15,7 +15,7 @@ import pytest
 from cnnspec import mnist, stack
 from cnnspec.benchmarks import slowdowns, timings, variants
 from cnnspec.benchmarks.flops import flops_per_image
-from cnnspec.benchmarks.timings import Figure
+from cnnspec.benchmarks.timings import Key, Timing
 from cnnspec.compat import backend
 from cnnspec.facts import reading
 from cnnspec.names import MODELS, hardware
@@ -40,35 +40,34 @@ def left_out(variant):
 
 
 def due():
-    """Names of all figures that a whole run has on this stack."""
+    """Keys of all timings that a whole run has on this stack."""
     kinds = [variant for variant in variants.VARIANTS if not left_out(variant)]
     kinds += [f"inference by {batch}" for batch in BATCHES]
-    return {f"{model}, {kind}" for model in MODELS for kind in kinds} | {DATA, *STARTS}
+    return {Key(model, kind) for model in MODELS for kind in kinds} | {Key(None, what) for what in (DATA, *STARTS)}
 
 
 @pytest.mark.parametrize("variant", variants.VARIANTS)
 @pytest.mark.parametrize("model", MODELS)
-def test_epoch(benchmark, benchmark_run, settings, model, variant):
+def test_epoch(benchmark, benchmark_run, plain_fits, settings, model, variant):
     """An epoch, after one that compiles and one that warms up; its first and last loss are judged."""
     if reason := left_out(variant):
         pytest.skip(reason)
-    beside = rounds.plain(model, settings)
+    beside = plain_fits.of(model, settings)
     process = Measuring(model, variants.VARIANTS[variant], settings)
-    rounds.measure(benchmark, f"{model}, {variant}", settings, beside, process, benchmark_run.measured)
+    rounds.measure(benchmark, model, variant, settings, beside, process, benchmark_run)
 
 
 @pytest.mark.parametrize("batch", BATCHES)
 @pytest.mark.parametrize("model", MODELS)
-def test_inference(benchmark, benchmark_run, settings, model, batch):
+def test_inference(benchmark, benchmark_run, plain_fits, settings, model, batch):
     """Predictions in batches of 1, 128 and 1024."""
-    process, images = rounds.plain(model, settings), BATCHES[batch]
+    process, images = plain_fits.of(model, settings), BATCHES[batch]
     predict = lambda: process.ask(f"predict {batch} {images}")["seconds"]  # noqa: E731
     first = predict()
     seconds, fewest, _ = rounds.repeat(benchmark, predict)
     flops = flops_per_image(model, training=False)
-    benchmark_run.measured[f"{model}, inference by {batch}"] = Figure(
-        seconds, fewest=fewest, images=images, flops=flops, first=first
-    )
+    what = f"inference by {batch}"
+    benchmark_run.add(Timing(model, what, seconds, fewest=fewest, images=images, flops=flops, first=first))
 
 
 def test_data(benchmark, benchmark_run, settings):
@@ -79,7 +78,7 @@ def test_data(benchmark, benchmark_run, settings):
 
     data = benchmark.pedantic(mnist.load, args=(settings.dataset, settings.mnist), setup=forget, rounds=5, warmup_rounds=1)
     images = len(data.x_train) + len(data.x_test)
-    benchmark_run.measured[DATA] = Figure(list(benchmark.stats.stats.data), images=images)
+    benchmark_run.add(Timing(None, DATA, list(benchmark.stats.stats.data), images=images))
 
 
 @pytest.mark.parametrize("start", STARTS)
@@ -90,42 +89,46 @@ def test_start(benchmark, benchmark_run, start):
         subprocess.run([sys.executable, *STARTS[start]], cwd=reading.PROJECT, check=True, capture_output=True)
 
     benchmark.pedantic(run, rounds=3, warmup_rounds=1)
-    benchmark_run.measured[start] = Figure(list(benchmark.stats.stats.data))
+    benchmark_run.add(Timing(None, start, list(benchmark.stats.stats.data)))
 
 
 def test_the_harness_is_no_slower_than_plain_fit(benchmark_run):
     """What the suite trains with is no slower than the notebook's call: the median of ratios taken epoch by epoch."""
-    ratios = {name: figure.ratios for name, figure in benchmark_run.measured.items() if name.endswith(", harness")}
+    ratios = {key: timing.ratios for key, timing in benchmark_run.measured.items() if key.what == "harness"}
     if not ratios:
         pytest.skip("no epoch of the harness was measured; run the whole module")
-    bound, source = 1 + timings.TRUSTED_SPREAD, "plain fit beside it, and the spread that a trusted figure may have"
-    for name, values in ratios.items():
-        checks.at_most(f"{name} by plain fit", median(values), bound, source=source, next="profile cnnspec/pipeline.py")
+    bound, source = 1 + timings.TRUSTED_SPREAD, "plain fit beside it, and the spread that a trusted timing may have"
+    for key, values in ratios.items():
+        checks.at_most(
+            f"{key}, relative to plain fit", median(values), bound, source=source, next="profile cnnspec/pipeline.py"
+        )
 
 
 def test_no_slower_than_before(benchmark_run, settings, pytestconfig):
-    """Figures of this machine are no slower than its stored ones by more than those differ; --store-figures adds them."""
+    """No timing of this machine is slower than its stored ones by more than those differ; --store-figures adds them."""
     if not benchmark_run.measured:
         pytest.skip("nothing was measured; run the whole module")
     here = stack.current()
     folder = benchmarks.FOLDER / hardware(here)
     if pytestconfig.option.store_figures:
-        missing = sorted(due() - set(benchmark_run.measured))
-        checks.equal(
-            "figures that a whole run would have, and this one has not", [], missing, source="the variants", next=COMMAND
-        )
+        missing = sorted(map(str, due() - set(benchmark_run.measured)))
+        checks.equal("timings that a whole run has and this one has not", [], missing, source="the variants", next=COMMAND)
         date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        path, doubtful = timings.store(folder, here, settings.dataset, benchmark_run.measured, date, COMMAND)
+        path, doubtful = timings.store(folder, here, settings.dataset, benchmark_run.measured.values(), date, COMMAND)
         checks.equal(
-            f"figures not to be trusted, left out of {path.name}", [], doubtful, source="a quiet machine", next=COMMAND
+            f"timings not to be trusted, left out of {path.name}",
+            [],
+            [str(key) for key in doubtful],
+            source="a quiet machine",
+            next=COMMAND,
         )
         return
     content = timings.stored(folder, here, settings.dataset)
     runs = content["runs"] if content else []
-    benchmark_run.compared.update(slowdowns.compare(benchmark_run.measured, [run["figures"] for run in runs]))
+    benchmark_run.compared.update(slowdowns.compare(benchmark_run.measured, [run["timings"] for run in runs]))
     bad = [
-        f"{name}: {each.outcome}, {each.text}"
-        for name, each in benchmark_run.compared.items()
+        f"{key}: {each.outcome}, {each.text}"
+        for key, each in benchmark_run.compared.items()
         if each.outcome in slowdowns.FAILED
     ]
     if bad:

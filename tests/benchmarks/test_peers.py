@@ -26,7 +26,7 @@ PEERS = {  # name -> (Variant, variable that names its interpreter, environment)
 
 @pytest.mark.parametrize("peer", PEERS)
 @pytest.mark.parametrize("model", MODELS)
-def test_peer(benchmark, benchmark_run, settings, model, peer):
+def test_peer(benchmark, benchmark_run, plain_fits, settings, model, peer):
     """An epoch of a peer beside one of plain fit; its losses are judged as any other's."""
     variant, variable, environment = PEERS[peer]
     python = os.environ.get(variable) if variable else sys.executable
@@ -34,6 +34,6 @@ def test_peer(benchmark, benchmark_run, settings, model, peer):
         checks.fail(
             f"{peer} is not there", [f"{variable} names no interpreter"], next="tox run -e bench-peers installs all peers"
         )
-    beside = rounds.plain(model, settings)
+    beside = plain_fits.of(model, settings)
     process = Measuring(model, variant, settings, python, environment)
-    rounds.measure(benchmark, f"{model}, {peer}", settings, beside, process, benchmark_run.measured)
+    rounds.measure(benchmark, model, peer, settings, beside, process, benchmark_run)

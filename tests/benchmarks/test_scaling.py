@@ -1,10 +1,11 @@
 """How does time grow: of an epoch with images, batch size and model, of the suite with models, of calibrate with workers?
 
 Where several are compared, each has a process of its own and they take turns round by round, so that a busy minute slows
-all of them. These are figures and not verdicts: rounds that differ too much to be trusted are marked. A training that
+all of them. These are measurements and not verdicts: rounds that differ too much to be trusted are marked. A training that
 does not learn fails.
 """
 
+import dataclasses
 import itertools
 import math
 import re
@@ -15,13 +16,14 @@ import time
 
 import pytest
 
-from cnnspec.benchmarks import tables, variants
+from cnnspec.benchmarks import variants
 from cnnspec.benchmarks.flops import flops_per_image
-from cnnspec.benchmarks.timings import Figure
+from cnnspec.benchmarks.timings import Timing
 from cnnspec.compat import backend
 from cnnspec.ensembles import store
 from cnnspec.facts import reading
 from cnnspec.names import MODELS
+from cnnspec.reports import markdown
 from tests.benchmarks import cluster, rounds
 from tests.benchmarks.process import Measuring
 from tests.support import checks
@@ -38,20 +40,24 @@ TRACED = ("Adam", *(kind + way for kind in ("convolution", "pooling", "dense lay
 
 
 def turns(processes, count=ROUNDS):
-    """{name: Figure} of processes that take turns, after an epoch each: `count` rounds of ROUND seconds. They are ended."""
+    """{name: Timing} of processes that take turns, after an epoch each: `count` rounds of ROUND seconds. They are ended."""
     try:
         sizes = {name: math.ceil(rounds.ROUND / process.epoch()) for name, process in processes.items()}
         found = {
-            name: Figure([], images=process.ready["images"], first=process.first["seconds"])
+            name: Timing(None, name, [], images=process.ready["images"], first=process.first["seconds"])
             for name, process in processes.items()
         }
-        for _, (name, figure) in itertools.product(range(count), found.items()):
+        for _, (name, timing) in itertools.product(range(count), found.items()):
             each = [processes[name].epoch() for _ in range(sizes[name])]
-            figure.seconds.append(statistics.fmean(each))
-            figure.fewest.append(min(each))
+            timing.seconds.append(statistics.fmean(each))
+            timing.fewest.append(min(each))
         astray = [name for name, process in processes.items() if not process.losses[-1] < process.losses[0]]
         checks.equal(
-            "trainings whose last loss is not below their first", [], astray, source="what learns", next="tox run -e bench"
+            "trainings whose last loss is not below their first",
+            [],
+            astray,
+            source="a training that learns",
+            next="tox run -e bench",
         )
         return found
     finally:
@@ -59,15 +65,22 @@ def turns(processes, count=ROUNDS):
             process.close()
 
 
-def quickest(figure):
+def ended_well(command, code, log):
+    """A command of the project ended with exit code 0; else the end of its log is shown."""
+    if code:
+        checks.fail(f"{command} ended with exit code {code}", log.splitlines()[-8:], next="run it by hand")
+
+
+def quickest(timing):
     """Median seconds of the rounds' fastest epochs, in which tf.data's tuner was not waited for."""
-    return statistics.median(figure.fewest)
+    return statistics.median(timing.fewest)
 
 
 def keep(run, title, found, conclusions):
-    """Keep Figures in a BenchmarkRun, with lines that follow from them, and which of them cannot be trusted."""
-    run.measured.update({f"{title}: {name}": figure for name, figure in found.items()})
-    doubtful = [name for name, figure in found.items() if not figure.trusted]
+    """Keep Timings in a BenchmarkRun, with lines that follow from them, and which of them cannot be trusted."""
+    for name, timing in found.items():
+        run.add(dataclasses.replace(timing, model=None, what=f"{title}: {name}"))
+    doubtful = [name for name, timing in found.items() if not timing.trusted]
     conclusions = [*conclusions, *([f"not to be trusted, {QUIET}: {', '.join(doubtful)}"] if doubtful else [])]
     run.said.extend(["", title, *(f"  {line}" for line in conclusions)])
 
@@ -87,7 +100,7 @@ def test_images(benchmark_run, settings, model):
     start.close()
     counts = [int(total * part) for part in IMAGES]
     found = turns({f"{count} images": Measuring(model, PLAIN, settings, images=count) for count in counts})
-    intercept, slope, distance = line_through([(figure.images, quickest(figure)) for figure in found.values()])
+    intercept, slope, distance = line_through([(timing.images, quickest(timing)) for timing in found.values()])
     line = f"{slope * 1e6:.1f} µs an image, and {intercept * 1e3:.0f} ms without any; off the line by {distance:.1%} at most"
     keep(benchmark_run, f"{model}, epoch by images", found, [line])
 
@@ -96,9 +109,9 @@ def test_images(benchmark_run, settings, model):
 def test_batch_size(benchmark_run, settings, model):
     """Seconds of an epoch of plain fit against the batch size: seconds a step, and seconds an image."""
     found = turns({f"batches of {size}": Measuring(model, variants.Variant(batch_size=size), settings) for size in BATCHES})
-    steps = [-(-figure.images // size) for size, figure in zip(BATCHES, found.values(), strict=True)]
+    steps = [-(-timing.images // size) for size, timing in zip(BATCHES, found.values(), strict=True)]
     intercept, slope, distance = line_through(
-        [(count, quickest(figure)) for count, figure in zip(steps, found.values(), strict=True)]
+        [(count, quickest(timing)) for count, timing in zip(steps, found.values(), strict=True)]
     )
     line = (
         f"{slope * 1e3:.2f} ms a step, and {intercept * 1e3:.0f} ms for all images; off the line by {distance:.1%} at most"
@@ -110,9 +123,9 @@ def test_model_size(benchmark_run, settings):
     """Seconds of an epoch of plain fit against the arithmetic of the model."""
     found = turns({model: Measuring(model, PLAIN, settings) for model in MODELS})
     lines = []
-    for model, figure in found.items():
-        figure.flops = flops_per_image(model)
-        lines.append(f"{model}: {figure.flops / 1e6:.1f} MFLOP an image, {figure.median:.3g} s, {figure.gflops:.0f} GFLOP/s")
+    for model, timing in found.items():
+        timing.flops = flops_per_image(model)
+        lines.append(f"{model}: {timing.flops / 1e6:.1f} MFLOP an image, {timing.median:.3g} s, {timing.gflops:.0f} GFLOP/s")
     keep(benchmark_run, "epoch by model", found, lines)
 
 
@@ -149,7 +162,12 @@ def test_profile(benchmark_run, settings, model):
     checks.equal(f"{model}: kinds of operation that took no time", [], lost, source="its layers", next=next_step)
     rows = dict.fromkeys(what for column in columns.values() for what in column)
     cells = [[what, *(f"{column.get(what, 0.0):.2f}" for column in columns.values())] for what in rows]
-    keep(benchmark_run, f"{model}, milliseconds a step by kind of operation", {}, tables.aligned([["", *columns], *cells]))
+    keep(
+        benchmark_run,
+        f"{model}, milliseconds per step by kind of operation",
+        {},
+        markdown.table(["", *columns], cells).splitlines(),
+    )
 
 
 def test_suite(benchmark_run, settings):
@@ -170,7 +188,7 @@ def test_suite(benchmark_run, settings):
         started = time.perf_counter()
         ended = subprocess.run([sys.executable, *command], cwd=reading.PROJECT, capture_output=True, text=True)
         seconds = time.perf_counter() - started
-        checks.equal(f"exit code of {' '.join(command)}", 0, ended.returncode, source="the suite", next=ended.stdout[-500:])
+        ended_well(" ".join(["python", *command]), ended.returncode, ended.stdout)
         passed = re.findall(r"(\d+) passed", ended.stdout)[-1]  # the verdict before it counts each tier
         found[count] = seconds, passed
     lines = [f"{count} models: {seconds:.0f} s, {passed} tests" for count, (seconds, passed) in found.items()]
@@ -195,10 +213,9 @@ def test_workers(benchmark_run, settings, tmp_path):
             calibrating = processes.start("calibrate", *command, str(folder), *dask)
             code = calibrating.wait(timeout=900)
             seconds, busy = time.perf_counter() - started, psutil.cpu_percent()
-            checks.equal(
-                "exit code of calibrate", 0, code, source="a whole ensemble", next=(folder / "calibrate.log").read_text()
-            )
-        checks.equal("runs stored", RUNS, len(store.read(folder / "model2.csv")), source="--runs", next="calibrate's locks")
+            ended_well(" ".join(["python -m", *command, str(folder), *dask]), code, (folder / "calibrate.log").read_text())
+        stored = len(store.read(folder / "model2.csv"))
+        checks.equal("runs stored", RUNS, stored, source="--runs", next="pytest -m cluster: it shows which run is lost")
         name = f"{workers} workers" if workers else "no cluster"
         lines.append(f"{name}: {60 * RUNS / seconds:.1f} runs a minute, cores busy {busy:.0f}%")
     keep(benchmark_run, "calibrate by workers, model2 for four epochs", {}, lines)

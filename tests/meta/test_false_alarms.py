@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cnnspec import results
 from cnnspec.ensembles import bands, false_alarms, store
 from cnnspec.facts import reading
 from cnnspec.names import MODELS
+from cnnspec.reports import markdown
 from tests.plugin import trainings
 
 FOLDER = reading.BASELINES / "ensembles" / "mnist5k"
@@ -69,7 +69,7 @@ def test_the_suites_rate_is_kept(epochs, draw):
 
 def test_the_table_is_in_the_readme():
     """baselines/ensembles/README.md holds the table of smallest shifts that these files give."""
-    table = results.as_markdown(false_alarms.smallest_shifts(FOLDER, "mnist5k", EPOCHS[0]))
+    table = markdown.of_frame(false_alarms.smallest_shifts(FOLDER, "mnist5k", EPOCHS[0]))
     readme = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
     assert table in readme, f"the table is now\n{table}"
 

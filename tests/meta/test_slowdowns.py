@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from cnnspec.benchmarks import slowdowns
-from cnnspec.benchmarks.timings import Figure
+from cnnspec.benchmarks.timings import Key, Timing
 from tests.meta.test_timings import timed
 
 
-def alone(figure, before):
-    """The Comparison of a run's only Figure with the same of stored runs."""
-    return slowdowns.compare({"a": figure}, [{"a": other} for other in before])["a"]
+def alone(timing, before):
+    """The Comparison of a run's only Timing with the same of stored runs."""
+    return slowdowns.compare({timing.key: timing}, [{timing.key: other} for other in before])[timing.key]
 
 
 COMPARED = {  # median now, medians stored, outcome
@@ -39,7 +39,7 @@ def test_the_bound_by_hand():
     before = [timed(1.0), timed(1.0), timed(2.718281828459045**0.01), timed(2.718281828459045**0.01)]
     compared = alone(timed(1.1), before)
     assert compared == slowdowns.Comparison(
-        "slower", "1.1 s, rounds spread by 1.0%, +9.5% to 1.005 s in 4 stored runs, which may differ by 3.0%"
+        "slower", "1.1 s: 9.5% slower than the mean of 4 stored runs (1.005 s); limit 3.0%; spread between rounds 1.0%"
     )
 
 
@@ -56,26 +56,36 @@ def test_runs_that_agree_by_chance():
     model1: logarithms 0, 0.1 and 0.2 have s = 0.1, pooled with model2's 0 over 4 degrees of freedom s = 0.0707. With α a
     third of 0.01, t(1 − 0.00333; 4) = 5.1668 and √(4/3): 0.4219, which is 52.5 % slower.
     """
-    agreed = {"model2, harness": timed(1.0)}
-    spread = [{**agreed, "model1, harness": timed(math.exp(0.1 * number))} for number in range(3)]
-    now = {"model2, harness": timed(1.4), "model1, harness": timed(1.0), "model2, plain fit": timed(1.0)}
-    found = slowdowns.compare(now, spread)
-    assert found["model2, harness"] == slowdowns.Comparison(
-        "as before", "1.4 s, rounds spread by 1.0%, +40.0% to 1 s in 3 stored runs, which may differ by 52.5%"
+    harness1, harness2, plain1, plain2 = (
+        Key(model, what) for what in ("harness", "plain fit") for model in ("model1", "model2")
     )
-    assert found["model2, plain fit"].outcome == "new"
-    other = [{**agreed, "model1, plain fit": run["model1, harness"]} for run in spread]
-    assert slowdowns.compare(now, other)["model2, harness"].outcome == "slower"
+    spread = [{harness2: timed(1.0), harness1: timed(math.exp(0.1 * number))} for number in range(3)]
+    found = slowdowns.compare({harness2: timed(1.4), harness1: timed(1.0), plain2: timed(1.0)}, spread)
+    assert found[harness2] == slowdowns.Comparison(
+        "as before", "1.4 s: 40.0% slower than the mean of 3 stored runs (1 s); limit 52.5%; spread between rounds 1.0%"
+    )
+    assert found[plain2].outcome == "new"
+    other = [{harness2: run[harness2], plain1: run[harness1]} for run in spread]
+    now = {harness2: timed(1.4), harness1: timed(1.0), plain2: timed(1.0)}
+    assert slowdowns.compare(now, other)[harness2].outcome == "slower"
+
+
+def test_one_stored_run_is_told_as_one():
+    """Numbers agree with their words."""
+    assert alone(timed(0.9), [timed(1.0)]).text == (
+        "0.9 s: 10.0% faster than 1 stored run (1 s); a limit needs 3 stored runs: tox run -e bench-update; "
+        "spread between rounds 1.0%"
+    )
 
 
 def test_an_unchanged_machine_is_seldom_blamed(monkeypatch):
     """Of 300 runs beside three stored ones, drawn alike, at most the declared share has a slower figure; here 20 %."""
     monkeypatch.setattr(slowdowns, "FALSE_ALARM", 0.2)
     generator = np.random.default_rng(0)
-    deviations = {f"model{model}, {what}": 0.05 * (what + 1) for model in range(1, 5) for what in range(5)}
+    deviations = {Key(f"model{model}", str(what)): 0.05 * (what + 1) for model in range(1, 5) for what in range(5)}
 
     def drawn():
-        return {name: timed(math.exp(deviation * generator.normal())) for name, deviation in deviations.items()}
+        return {key: timed(math.exp(deviation * generator.normal())) for key, deviation in deviations.items()}
 
     blamed = sum(
         any(each.outcome == "slower" for each in slowdowns.compare(drawn(), [drawn() for _ in range(3)]).values())
@@ -87,6 +97,6 @@ def test_an_unchanged_machine_is_seldom_blamed(monkeypatch):
 def test_a_busy_machine_is_not_trusted():
     """Rounds that spread beyond the bound give no verdict, however fast or slow, and neither do two rounds."""
     for rounds in ([1.0, 1.2, 1.5], [1.0, 1.0]):
-        compared = alone(Figure(rounds), [timed(1.0)] * 5)
+        compared = alone(Timing(None, "a", rounds), [timed(1.0)] * 5)
         assert compared.outcome == "not to be trusted"
         assert "leave it alone, try again" in compared.text

@@ -7,8 +7,8 @@ import pytest
 
 from cnnspec.__main__ import main
 from cnnspec.benchmarks import tables, timings
-from cnnspec.benchmarks.timings import Figure
-from cnnspec.errors import FiguresError
+from cnnspec.benchmarks.timings import Key, Timing, by_key
+from cnnspec.errors import TimingsError
 from cnnspec.names import hardware
 from cnnspec.reports import page
 
@@ -26,21 +26,23 @@ STACK = {
 QUIET = [0.99, 1.0, 1.01]
 
 
-def timed(seconds, **facts):
-    """A Figure of three quiet rounds around `seconds`."""
-    return Figure([seconds * factor for factor in QUIET], **facts)
+def timed(seconds, what="a", model=None, **facts):
+    """A Timing of three quiet rounds around `seconds`."""
+    return Timing(model, what, [seconds * factor for factor in QUIET], **facts)
 
 
 def test_derived_numbers():
     """Spread, images, GFLOP and shares of a figure, by hand."""
-    figure = Figure([2.0, 1.9, 2.2], images=4000, flops=10**7, limit_gflops=100.0)
-    assert figure.median == 2.0
-    assert figure.spread == pytest.approx((2.1 - 1.95) / 2)
-    assert Figure([2.0, 2.5, 3.0], fewest=[2.0, 1.9, 2.2]).spread == figure.spread
-    assert figure.images_per_second == 2000
-    assert figure.gflops == pytest.approx(20)
-    assert figure.share == pytest.approx(0.2)
-    assert (Figure([1.0]).images_per_second, Figure([1.0]).gflops, Figure([1.0]).share) == (None, None, None)
+    timing = Timing("model1", "plain fit", [2.0, 1.9, 2.2], images=4000, flops=10**7, limit_gflops=100.0)
+    assert timing.median == 2.0
+    assert timing.spread == pytest.approx((2.1 - 1.95) / 2)
+    assert Timing(None, "a", [2.0, 2.5, 3.0], fewest=[2.0, 1.9, 2.2]).spread == timing.spread
+    assert timing.images_per_second == 2000
+    assert timing.gflops == pytest.approx(20)
+    assert timing.share == pytest.approx(0.2)
+    alone = Timing(None, "a", [1.0])
+    assert (alone.images_per_second, alone.gflops, alone.share) == (None, None, None)
+    assert (str(timing.key), str(alone.key)) == ("model1, plain fit", "a")
 
 
 def test_names():
@@ -55,34 +57,34 @@ def test_names():
 def test_runs_add_up(tmp_path):
     """Each run of the same stack is added to its file; another stack under the same name begins anew."""
     for number in range(timings.KEPT_RUNS + 1):
-        path, _ = timings.store(tmp_path, STACK, "mnist5k", {"a": timed(1.0 + number)}, f"day {number:02}", "tox")
+        path, _ = timings.store(tmp_path, STACK, "mnist5k", [timed(1.0 + number)], f"day {number:02}", "tox")
     content = timings.read(path)
     assert [run["date"] for run in content["runs"]] == [f"day {number:02}" for number in range(1, timings.KEPT_RUNS + 1)]
-    assert content["runs"][0]["figures"]["a"] == timed(2.0)
-    whole = Figure(QUIET, 4000, 10**7, 3.5, 100.0, 9.0, 900.0, 80.0, [1.0, 0.9], QUIET)
-    timings.store(tmp_path, STACK, "mnist5k", {"a": whole}, "day 19", "tox")
-    assert timings.read(path)["runs"][-1]["figures"] == {"a": whole}
-    timings.store(tmp_path, STACK | {"threads": 1}, "mnist5k", {"a": timed(9.0)}, "day 20", "tox")
+    assert content["runs"][0]["timings"] == {Key(None, "a"): timed(2.0)}
+    whole = Timing("model1", "a", QUIET, 4000, 10**7, 3.5, 100.0, 9.0, 900.0, 80.0, [1.0, 0.9], QUIET)
+    timings.store(tmp_path, STACK, "mnist5k", [whole], "day 19", "tox")
+    assert timings.read(path)["runs"][-1]["timings"] == {Key("model1", "a"): whole}
+    timings.store(tmp_path, STACK | {"threads": 1}, "mnist5k", [timed(9.0)], "day 20", "tox")
     assert [run["date"] for run in timings.read(path)["runs"]] == ["day 20"]
 
 
 def test_doubtful_figures_are_not_stored(tmp_path):
     """A figure that cannot be trusted is left out and named; where none can, nothing is stored."""
-    busy = Figure([1.0, 1.0, 1.5])
-    with pytest.raises(FiguresError, match=r"every figure spread by more than 10%; this machine was busy"):
-        timings.store(tmp_path, STACK, "mnist5k", {"b": busy}, "today", "tox")
+    busy = Timing(None, "b", [1.0, 1.0, 1.5])
+    with pytest.raises(TimingsError, match=r"every timing spread by more than 10%; this machine was busy"):
+        timings.store(tmp_path, STACK, "mnist5k", [busy], "today", "tox")
     assert not list(tmp_path.iterdir())
-    path, left_out = timings.store(tmp_path, STACK, "mnist5k", {"a": timed(1.0), "b": busy}, "today", "tox")
-    assert left_out == ["b"]
-    assert timings.read(path)["runs"][0]["figures"] == {"a": timed(1.0)}
+    path, left_out = timings.store(tmp_path, STACK, "mnist5k", [timed(1.0), busy], "today", "tox")
+    assert left_out == [Key(None, "b")]
+    assert timings.read(path)["runs"][0]["timings"] == {Key(None, "a"): timed(1.0)}
 
 
 def test_what_is_compared(tmp_path):
     """The same version where it is stored, else the latest of the same framework; never other data."""
     assert timings.stored(tmp_path, STACK, "mnist5k") is None
     for version, date in (("2.19.0", "2026-03"), ("2.20.0", "2026-02")):
-        timings.store(tmp_path, STACK | {"framework": f"tensorflow {version}"}, "mnist5k", {"a": timed(1.0)}, date, "tox")
-    timings.store(tmp_path, STACK | {"framework": "jax 0.10.0"}, "mnist5k", {"a": timed(1.0)}, "2026-04", "tox")
+        timings.store(tmp_path, STACK | {"framework": f"tensorflow {version}"}, "mnist5k", [timed(1.0)], date, "tox")
+    timings.store(tmp_path, STACK | {"framework": "jax 0.10.0"}, "mnist5k", [timed(1.0)], "2026-04", "tox")
     framework = lambda stack, data="mnist5k": (timings.stored(tmp_path, stack, data) or {}).get("stack", {}).get("framework")  # noqa: E731
     assert framework(STACK) == "tensorflow 2.19.0"
     assert framework(STACK | {"framework": "tensorflow 2.20.0"}) == "tensorflow 2.20.0"
@@ -102,65 +104,70 @@ BAD = {
 @pytest.mark.parametrize("spoil", BAD.values(), ids=BAD)
 def test_a_malformed_file_is_refused(tmp_path, spoil):
     """A damaged file gets one error that names it and the remedy."""
-    path, _ = timings.store(tmp_path, STACK, "mnist5k", {"a": timed(1.0)}, "today", "tox")
+    path, _ = timings.store(tmp_path, STACK, "mnist5k", [timed(1.0)], "today", "tox")
     path.write_text(spoil(path.read_text()))
-    with pytest.raises(FiguresError, match=r"mnist5k.json is malformed .* tox run -e bench-update"):
+    with pytest.raises(TimingsError, match=r"mnist5k.json is malformed .* tox run -e bench-update"):
         timings.read(path)
 
 
 def test_the_table_of_a_run():
-    """A line per figure, with what was measured of it, and a warning where one cannot be trusted."""
-    measured = {
-        "model2, plain fit": Figure([2.0, 2.0, 2.0], 4000, 10**7, 3.5, 100.0, 9.0, 900.0, ratios=[1.0, 0.98, 1.05]),
-        "import": Figure([1.0, 2.0, 3.0]),
+    """A row per timing, with what was measured of it, and a mark where one cannot be trusted."""
+    plain = Timing("model2", "plain fit", [2.0] * 3, 4000, 10**7, 3.5, 100.0, 9.0, 900.0, ratios=[1.0, 0.98, 1.05])
+    assert tables.title("mnist") == "mnist: an epoch has 60000 images"
+    assert tables.title("mnist5k") == "mnist5k: an epoch has 4000 images; full MNIST has 60000, 15 times as many"
+    row, other = tables.rows_of([plain, Timing(None, "import", [1.0, 2.0, 3.0])])
+    assert dict(zip(tables.COLUMNS, row, strict=True)) == {
+        "": "model2, plain fit",
+        "seconds": "2",
+        "spread": "0.0%",
+        "first": "3.5",
+        "images/s": "2000",
+        "GFLOP/s": "20.0",
+        "of limit": "20%",
+        "limit": "100",
+        "GB/s": "9",
+        "host MiB": "900",
+        "device MiB": "",
+        "relative to plain fit": "0.98 1.00 1.05",
     }
-    assert tables.run(measured, "mnist")[0] == "mnist: a whole epoch has 60000 images"
-    assert tables.run(measured, "mnist5k") == [
-        "mnist5k: a whole epoch has 4000 images; full MNIST's 60000 are 15 times as many",
-        "                   seconds   spread  first  images/s  GFLOP/s  of limit  limit  GB/s  host MiB  device MiB"
-        "    by plain fit",
-        "model2, plain fit        2     0.0%    3.5      2000     20.0       20%    100     9       900            "
-        "  0.98 1.00 1.05",
-        "import                   2  50.0% !",
-        "!: the rounds differ so much that the figure cannot be trusted; leave the machine alone, try again",
-    ]
+    assert other[:3] == ("import", "2", "50.0% !")
 
 
 def test_the_table_across_machines():
-    """Machines stand side by side with the shares of their limits and the models by each other."""
-    epochs = {
-        "model1, plain fit": timed(3.0, images=4000, flops=10**7, limit_gflops=100.0),
-        "model2, plain fit": timed(1.5),
-        "model2, bare step": timed(1.0),
-    }
-    content = {"hardware": "a", "stack": STACK, "dataset": "mnist5k", "runs": [{"figures": epochs}]}
-    assert tables.across([content]) == [
-        "hardware                            stack     data   model  seconds  of limit  by model2",
-        "a         tensorflow 2.21.0, Keras 3.15.1  mnist5k  model1        3       13%       2.00",
-        "a         tensorflow 2.21.0, Keras 3.15.1  mnist5k  model2      1.5                 1.00",
+    """Machines stand side by side with the shares of their limits and the models relative to each other."""
+    epochs = [
+        timed(3.0, "plain fit", "model1", images=4000, flops=10**7, limit_gflops=100.0),
+        timed(1.5, "plain fit", "model2"),
+        timed(1.0, "bare step", "model2"),
     ]
-    assert tables.across([]) == []
+    content = {"hardware": "a", "stack": STACK, "dataset": "mnist5k", "runs": [{"timings": by_key(epochs)}]}
+    stack = "tensorflow 2.21.0, Keras 3.15.1"
+    assert tables.rows_across([content]) == [
+        ("a", stack, "mnist5k", "model1", "3", "13%", "2.00"),
+        ("a", stack, "mnist5k", "model2", "1.5", "", "1.00"),
+    ]
+    assert tables.rows_across([]) == []
 
 
-def stored(figures_of_run, cpu="AMD EPYC"):
-    """A file of figures with one run, as `timings.read` gives it."""
+def stored(timings_of_run, cpu="AMD EPYC"):
+    """A file of timings with one run, as `timings.read` gives it."""
     stack = STACK | {"cpu": cpu}
-    runs = [{"date": "2026-01-02T03:04:05+00:00", "command": "pytest", "figures": figures_of_run}]
+    runs = [{"date": "2026-01-02T03:04:05+00:00", "command": "pytest", "timings": by_key(timings_of_run)}]
     return {"hardware": hardware(stack), "stack": stack, "dataset": "mnist5k", "runs": runs}
 
 
 def test_the_page_draws_benchmarks():
     """A chart a model with a bar and a limit for each of its epochs; inference and starts have none; a section a machine."""
     epoch = {"images": 4000, "flops": 10**7, "limit_gflops": 100.0}
-    measured = {
-        "model1, plain fit": timed(4.0, **epoch),
-        "model2, plain fit": timed(2.0, **epoch),
-        "model2, mixed bfloat16": timed(2.0, **(epoch | {"limit_gflops": 900.0})),
-        "model2, bare step": timed(1.0, ratios=[0.4, 0.5, 0.6], **epoch),
-        "model2, inference by 1": timed(1.0, images=256, flops=10**6),
-        "import": timed(3.0),
-    }
-    html = page.page([], timings=[stored(measured), stored({"import": timed(3.0)}, cpu="<other>")])
+    measured = [
+        timed(4.0, "plain fit", "model1", **epoch),
+        timed(2.0, "plain fit", "model2", **epoch),
+        timed(2.0, "mixed bfloat16", "model2", **(epoch | {"limit_gflops": 900.0})),
+        timed(1.0, "bare step", "model2", ratios=[0.4, 0.5, 0.6], **epoch),
+        timed(1.0, "inference by 1", "model2", images=256, flops=10**6),
+        timed(3.0, "import"),
+    ]
+    html = page.page([], timings=[stored(measured), stored([timed(3.0, "import")], cpu="<other>")])
     assert re.findall('aria-label="(model[^"]*reached[^"]*)"', html) == [
         "model1, GFLOP/s reached and their limit: plain fit 10 of 100",
         "model2, GFLOP/s reached and their limit: plain fit 20 of 100; mixed bfloat16 20 of 900; bare step 40 of 100",
@@ -175,14 +182,22 @@ def test_the_page_draws_benchmarks():
 
 def test_the_command_takes_figures_alone(tmp_path, capsys):
     """`report --figures` prints the table across machines and writes the page without a report of the suite."""
-    measured = {"model2, plain fit": timed(2.0, images=4000, flops=10**7, limit_gflops=100.0)}
+    measured = [timed(2.0, "plain fit", "model2", images=4000, flops=10**7, limit_gflops=100.0)]
     runs = stored(measured)["runs"]
     timings.write(tmp_path / "figures.json", STACK, "mnist5k", runs)
     target = tmp_path / "page.html"
     assert main(["report", "--figures", str(tmp_path / "figures.json"), "--html", str(target)]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last.split("  ")[:3] == ["amd-epyc-2-cores-24-gib", "tensorflow 2.21.0, Keras 3.15.1", "mnist5k"]
-    assert last.split()[-4:] == ["model2", "2", "20%", "1.00"]
+    cells = [cell.strip() for cell in last.strip("|").split("|")]
+    assert cells == [
+        "amd-epyc-2-cores-24-gib",
+        "tensorflow 2.21.0, Keras 3.15.1",
+        "mnist5k",
+        "model2",
+        "2",
+        "20%",
+        "1.00",
+    ]
     assert "<figcaption>model2</figcaption>" in target.read_text(encoding="utf-8")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,8 @@ from tests.plugin import group
 
 if TYPE_CHECKING:
     from cnnspec.benchmarks.slowdowns import Comparison
-    from cnnspec.benchmarks.timings import Figure
+    from cnnspec.benchmarks.timings import Key, Timing
+    from tests.benchmarks.process import PlainFits
 
 FOLDER = reading.BASELINES / "benchmarks"
 MODULES = reading.PROJECT / "tests" / "benchmarks"
@@ -25,11 +27,15 @@ ALONE = "benchmarks measure one thing at a time, on the whole machine: leave -n 
 
 @dataclasses.dataclass
 class BenchmarkRun:
-    """What the benchmarks of one run of pytest found: figures by name, their comparison with stored ones, further lines."""
+    """What the benchmarks of one run of pytest found: timings, their comparison with stored ones, further lines."""
 
-    measured: dict[str, Figure] = dataclasses.field(default_factory=dict)
-    compared: dict[str, Comparison] = dataclasses.field(default_factory=dict)
+    measured: dict[Key, Timing] = dataclasses.field(default_factory=dict)
+    compared: dict[Key, Comparison] = dataclasses.field(default_factory=dict)
     said: list[str] = dataclasses.field(default_factory=list)
+
+    def add(self, timing: Timing) -> None:
+        """Keep a timing of this run."""
+        self.measured[timing.key] = timing
 
 
 RUN = pytest.StashKey[BenchmarkRun]()
@@ -52,6 +58,16 @@ def pytest_configure(config: pytest.Config) -> None:
 def benchmark_run(pytestconfig: pytest.Config) -> BenchmarkRun:
     """What the benchmarks of this run of pytest have found so far."""
     return pytestconfig.stash[RUN]
+
+
+@pytest.fixture(scope="session")
+def plain_fits() -> Iterator[PlainFits]:
+    """The processes that train by plain fit, beside which others are measured; the last one ends with the session."""
+    from tests.benchmarks.process import PlainFits
+
+    fits = PlainFits()
+    yield fits
+    fits.close()
 
 
 def asked_for(config: pytest.Config) -> bool:
@@ -79,32 +95,35 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """The figures of this run, and the stored ones of all machines, in pytest's terminal; file and page of it in --out."""
+    """The timings of this run, and the stored ones of all machines, in pytest's terminal; file and page of it in --out."""
     run = config.stash[RUN]
     if not run.measured and not run.said:
         return
     from cnnspec import stack
     from cnnspec.benchmarks import tables, timings
     from cnnspec.files import write_whole
-    from cnnspec.reports import page
+    from cnnspec.reports import markdown, page
 
     terminalreporter.section("benchmarks")
-    for line in [*(tables.run(run.measured, config.option.dataset) if run.measured else []), *run.said]:
+    lines = []
+    if run.measured:
+        table = markdown.table(tables.COLUMNS, tables.rows_of(run.measured.values()))
+        lines += [tables.title(config.option.dataset), *table.splitlines()]
+        lines += [] if all(timing.trusted for timing in run.measured.values()) else [tables.DOUBTFUL]
+    lines += run.said
+    lines += [f"{comparison.outcome}: {key}, {comparison.text}" for key, comparison in run.compared.items()]
+    across = tables.rows_across(timings.read(path) for path in sorted(FOLDER.glob("*/*.json"))) if run.measured else []
+    lines += (
+        ["", "stored, the last run of each stack", *markdown.table(tables.ACROSS, across).splitlines()] if across else []
+    )
+    for line in lines:
         terminalreporter.line(line)
     if not run.measured:
         return
-    for name, comparison in run.compared.items():
-        terminalreporter.line(f"{comparison.outcome}: {name}, {comparison.text}")
-    lines = tables.across([timings.read(path) for path in sorted(FOLDER.glob("*/*.json"))])
-    for line in ["", "stored, the last run of each stack", *lines] if lines else []:
-        terminalreporter.line(line)
     folder = Path(config.option.out or "runs/bench").resolve()
     date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    stored = {
-        "date": date,
-        "command": " ".join(["pytest", *map(str, config.invocation_params.args)]),
-        "figures": run.measured,
-    }
-    timings.write(folder / "figures.json", stack.current(), config.option.dataset, [stored])
+    command = " ".join(["pytest", *map(str, config.invocation_params.args)])
+    kept = {"date": date, "command": command, "timings": run.measured}
+    timings.write(folder / "figures.json", stack.current(), config.option.dataset, [kept])
     write_whole(folder / "benchmarks.html", page.page([], timings=[timings.read(folder / "figures.json")]))
     terminalreporter.line(f"charts: {folder / 'benchmarks.html'}, of {folder / 'figures.json'}")

@@ -7,10 +7,10 @@ import functools
 
 import pytest
 
-from cnnspec import results
 from cnnspec.ensembles import bands, equivalence, store
 from cnnspec.facts import notebook, reading
 from cnnspec.names import MODELS, SAMPLES
+from cnnspec.reports import markdown
 from tests.plugin.trainings import EPOCHS
 
 ENSEMBLES = reading.BASELINES / "ensembles"
@@ -81,5 +81,5 @@ def test_the_moving_averages_do_tell(model):
 
 def test_the_comparison_is_in_the_readme():
     """baselines/ensembles/README.md holds what `python -m cnnspec compare` says of the two stacks."""
-    table = results.as_markdown(equivalence.table(ENSEMBLES / "mnist5k", OF_2019, 10))
+    table = markdown.of_frame(equivalence.table(ENSEMBLES / "mnist5k", OF_2019, 10))
     assert table in (ENSEMBLES / "README.md").read_text(encoding="utf-8"), f"the table is now\n{table}"

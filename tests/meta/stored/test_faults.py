@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from cnnspec import results
 from cnnspec.ensembles import bands, store
 from cnnspec.facts import reading
 from cnnspec.names import MODELS, SAMPLES
+from cnnspec.reports import markdown
 from tests.meta.faults.training_faults import HEALTHY, STORED, TRAINING_FAULTS, folder_of
 from tests.plugin.trainings import EPOCHS
 
@@ -79,7 +79,7 @@ def fault_table():
         rows.append(row)
     counts = {str(epochs): str(sum(surely_caught(fault, epochs) for fault in TRAINING_FAULTS)) for epochs in SHOWN}
     rows.append({"fault": "caught with 95 seeds of 100", **counts, "by": ""})
-    return results.as_markdown(pd.DataFrame(rows))
+    return markdown.of_frame(pd.DataFrame(rows))
 
 
 def test_the_table_is_in_the_readme():

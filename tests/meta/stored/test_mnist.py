@@ -8,10 +8,11 @@ import re
 
 import pytest
 
-from cnnspec import results, training
+from cnnspec import training
 from cnnspec.ensembles import membership, store
 from cnnspec.facts import notebook, reading
 from cnnspec.names import MODELS
+from cnnspec.reports import markdown
 
 ENSEMBLES = reading.BASELINES / "ensembles"
 FOLDERS = {"adam": ENSEMBLES / "mnist", "adadelta": ENSEMBLES / "mnist-adadelta"}
@@ -68,7 +69,7 @@ def test_how_much_likelier_is_in_the_documents(document):
 
 def test_the_placing_is_in_the_readme():
     """baselines/ensembles/README.md holds what `python -m cnnspec place` says of the notebook in the two ensembles."""
-    table = results.as_markdown(membership.likelihood_table(notebook.curves, FOLDERS.values()))
+    table = markdown.of_frame(membership.likelihood_table(notebook.curves, FOLDERS.values()))
     assert table in (ENSEMBLES / "README.md").read_text(encoding="utf-8"), f"the table is now\n{table}"
 
 

@@ -6,9 +6,10 @@ from statistics import median
 import pandas as pd
 import pytest
 
-from cnnspec import results
 from cnnspec.benchmarks import slowdowns, timings, variants
+from cnnspec.benchmarks.timings import Key
 from cnnspec.names import MODELS, hardware
+from cnnspec.reports import markdown
 from tests.benchmarks import test_epochs
 from tests.plugin import benchmarks
 
@@ -16,42 +17,41 @@ STORED = sorted(benchmarks.FOLDER.glob("*/*"))
 README = (benchmarks.FOLDER / "README.md").read_text(encoding="utf-8")
 SHOWN = [path for path in STORED if f"`{path.parent.name}/{path.name}`" in README]  # whoever measures need not write there
 NOT_TRUSTED = "–"
-NAMES = [  # of all figures that a run can have
-    *(f"{model}, {variant}" for model in MODELS for variant in variants.VARIANTS),
-    *(f"{model}, inference by {batch}" for model in MODELS for batch in test_epochs.BATCHES),
-    test_epochs.DATA,
-    *test_epochs.STARTS,
+KEYS = [  # of all timings that a run can have
+    *(Key(model, variant) for model in MODELS for variant in variants.VARIANTS),
+    *(Key(model, f"inference by {batch}") for model in MODELS for batch in test_epochs.BATCHES),
+    *(Key(None, what) for what in (test_epochs.DATA, *test_epochs.STARTS)),
 ]
 
 
-def each(runs, name, show):
-    """What `show` makes of a figure of each run, in a line; a figure that was not to be trusted is not stored."""
-    return " ".join(show(run["figures"][name]) if name in run["figures"] else NOT_TRUSTED for run in runs)
+def each(runs, key, show):
+    """What `show` makes of a timing of each run, in a line; one that was not to be trusted is not stored."""
+    return " ".join(show(run["timings"][key]) if key in run["timings"] else NOT_TRUSTED for run in runs)
 
 
-def ratio(figure):
-    """Median of a figure's ratios to plain fit, empty where it has none."""
-    return f"{median(figure.ratios):.2f}" if figure.ratios else ""
+def ratio(timing):
+    """Median of a timing's ratios to plain fit, empty where it has none."""
+    return f"{median(timing.ratios):.2f}" if timing.ratios else ""
 
 
 def table(content):
     """The README's table of a stored file, one column of medians per kind of number with the runs side by side."""
     runs = content["runs"]
-    last = {name: figure for run in runs for name, figure in run["figures"].items()}
+    last = {key: timing for run in runs for key, timing in run["timings"].items()}
     rows = [
         {
-            "": name,
-            "seconds": each(runs, name, lambda figure: f"{figure.median:.3g}"),
+            "": str(key),
+            "seconds": each(runs, key, lambda timing: f"{timing.median:.3g}"),
             "images/s": f"{newest.images_per_second:.0f}" if newest.images else "",
             "GFLOP/s": f"{newest.gflops:.0f}" if newest.flops else "",
-            "of limit": each(runs, name, lambda figure: f"{figure.share:.0%}") if newest.limit_gflops else "",
+            "of limit": each(runs, key, lambda timing: f"{timing.share:.0%}") if newest.limit_gflops else "",
             "first": f"{newest.first:.3g}" if newest.first else "",
             "host MiB": f"{newest.host_mib:.0f}" if newest.host_mib else "",
-            "by plain fit": each(runs, name, ratio) if newest.ratios else "",
+            "by plain fit": each(runs, key, ratio) if newest.ratios else "",
         }
-        for name, newest in sorted(last.items(), key=lambda item: NAMES.index(item[0]))
+        for key, newest in sorted(last.items(), key=lambda item: KEYS.index(item[0]))
     ]
-    return results.as_markdown(pd.DataFrame(rows))
+    return markdown.of_frame(pd.DataFrame(rows))
 
 
 def test_something_is_stored():
@@ -61,13 +61,13 @@ def test_something_is_stored():
 
 @pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
 def test_stored_figures_are_whole(path):
-    """A stored file is read, lies in its hardware's folder, and has trusted figures, plain epochs of each model too."""
+    """A stored file is read, lies in its hardware's folder, and has trusted timings, plain epochs of each model too."""
     content = timings.read(path)
     assert path.parent.name == content["hardware"] == hardware(content["stack"])
     assert path.name == timings.file_name(content["stack"], content["dataset"])
-    names = {name for run in content["runs"] for name in run["figures"]}
-    assert {f"{model}, {variants.PLAIN}" for model in MODELS} <= names <= set(NAMES)
-    assert all(figure.trusted for run in content["runs"] for figure in run["figures"].values())
+    keys = {key for run in content["runs"] for key in run["timings"]}
+    assert {Key(model, variants.PLAIN) for model in MODELS} <= keys <= set(KEYS)
+    assert all(timing.trusted for run in content["runs"] for timing in run["timings"].values())
     assert json.loads(path.read_text(encoding="utf-8"))["stack"]["cpu"]
 
 
