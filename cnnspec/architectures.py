@@ -6,6 +6,8 @@ initialiser of the dense layers) is listed, with its evidence, in `baselines/not
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
 from keras import backend as K
 from keras.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
@@ -15,7 +17,7 @@ from cnnspec.compat import input_layer
 from cnnspec.mnist import input_shape, num_classes
 
 
-def channel_axis():
+def channel_axis() -> int:
     """Axis of the channels of an image, for `BatchNormalization`.
 
     The notebook leaves the axis at −1, which is the channels only in its own `channels_last`; in `channels_first`
@@ -24,7 +26,7 @@ def channel_axis():
     return 1 if K.image_data_format() == "channels_first" else -1
 
 
-def model1():
+def model1() -> Sequential:
     """In [5]: 2 Conv2D layers, 1 max pool layer, 2 dense layers, dropout and flatten."""
     model = Sequential()
     model.add(input_layer(input_shape()))
@@ -41,7 +43,7 @@ def model1():
     return model
 
 
-def model2():
+def model2() -> Sequential:
     """In [14]: 2 Conv2D layers, 2 max pool layers, 2 dense layers, dropout, flatten and padding."""
     model = Sequential()
     model.add(input_layer(input_shape()))
@@ -63,7 +65,7 @@ def model2():
     return model
 
 
-def model3():
+def model3() -> Sequential:
     """In [22]: 4 Conv2D layers, 2 max pool layers, 2 dense layers, dropout, flatten, padding and batch normalisation."""
     model = Sequential()
     model.add(input_layer(input_shape()))
@@ -94,7 +96,7 @@ def model3():
     return model
 
 
-def model4():
+def model4() -> Sequential:
     """In [30]: 2 Conv2D layers, 1 max pool layer, 2 dense layers, dropout, flatten, padding, batch normalisation, stride."""
     model = Sequential()
     model.add(input_layer(input_shape()))
@@ -117,4 +119,4 @@ def model4():
     return model
 
 
-ARCHITECTURES = {"model1": model1, "model2": model2, "model3": model3, "model4": model4}
+ARCHITECTURES: dict[str, Callable[[], Sequential]] = {"model1": model1, "model2": model2, "model3": model3, "model4": model4}

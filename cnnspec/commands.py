@@ -40,14 +40,12 @@ def train(options: Namespace) -> None:
 def trajectory(options: Namespace) -> None:
     """The command `trajectory`."""
     from cnnspec import mnist, stack
-    from cnnspec.facts import notebook
     from cnnspec.files import write_whole
     from cnnspec.trajectory import on_stack, recordings, start
 
     stack.require(options.device)
     data = mnist.load("mnist5k")
     for model in MODELS if "all" in options.models else options.models:
-        classes = [layer["class"] for layer in notebook.layers(model)]
         for optimizer in start.OPTIMIZERS:
             if options.by == "stack":
                 walked = on_stack.run(model, data, optimizer)
@@ -55,7 +53,7 @@ def trajectory(options: Namespace) -> None:
                 from cnnspec.trajectory import in_float64
 
                 walked = in_float64.run(model, data, optimizer, in_float64.CONVENTIONS[options.by])
-            recordings.record(options.out, model, optimizer, classes, walked)
+            recordings.record(options.out, model, optimizer, walked)
             print(f"recorded {model}, {optimizer}", flush=True)
     facts = "".join(f'{key} = "{value}"\n' for key, value in stack.current().items())
     command = f'command = "python -m cnnspec trajectory --by {options.by} --out {options.out.as_posix()}"\n'

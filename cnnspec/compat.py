@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,7 +14,7 @@ IS_2019 = KERAS_VERSION < (2, 4)  # the last standalone Keras before tf.keras to
 METRIC_NAMES = {"acc": "accuracy", "val_acc": "val_accuracy"}  # Keras 2.2.4 abbreviates, whatever the metric was called
 
 
-def input_layer(shape):
+def input_layer(shape: tuple[int, ...]) -> Any:
     """First entry of a Sequential model for images of `shape` (without the batch).
 
     Keras 2.2.4 cannot add an `Input` to a Sequential, and Keras 3 warns about `input_shape`.
@@ -23,7 +24,7 @@ def input_layer(shape):
     return keras.Input(shape=shape)
 
 
-def forget_models():
+def forget_models() -> None:
     """Let go of earlier models; Keras 2.2.4 would go on building into their graph.
 
     Keras 3 would also collect garbage, which takes a quarter of a second each time and Python does by itself.
@@ -34,7 +35,7 @@ def forget_models():
         keras.backend.clear_session()
 
 
-def seed_everything(seed):
+def seed_everything(seed: int) -> None:
     """Seed Python, NumPy and the backend.
 
     In Keras 2.2.4 unseeded initialisers, dropout and shuffling all draw their seeds from NumPy. TensorFlow's graph
@@ -47,24 +48,24 @@ def seed_everything(seed):
         keras.utils.set_random_seed(seed)
 
 
-def metric_name(name):
+def metric_name(name: str) -> str:
     """Today's name of a metric that a training log or `model.metrics_names` uses."""
     return METRIC_NAMES.get(name, name)
 
 
-def backend():
+def backend() -> str:
     """Name of the Keras backend: tensorflow, jax or torch."""
     return keras.backend.backend()
 
 
-def draw(initializer, shape):
+def draw(initializer: Any, shape: tuple[int, ...]) -> np.ndarray:
     """Draw an array of `shape` from a Keras initialiser."""
     if IS_2019:
         return keras.backend.eval(initializer(shape))
     return keras.ops.convert_to_numpy(initializer(shape)) if hasattr(keras, "ops") else initializer(shape).numpy()
 
 
-def loss_of_step(model, x, y):
+def loss_of_step(model: Any, x: np.ndarray, y: np.ndarray) -> float:
     """Loss of one training step of a compiled model on a batch, before the step.
 
     Some Keras 3 (3.3.3, no longer 3.15.1) report the mean over all steps since the metrics were reset; Keras 2.2.4 has

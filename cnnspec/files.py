@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 
 @contextmanager
-def replaced_whole(path):
+def replaced_whole(path: str | Path) -> Iterator[Path]:
     """Path of a temporary file beside `path`, which takes its place when the block ends without an error.
 
     A reader sees the old file or the new one, never a part; after an error the old file is untouched.
@@ -28,7 +29,7 @@ def replaced_whole(path):
             temporary.unlink()
 
 
-def write_whole(path, text):
+def write_whole(path: str | Path, text: str) -> None:
     """Write `text` to `path` in UTF-8, whole or not at all."""
     with replaced_whole(path) as temporary:
         temporary.write_bytes(text.encode("utf-8"))

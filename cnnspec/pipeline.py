@@ -9,13 +9,16 @@ weights stay the same to the last bit (tests/test_determinism.py).
 from __future__ import annotations
 
 import math
+from typing import Any
+
+import numpy as np
 
 from cnnspec.compat import KERAS_VERSION, backend
 
 STEPS_PER_EXECUTION = 32  # of 469 an epoch on full MNIST: the progress bar still moves
 
 
-def available():
+def available() -> bool:
     """True where the batches here are Keras' own, and steps can be joined: Keras 3.15 or newer on TensorFlow.
 
     Keras 3.3.3 fails in validation where that has fewer batches than STEPS_PER_EXECUTION; those between were not tried.
@@ -23,7 +26,7 @@ def available():
     return backend() == "tensorflow" and KERAS_VERSION >= (3, 15)
 
 
-def compile_settings():
+def compile_settings() -> dict[str, Any]:
     """What `compile` is given so that steps are joined; nothing where they cannot be.
 
     They must be set before anything is evaluated: Keras builds its functions once, and one that was built for single steps
@@ -32,7 +35,7 @@ def compile_settings():
     return {"steps_per_execution": STEPS_PER_EXECUTION} if available() else {}
 
 
-def batches(x, y, batch_size, reshuffle=None):
+def batches(x: np.ndarray, y: np.ndarray, batch_size: int, reshuffle: int | None = None) -> Any:
     """A tf.data.Dataset of (images, labels) batches in the order in which a seeded `fit` of the arrays shows them.
 
     Keras draws the permutation by an unseeded tf.random.shuffle in a function of its own, whose seed is then the global
@@ -46,10 +49,10 @@ def batches(x, y, batch_size, reshuffle=None):
     with tf.device("CPU"):
         images, labels = tf.constant(x), tf.constant(y)
 
-    def permutation(_):
+    def permutation(_: Any) -> Any:
         return tf.random.shuffle(tf.range(len(x), dtype=tf.int64))
 
-    def gather(rows):
+    def gather(rows: Any) -> Any:
         return tf.gather(images, rows), tf.gather(labels, rows)
 
     if reshuffle is None:

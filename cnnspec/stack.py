@@ -8,7 +8,9 @@ from __future__ import annotations
 import importlib
 import os
 import platform
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,7 +19,7 @@ from cnnspec.compat import IS_2019, backend
 from cnnspec.errors import DeviceMissing
 
 
-def require(device):
+def require(device: str) -> None:
     """Raise DeviceMissing when `device` is "gpu" and the framework can use none."""
     if device == "gpu" and not gpus():
         raise DeviceMissing(
@@ -26,7 +28,7 @@ def require(device):
         )
 
 
-def current():
+def current() -> dict[str, Any]:
     """The stack as a flat dict of strings and numbers, ready for JSON.
 
     Keys: python, platform, keras, backend, framework (name and version), numpy, device, cpu, cores, threads, memory_gib,
@@ -49,7 +51,7 @@ def current():
     return facts
 
 
-def describe(facts):
+def describe(facts: Mapping[str, Any]) -> tuple[str, str]:
     """Two lines of text about a stack: versions, then hardware and precision."""
     extras = "".join(f", {key} {facts[key]}" for key in ("cuda", "cudnn", "onednn", "tf32") if key in facts)
     cores = "1 core" if facts["cores"] == 1 else f"{facts['cores']} cores"
@@ -60,12 +62,12 @@ def describe(facts):
     )
 
 
-def available_cores():
+def available_cores() -> int:
     """Number of processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def cpu_model():
+def cpu_model() -> str:
     """The processor's name as the operating system tells it."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
@@ -75,7 +77,7 @@ def cpu_model():
     return names[0] if names else platform.processor() or "unknown CPU"
 
 
-def memory_gib():
+def memory_gib() -> int | None:
     """The machine's memory in GiB, rounded; None where the operating system does not tell."""
     try:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
@@ -83,24 +85,18 @@ def memory_gib():
         return None
 
 
-def precision():
+def precision() -> str:
     """Name of the precision that layers compute in: Keras' dtype policy, in 2019 its floatx."""
     return keras.backend.floatx() if IS_2019 else str(keras.mixed_precision.global_policy().name)
 
 
-def gpus():
+def gpus() -> list[str]:
     """Names of the GPUs that the framework can use, empty without one."""
     return _GPUS[backend()]()
 
 
 @contextmanager
-def as_shipped():
-    """TF32 as the framework ships it: changes nothing."""
-    yield
-
-
-@contextmanager
-def tf32_off():
+def tf32_off() -> Iterator[None]:
     """TF32 switched off for as long as the block lasts; without effect where there is no GPU."""
     name = backend()
     framework = importlib.import_module(name)
@@ -127,7 +123,7 @@ def tf32_off():
                 switch.allow_tf32 = value
 
 
-def _tensorflow_gpus():
+def _tensorflow_gpus() -> list[str]:
     tensorflow = importlib.import_module("tensorflow")
     if not hasattr(tensorflow, "config"):  # 1.13
         return [tensorflow.test.gpu_device_name()] if tensorflow.test.is_gpu_available() else []
@@ -136,13 +132,13 @@ def _tensorflow_gpus():
     return [detail.get("device_name", "GPU") for detail in details]
 
 
-def _tensorflow_facts():
+def _tensorflow_facts() -> dict[str, Any]:
     tensorflow = importlib.import_module("tensorflow")
-    facts = {"device": _first(gpus())}
+    facts: dict[str, Any] = {"device": _first(gpus())}
     if not hasattr(tensorflow, "config"):  # 1.13
         return facts
     facts["threads"] = tensorflow.config.threading.get_intra_op_parallelism_threads() or available_cores()
-    facts["onednn"] = {"0": "off", "1": "on"}.get(os.environ.get("TF_ENABLE_ONEDNN_OPTS"), "as built")
+    facts["onednn"] = {"0": "off", "1": "on"}.get(os.environ.get("TF_ENABLE_ONEDNN_OPTS", ""), "as built")
     if gpus():
         build = tensorflow.sysconfig.get_build_info()
         facts["cuda"], facts["cudnn"] = build.get("cuda_version", "none"), build.get("cudnn_version", "none")
@@ -150,14 +146,14 @@ def _tensorflow_facts():
     return facts
 
 
-def _jax_gpus():
+def _jax_gpus() -> list[str]:
     devices = importlib.import_module("jax").devices()
     return [device.device_kind for device in devices if device.platform == "gpu"]
 
 
-def _jax_facts():
+def _jax_facts() -> dict[str, Any]:
     jax = importlib.import_module("jax")
-    facts = {"device": _first(gpus()), "threads": available_cores()}
+    facts: dict[str, Any] = {"device": _first(gpus()), "threads": available_cores()}
     if gpus():
         facts["cuda"] = jax.devices()[0].client.platform_version.replace("\n", " ")
         matmul = jax.config.jax_default_matmul_precision
@@ -165,14 +161,14 @@ def _jax_facts():
     return facts
 
 
-def _torch_gpus():
+def _torch_gpus() -> list[str]:
     cuda = importlib.import_module("torch").cuda
     return [cuda.get_device_name(index) for index in range(cuda.device_count())] if cuda.is_available() else []
 
 
-def _torch_facts():
+def _torch_facts() -> dict[str, Any]:
     torch = importlib.import_module("torch")
-    facts = {"device": _first(gpus()), "threads": torch.get_num_threads()}
+    facts: dict[str, Any] = {"device": _first(gpus()), "threads": torch.get_num_threads()}
     facts["onednn"] = "as built" if torch.backends.mkldnn.is_available() else "off"
     if gpus():
         facts["cuda"], facts["cudnn"] = str(torch.version.cuda), str(torch.backends.cudnn.version())
@@ -180,9 +176,13 @@ def _torch_facts():
     return facts
 
 
-def _first(names):
+def _first(names: list[str]) -> str:
     return names[0] if names else "CPU"
 
 
-_GPUS = {"tensorflow": _tensorflow_gpus, "jax": _jax_gpus, "torch": _torch_gpus}
-_FRAMEWORK_FACTS = {"tensorflow": _tensorflow_facts, "jax": _jax_facts, "torch": _torch_facts}
+_GPUS: dict[str, Callable[[], list[str]]] = {"tensorflow": _tensorflow_gpus, "jax": _jax_gpus, "torch": _torch_gpus}
+_FRAMEWORK_FACTS: dict[str, Callable[[], dict[str, Any]]] = {
+    "tensorflow": _tensorflow_facts,
+    "jax": _jax_facts,
+    "torch": _torch_facts,
+}

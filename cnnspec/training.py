@@ -7,7 +7,9 @@ import functools
 import json
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,23 +19,23 @@ from cnnspec.architectures import ARCHITECTURES
 from cnnspec.compat import draw, forget_models, metric_name, seed_everything
 from cnnspec.errors import MalformedRun, NonFiniteLoss
 from cnnspec.files import write_whole
+from cnnspec.mnist import Dataset
 
 batch_size = 128  # In [39]
 epochs = 10  # In [39]
 
 # The notebook's optimizer is cut off at the page's edge; Adam is the assumption, Adadelta (with Keras 2.2.4's default
 # rate of 1.0, its first argument under every Keras) the rival: baselines/notebook/assumptions.toml.
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, Callable[[], Any]] = {
     "adam": lambda: keras.optimizers.Adam(),
     "adadelta": lambda: keras.optimizers.Adadelta(1.0),
-    "sgd": lambda: keras.optimizers.SGD(
-        0.001
-    ),  # trajectory/start.py's SGD_RATE, for trajectories: no division by a gradient's size
+    # For trajectories, with the SGD_RATE of trajectory/start.py: no division by a gradient's size.
+    "sgd": lambda: keras.optimizers.SGD(0.001),
 }
 
 
 # The notebook did not seed, and its fit showed the samples in a new order every epoch. Keras 3 on TensorFlow, once seeded,
-# repeats one order, which lowers the training loss of later epochs (README). Runs on the embedded digits are trained and
+# repeats one order, which lowers the training loss of later epochs (baselines/trajectories/README.md). Runs on the embedded digits are trained and
 # were stored as the stack's seeded fit does it; full MNIST, there to be laid beside the notebook, is trained as it was.
 RESHUFFLED = ("mnist",)
 
@@ -56,17 +58,17 @@ class TrainingRun:
     batch_size: int
     optimizer: str
     redrawn: bool
-    history: dict
-    scores: dict
-    stack: dict
-    untrained_loss: float = None
+    history: dict[str, list[float]]
+    scores: dict[str, float]
+    stack: dict[str, Any]
+    untrained_loss: float | None = None
 
-    def to_json(self, path):
+    def to_json(self, path: str | Path) -> None:
         """Write the run to `path`, whole or not at all."""
         write_whole(path, json.dumps(dataclasses.asdict(self), indent=1) + "\n")
 
     @classmethod
-    def from_json(cls, path):
+    def from_json(cls, path: str | Path) -> TrainingRun:
         """Read a run from `path`. Raises MalformedRun for a file that is no JSON or has missing or unknown fields."""
         try:
             fields = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -87,17 +89,17 @@ class EpochRecorder(keras.callbacks.Callback):
     With `train_data` (x, y), also evaluate the train set after each epoch; its time is not counted.
     """
 
-    def __init__(self, description, train_data=None):
+    def __init__(self, description: str, train_data: tuple[np.ndarray, np.ndarray] | None = None) -> None:
         super().__init__()
         self.description = description
         self.train_data = train_data
-        self.history = {}
+        self.history: dict[str, list[float]] = {}
         self._started = 0.0
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._started = time.perf_counter()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         metrics = {metric_name(name): float(value) for name, value in logs.items()}
         metrics["seconds"] = time.perf_counter() - self._started
         if self.train_data is not None:
@@ -108,14 +110,14 @@ class EpochRecorder(keras.callbacks.Callback):
             self.history.setdefault(name, []).append(value)
 
 
-def compile_model(model, optimizer="adam", **settings):
+def compile_model(model: Any, optimizer: str = "adam", **settings: Any) -> None:
     """In [8]: compile `model` for classification with one of OPTIMIZERS; `settings` go to `compile` as they are."""
     model.compile(
         loss=keras.losses.categorical_crossentropy, optimizer=OPTIMIZERS[optimizer](), metrics=["accuracy"], **settings
     )
 
 
-def fitting(model, data, batch_size=batch_size, reshuffle=None):
+def fitting(model: Any, data: Dataset, batch_size: int = batch_size, reshuffle: int | None = None) -> Callable[..., Any]:
     """A function that fits a compiled model to the train set of a Dataset; it takes further arguments of `fit`.
 
     Where `pipeline.available()`, the batches come from there, and `pipeline.compile_settings` join their steps: the same
@@ -128,7 +130,7 @@ def fitting(model, data, batch_size=batch_size, reshuffle=None):
     return functools.partial(model.fit, batches, shuffle=False, validation_batch_size=batch_size)
 
 
-def redraw_kernels(model, seed):
+def redraw_kernels(model: Any, seed: int) -> None:
     """Draw anew, from other seeds, every kernel whose initialiser has a seed.
 
     The notebook's `he_uniform(seed=1)` names one draw on one stack and another on the next, so what a reference
@@ -136,7 +138,7 @@ def redraw_kernels(model, seed):
     """
     generator = np.random.RandomState(seed)
     for layer in model.layers:
-        initializer = getattr(layer, "kernel_initializer", None)
+        initializer: Any = getattr(layer, "kernel_initializer", None)
         settings = initializer.get_config() if initializer else {}
         if settings.get("seed") is not None:
             other = type(initializer).from_config({**settings, "seed": int(generator.randint(2**31 - 1))})
@@ -144,13 +146,22 @@ def redraw_kernels(model, seed):
             layer.set_weights([draw(other, kernel.shape), bias])
 
 
-def evaluate(model, split, x, y):
+def evaluate(model: Any, split: str, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     """In [11], In [12]: {split_loss, split_accuracy} of `model` on images x and one-hot labels y."""
     loss, accuracy = model.evaluate(x, y, verbose=0)
     return {f"{split}_loss": float(loss), f"{split}_accuracy": float(accuracy)}
 
 
-def train(name, data, seed=0, epochs=epochs, optimizer="adam", verbose=1, redraw=False, evaluate_train_each_epoch=False):
+def train(
+    name: str,
+    data: Dataset,
+    seed: int = 0,
+    epochs: int = epochs,
+    optimizer: str = "adam",
+    verbose: int = 1,
+    redraw: bool = False,
+    evaluate_train_each_epoch: bool = False,
+) -> TrainingRun:
     """Train model `name` on a Dataset with a seed and return its TrainingRun.
 
     `verbose=1` shows Keras' progress bar; `redraw` applies `redraw_kernels`. Raises KeyError for an unknown name,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,7 +14,9 @@ COPIED = 2**26  # float32 numbers, 256 MiB: more than any cache holds
 REPEATS = 5
 
 
-def measure(precision="float32", gpu=False, size=None, copied=COPIED, repeats=REPEATS):
+def measure(
+    precision: str = "float32", gpu: bool = False, size: int | None = None, copied: int = COPIED, repeats: int = REPEATS
+) -> dict[str, float]:
     """{"gflops": of a square matrix product, "gbytes": per second of an addition}, the best of `repeats`.
 
     `precision` is the policy that the model computes in; the product is taken in its compute type. The addition reads and
@@ -28,10 +32,10 @@ def measure(precision="float32", gpu=False, size=None, copied=COPIED, repeats=RE
     return {"gflops": 2 * size**3 / product / 1e9, "gbytes": 2 * 4 * copied / addition / 1e9}
 
 
-def best(compute, repeats):
+def best(compute: Callable[[], Any], repeats: int) -> float:
     """Fewest seconds of `repeats` computations, each waited for, after one that is not counted."""
 
-    def seconds():
+    def seconds() -> float:
         started = time.perf_counter()
         wait(compute())
         return time.perf_counter() - started
@@ -40,6 +44,6 @@ def best(compute, repeats):
     return min(seconds() for _ in range(repeats))
 
 
-def wait(tensor):
+def wait(tensor: Any) -> None:
     """Wait until a tensor is computed: one number of it is read."""
     keras.ops.convert_to_numpy(keras.ops.cast(tensor[(0,) * len(tensor.shape)], "float32"))  # NumPy has no bfloat16

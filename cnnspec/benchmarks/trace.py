@@ -6,6 +6,7 @@ import collections
 import re
 import tempfile
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 KINDS = {  # part of an operation's path -> what it belongs to; the first that fits
@@ -19,7 +20,7 @@ KINDS = {  # part of an operation's path -> what it belongs to; the first that f
 OPERATION = re.compile(r"^(?!EagerLocalExecute)(?P<path>[^: ]+):(?P<type>\w+)$")  # of the trace's many other events
 
 
-def of_epoch(epoch, steps):
+def of_epoch(epoch: Callable[[], object], steps: int) -> dict[str, float]:
     """Milliseconds a step of one epoch, by `summary`; epoch() trains it in `steps` steps. Needs TensorFlow.
 
     Raises RuntimeError where this TensorFlow leaves no trace that can be read.
@@ -47,30 +48,31 @@ def of_epoch(epoch, steps):
     return summary(events, wall, steps)
 
 
-def summary(events, wall, steps):
+def summary(events: Iterable[tuple[str, float, float]], wall: float, steps: int) -> dict[str, float]:
     """{what: milliseconds a step} of (name, start, seconds) events in an epoch of `wall` seconds, the longest first.
 
     Sums of operations by layer and direction may exceed the wall clock, for operations run side by side; "no operation" is
     the time in which none ran: Python, dispatch, waiting for a batch.
     """
-    sums, spans = collections.Counter(), []
+    sums: dict[str, float] = collections.defaultdict(float)
+    spans: list[tuple[float, float]] = []
     for name, start, seconds in events:
         operation = OPERATION.match(name)
         if operation:
             sums[group(operation["path"])] += seconds
             spans.append((start, start + seconds))
-    found = {what: 1e3 * seconds / steps for what, seconds in sums.most_common()}
+    found = {what: 1e3 * seconds / steps for what, seconds in sorted(sums.items(), key=lambda item: -item[1])}
     return {"wall clock": 1e3 * wall / steps, "no operation": 1e3 * (wall - covered(spans)) / steps, **found}
 
 
-def group(path):
+def group(path: str) -> str:
     """What an operation belongs to, by its path in the graph."""
     kind = next((word for part, word in KINDS.items() if part in path), "loss, metrics, the rest")
     direction = ", gradient" if "gradient_tape" in path else ""
     return kind + (direction if kind in KINDS.values() else "")
 
 
-def covered(spans):
+def covered(spans: Iterable[tuple[float, float]]) -> float:
     """Length of the union of (start, end) intervals."""
     total, reached = 0.0, float("-inf")
     for start, end in sorted(spans):

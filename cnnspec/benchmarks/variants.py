@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from cnnspec import pipeline, training
 from cnnspec.architectures import ARCHITECTURES
 from cnnspec.compat import backend, forget_models, seed_everything
+from cnnspec.mnist import Dataset
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +45,7 @@ VARIANTS = {
 }
 
 
-def unavailable(variant, backend, gpus, cores):
+def unavailable(variant: Variant, backend: str, gpus: int, cores: int) -> str | None:
     """Why a Variant would measure nothing of its own on this backend, number of GPUs and of cores; None where it would."""
     if backend != "tensorflow" and variant.way != "fit":
         return f"the {variant.way} way is written for TensorFlow, not for {backend}"
@@ -63,7 +66,7 @@ def unavailable(variant, backend, gpus, cores):
     return None
 
 
-def prepare(model, variant, data, seed):
+def prepare(model: str, variant: Variant, data: Dataset, seed: int) -> tuple[Any, Callable[[], float]]:
     """(model, epoch) of a fresh model: epoch() trains one epoch on a Dataset and returns its mean loss, dropout on.
 
     Precision and TF32 are settings of the whole process, which therefore measures one variant only.
@@ -79,7 +82,7 @@ def prepare(model, variant, data, seed):
     forget_models()
     seed_everything(seed)
     built = ARCHITECTURES[model]()
-    settings = pipeline.compile_settings() if variant.way == "harness" else {}
+    settings: dict[str, Any] = pipeline.compile_settings() if variant.way == "harness" else {}
     if variant.jit_compile is not None:
         settings["jit_compile"] = variant.jit_compile
     if variant.steps_per_execution > 1:
@@ -88,23 +91,23 @@ def prepare(model, variant, data, seed):
     return built, WAYS[variant.way](built, data, variant.batch_size)
 
 
-def _fit(model, data, batch_size):
+def _fit(model: Any, data: Dataset, batch_size: int) -> Callable[[], float]:
     """Keras' own fit of the arrays, as the notebook calls it, without validation."""
 
-    def epoch():
+    def epoch() -> float:
         history = model.fit(data.x_train, data.y_train, batch_size=batch_size, epochs=1, verbose=0)
         return float(history.history["loss"][0])
 
     return epoch
 
 
-def _harness(model, data, batch_size):
+def _harness(model: Any, data: Dataset, batch_size: int) -> Callable[[], float]:
     """The fit of `training.train`, without validation."""
     fit = training.fitting(model, data, batch_size)
     return lambda: float(fit(epochs=1, verbose=0).history["loss"][0])
 
 
-def _bare(model, data, size):
+def _bare(model: Any, data: Dataset, size: int) -> Callable[[], float]:
     """One compiled step after the other: forward, gradient, optimizer; batches are slices of tensors in memory."""
     import keras
     import tensorflow as tf
@@ -113,7 +116,7 @@ def _bare(model, data, size):
     model.optimizer.build(model.trainable_variables)
 
     @tf.function(jit_compile=model.jit_compile)
-    def step(start):
+    def step(start: Any) -> Any:
         x, y = images[start : start + size], labels[start : start + size]
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(keras.losses.categorical_crossentropy(y, model(x, training=True)))
@@ -124,7 +127,7 @@ def _bare(model, data, size):
     starts = [tf.constant(start) for start in range(0, len(data.x_train), size)]
     weights = [min(size, len(data.x_train) - start) for start in range(0, len(data.x_train), size)]
 
-    def epoch():
+    def epoch() -> float:
         return float(np.average(tf.stack([step(start) for start in starts]).numpy(), weights=weights))
 
     return epoch

@@ -18,13 +18,15 @@ import math
 import resource
 import sys
 import time
+from collections.abc import Sequence
+from typing import Any
 
 from cnnspec import mnist, stack
 from cnnspec.benchmarks import variants
 from cnnspec.compat import backend
 
 
-def main(arguments):
+def main(arguments: Sequence[str]) -> None:
     """Answer requests until standard input ends."""
     wish = json.loads(arguments[0])
     variant = variants.Variant(**wish["variant"])
@@ -59,18 +61,18 @@ def main(arguments):
             raise SystemExit(f"unknown request {request!r}; known are epoch, predict, limit, memory and profile")
 
 
-def answer(seconds, **facts):
+def answer(seconds: float, **facts: Any) -> None:
     """Print one line of JSON."""
     print(json.dumps({"seconds": seconds, **facts}), flush=True)
 
 
-def host_memory():
+def host_memory() -> float:
     """Peak of this process' resident memory in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)  # bytes there, KiB elsewhere
 
 
-def device_memory():
+def device_memory() -> float | None:
     """Peak of the first GPU's memory in MiB, None without one."""
     if not stack.gpus():
         return None

@@ -7,8 +7,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
 from cnnspec.ensembles import store
 from cnnspec.errors import ClusterMissing, RunFailed
@@ -17,7 +19,7 @@ from cnnspec.training import TrainingRun
 
 
 @contextlib.contextmanager
-def executor(dask=None):
+def executor(dask: str | None = None) -> Iterator[Executor]:
     """The concurrent.futures.Executor that runs go to: one run at a time here, or the Dask cluster at an address.
 
     Workers of a cluster need this package, the stack to calibrate and, for full MNIST, the file under the same path. A
@@ -39,7 +41,15 @@ def executor(dask=None):
         yield cluster
 
 
-def train_in_fresh_process(model, dataset, seed, epochs, optimizer, mnist=None, train_each_epoch=True):
+def train_in_fresh_process(
+    model: str,
+    dataset: str,
+    seed: int,
+    epochs: int,
+    optimizer: str,
+    mnist: Path | None = None,
+    train_each_epoch: bool = True,
+) -> TrainingRun:
     """Train in a process of its own through `python -m cnnspec train --redraw` and return the TrainingRun.
 
     Raises RunFailed.
@@ -56,7 +66,17 @@ def train_in_fresh_process(model, dataset, seed, epochs, optimizer, mnist=None, 
         return TrainingRun.from_json(next(Path(folder).glob("*.json")))
 
 
-def calibrate(workers, out, models, dataset, seeds, epochs, optimizer="adam", mnist=None, report=print):
+def calibrate(
+    workers: Executor,
+    out: str | Path,
+    models: Iterable[str],
+    dataset: str,
+    seeds: Sequence[int],
+    epochs: int,
+    optimizer: str = "adam",
+    mnist: Path | None = None,
+    report: Callable[[str], object] = print,
+) -> None:
     """Fill the ensembles under `out` (one CSV per model) with a run of every seed that they lack.
 
     Runs go to the Executor `workers` seed by seed, so that an interruption leaves the models equally far; finished rows are
@@ -67,7 +87,12 @@ def calibrate(workers, out, models, dataset, seeds, epochs, optimizer="adam", mn
     stored = {model: store.seeds(file) for model, file in files.items()}
     wanted = [(model, seed) for seed in seeds for model in models if seed not in stored[model]]
     report(f"{len(wanted)} runs to do, {len(files) * len(list(seeds)) - len(wanted)} already stored under {out}")
-    settings = {"epochs": epochs, "optimizer": optimizer, "mnist": mnist, "train_each_epoch": dataset == "mnist5k"}
+    settings: dict[str, Any] = {
+        "epochs": epochs,
+        "optimizer": optimizer,
+        "mnist": mnist,
+        "train_each_epoch": dataset == "mnist5k",
+    }
     futures = {workers.submit(train_in_fresh_process, model, dataset, seed, **settings): model for model, seed in wanted}
     started = time.time()
     try:

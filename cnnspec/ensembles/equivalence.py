@@ -9,6 +9,7 @@ the margin proves no difference: only one that does not hold 1 does.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +24,13 @@ ALPHA = 0.05
 LOSSES = ("loss", "val_loss", "train_loss")  # after the last epoch: while training, of the test set, of the train set
 
 
-def compare(first, second):
+def compare(first: Sequence[float], second: Sequence[float]) -> tuple[float, float, float, str]:
     """(ratio second/first, its lower and upper confidence limit, verdict) of two samples of positive losses."""
-    first, second = np.log(first), np.log(second)
-    parts = [values.var(ddof=1) / len(values) for values in (first, second)]
+    logs = np.log(first), np.log(second)
+    parts = [values.var(ddof=1) / len(values) for values in logs]
     error = math.sqrt(sum(parts))
-    freedom = sum(parts) ** 2 / sum(part**2 / (len(values) - 1) for part, values in zip(parts, (first, second)))
-    middle = float(second.mean() - first.mean())
+    freedom = sum(parts) ** 2 / sum(part**2 / (len(values) - 1) for part, values in zip(parts, logs, strict=True))
+    middle = float(logs[1].mean() - logs[0].mean())
     reach = float(stats.t.ppf(1 - ALPHA, freedom)) * error
     low, high = middle - reach, middle + reach
     if max(abs(low), abs(high)) <= math.log1p(MARGIN):
@@ -41,7 +42,7 @@ def compare(first, second):
     return math.exp(middle), math.exp(low), math.exp(high), verdict
 
 
-def table(first, second, epochs):
+def table(first: str | Path, second: str | Path, epochs: int) -> pd.DataFrame:
     """A frame, a row per model and loss: the two folders' ensembles compared after `epochs` epochs. Raises EnsembleError."""
     rows = []
     for model in MODELS:

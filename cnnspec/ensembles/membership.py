@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,8 +40,11 @@ LOSSES = ("loss", "val_loss", "train_loss")
 ERRORS = ("accuracy", "val_accuracy", "train_accuracy")
 TEST_METRICS = ("val_loss", "val_accuracy")
 
+Run = dict[str, np.ndarray]  # {metric: array (epochs,)}: a run as `judged` gives it, or its residuals
+Figure = Callable[[Run], float]  # `distance` or `farthest`
 
-def judged(curves, dataset="mnist"):
+
+def judged(curves: Mapping[str, Sequence[float]], dataset: str = "mnist") -> Run:
     """{metric: array (epochs,)} of a run's curves on the judged scale: log nats, √errors; train_… at the end only."""
     train, test = SAMPLES[dataset]
     values = {metric: np.log(curves[metric]) for metric in LOSSES}
@@ -50,12 +54,12 @@ def judged(curves, dataset="mnist"):
     return values
 
 
-def show(metric, value):
+def show(metric: str, value: float) -> str:
     """A value on the judged scale as text: a loss in nats, or a number of errors."""
     return f"{math.exp(value):.4f}" if metric in LOSSES else f"{value**2:.0f} errors"
 
 
-def deviation(metric, others):
+def deviation(metric: str, others: np.ndarray) -> float:
     """s_m of an ensemble's values (runs, epochs) of a metric, at least that of rounding a number of errors, 1/√12 of one."""
     least = 1 / math.sqrt(12) / (2 * max(float(others.mean()), 1.0)) if metric in ERRORS else 0.0
     return max(math.sqrt(others.var(axis=0, ddof=1).mean()), least)
@@ -68,7 +72,7 @@ class Reference:
     than three runs of a model: with one left out, two are the least that have a spread.
     """
 
-    def __init__(self, runs):
+    def __init__(self, runs: dict[str, list[Run]]) -> None:
         few = {model: len(ensemble) for model, ensemble in runs.items() if len(ensemble) < 3}
         if few or not runs:
             counts = ", ".join(f"{model} has {size}" for model, size in few.items()) or "there is none"
@@ -83,7 +87,7 @@ class Reference:
             for number, run in enumerate(ensemble)
         ]
 
-    def residuals(self, run, ensemble):
+    def residuals(self, run: Run, ensemble: list[Run]) -> Run:
         """{metric: array (epochs,)} of the residuals r of a run from those of an ensemble."""
         scales = self.scales(ensemble)
         return {
@@ -91,7 +95,7 @@ class Reference:
             for metric, values in run.items()
         }
 
-    def scales(self, ensemble):
+    def scales(self, ensemble: list[Run]) -> dict[str, float]:
         """{metric: s_m √(1 + 1/N)}, the standard error of a residual from an ensemble, with the moderated s_m."""
         size = len(ensemble)
         weight, total = size - 1, PRIOR_RUNS + size - 1
@@ -100,7 +104,7 @@ class Reference:
             for metric, own in self._deviations(ensemble).items()
         }
 
-    def log_density(self, run, model):
+    def log_density(self, run: Run, model: str) -> Run:
         """{metric: array (epochs,)} of the logarithm of a run's predictive density among the N runs of a model, in nats.
 
         Student's t around the ensemble's mean, with the scale of a residual and d + N − 1 degrees of freedom: what a normal
@@ -111,39 +115,39 @@ class Reference:
         found = self.residuals(run, ensemble)
         return {metric: stats.t.logpdf(values, freedom) - math.log(scales[metric]) for metric, values in found.items()}
 
-    def plausibility(self, found, figure, alpha=None):
+    def plausibility(self, found: Run, figure: Figure, alpha: float | None = None) -> Plausibility:
         """Plausibility of a run's residuals by a figure, `distance` or `farthest`; the default of `alpha` is ALPHA."""
         return plausibility(figure(found), [figure(other) for other in self.healthy], alpha or ALPHA)
 
-    def smallest_shift(self, place, figure):
+    def smallest_shift(self, place: Plausibility, figure: Figure) -> float:
         """Shift of all values at once, in units of r, with which `bands.POWER` of the healthy runs exceed a bound.
 
         `place` is the Plausibility whose bound it is. Each healthy run counts twice, shifted up and down.
         """
 
-        def caught(shift):
+        def caught(shift: float) -> bool:
             moved = [{m: r + side * shift for m, r in run.items()} for run in self.healthy for side in (-1, 1)]
-            return np.mean([figure(run) > place.bound for run in moved]) >= bands.POWER
+            return bool(np.mean([figure(run) > place.bound for run in moved]) >= bands.POWER)
 
         return next(float(shift) for shift in np.arange(0.1, 1000, 0.1) if caught(shift))
 
     @staticmethod
-    def _deviations(ensemble):
+    def _deviations(ensemble: list[Run]) -> dict[str, float]:
         return {metric: deviation(metric, np.array([run[metric] for run in ensemble])) for metric in ensemble[0]}
 
 
-def stored(folder, models=MODELS, epochs=10):
+def stored(folder: str | Path, models: Iterable[str] = MODELS, epochs: int = 10) -> Reference:
     """Reference of the runs stored in a folder of one CSV per model. Raises EnsembleError, also for a model it lacks."""
     runs = {model: store.curves(Path(folder) / f"{model}.csv", epochs) for model in models}
     return Reference({model: [judged(run) for run in curves] for model, curves in runs.items()})
 
 
-def distance(found):
+def distance(found: Run) -> float:
     """D of the residuals of a run."""
     return math.sqrt(np.mean(np.concatenate(list(found.values())) ** 2))
 
 
-def farthest(found):
+def farthest(found: Run) -> float:
     """max |r| of the residuals of a run."""
     return float(np.abs(np.concatenate(list(found.values()))).max())
 
@@ -160,17 +164,17 @@ class Plausibility:
     alpha: float
 
     @property
-    def plausible(self):
+    def plausible(self) -> bool:
         """Whether the run is a plausible member, a NaN is not."""
         return self.value <= self.bound
 
     @property
-    def conclusive(self):
+    def conclusive(self) -> bool:
         """Whether the healthy runs are enough for `alpha`: of infinitely many the bound would reach half as far."""
         return _reach(self.alpha, self.runs) <= bands.WIDEST * float(stats.norm.ppf(1 - self.alpha))
 
 
-def plausibility(value, healthy, alpha):
+def plausibility(value: float, healthy: Sequence[float], alpha: float) -> Plausibility:
     """Plausibility of a figure's value among those of healthy runs, at a false-alarm rate."""
     logs = np.log(healthy)
     size, scale = len(logs), float(logs.std(ddof=1))
@@ -179,12 +183,14 @@ def plausibility(value, healthy, alpha):
     return Plausibility(value, math.exp(logs.mean()), bound, size, probability, alpha)
 
 
-def _reach(alpha, size):
+def _reach(alpha: float, size: int) -> float:
     """Standard deviations from the mean of `size` healthy runs to the bound that one more exceeds with probability α."""
     return float(stats.t.ppf(1 - alpha, size - 1)) * math.sqrt(1 + 1 / size)
 
 
-def likelihood_table(run_of, folders, epochs=10):
+def likelihood_table(
+    run_of: Callable[[str], Mapping[str, Sequence[float]]], folders: Iterable[str | Path], epochs: int = 10
+) -> pd.DataFrame:
     """A frame, a row per model that all folders hold: how a run, `run_of(model)` -> curves, sits in each folder's ensemble.
 
     Per folder: the two figures with their probability among the folder's own left-out runs, and the log-likelihood summed
@@ -198,7 +204,8 @@ def likelihood_table(run_of, folders, epochs=10):
         if not models:
             raise EnsembleError(f"{folder} holds no ensemble; name a folder of one CSV per model")
         references[folder.name] = stored(folder, models, epochs)
-    rows, sums = [], {}
+    rows: list[dict[str, str]] = []
+    sums: dict[str, float] = {}
     for model in MODELS:
         if not all(model in reference.runs for reference in references.values()):
             continue
@@ -222,6 +229,6 @@ def likelihood_table(run_of, folders, epochs=10):
     return pd.DataFrame(rows).fillna("")
 
 
-def _nats(value):
+def _nats(value: float) -> str:
     """A log-likelihood with one decimal; adding 0.0 takes the sign from a zero."""
     return f"{round(value, 1) + 0.0:.1f}"

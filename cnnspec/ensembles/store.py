@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
+import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from filelock import FileLock
 
 from cnnspec.errors import EnsembleError
 from cnnspec.files import write_whole
+
+if TYPE_CHECKING:
+    from cnnspec.training import TrainingRun  # it needs Keras, and reading stored runs does not
 
 IDENTITY = ("model", "dataset", "optimizer", "redrawn", "batch_size", "epochs", "seed")
 STACK = ("python", "platform", "keras", "backend", "framework", "numpy", "device", "cpu", "cores", "memory_gib", "precision")
@@ -19,7 +25,7 @@ SCORES = ("test_loss", "test_accuracy", "train_loss", "train_accuracy")
 PER_EPOCH = ("loss", "accuracy", "val_loss", "val_accuracy", "train_loss", "train_accuracy", "seconds")
 
 
-def row_of(run):
+def row_of(run: TrainingRun) -> dict[str, str]:
     """A TrainingRun as one flat row: identity, stack, scores, then every per-epoch metric as `metric_epoch`."""
     row = {key: getattr(run, key) for key in IDENTITY}
     row.update({key: run.stack.get(key, "") for key in STACK})
@@ -30,7 +36,7 @@ def row_of(run):
     return {key: f"{value:.7g}" if isinstance(value, float) else str(value) for key, value in row.items()}
 
 
-def read(path):
+def read(path: str | Path) -> pd.DataFrame:
     """The ensemble stored at `path`: a frame, a row per run, metrics as floats. Raises EnsembleError."""
     path = Path(path)
     dataset = "mnist5k" if path.parent.name.startswith("mnist5k") else "mnist"
@@ -55,12 +61,12 @@ def read(path):
     return frame
 
 
-def seeds(path):
+def seeds(path: str | Path) -> set[int]:
     """The seeds stored at `path`, empty where there is no file yet."""
     return set(read(path).seed) if Path(path).exists() else set()
 
 
-def append(path, run):
+def append(path: str | Path, run: TrainingRun) -> None:
     """Add a run to the ensemble at `path`, made when missing. A seed already there is left as it is.
 
     Raises EnsembleError, with the file untouched, for a run from another stack or of other settings.
@@ -83,7 +89,7 @@ def append(path, run):
         write_whole(path, text + out.getvalue())
 
 
-def check_same(path, stored, row):
+def check_same(path: Path, stored: Mapping[str, str], row: Mapping[str, str]) -> None:
     """Raise EnsembleError unless two rows have the same columns, settings and stack."""
     if list(stored) != list(row):
         raise EnsembleError(f"{path} holds other columns than a run of {row['epochs']} epochs has; choose another --out")
@@ -93,17 +99,17 @@ def check_same(path, stored, row):
         raise EnsembleError(f"{path} holds runs of another stack or setting ({'; '.join(different)}); choose another --out")
 
 
-def run_curves(run):
+def run_curves(run: TrainingRun) -> dict[str, list[float]]:
     """Curves of a TrainingRun for `bands.mean`: its history, its untrained loss, the train set evaluated last."""
     return {
         **run.history,
-        "untrained_loss": [run.untrained_loss],
+        "untrained_loss": [math.nan if run.untrained_loss is None else run.untrained_loss],
         "train_loss": [run.scores["train_loss"]],
         "train_accuracy": [run.scores["train_accuracy"]],
     }
 
 
-def curves(path, epochs):
+def curves(path: str | Path, epochs: int) -> list[dict[str, list[float]]]:
     """Curves of every run stored at `path`, as if each had ended after `epochs` epochs. Raises EnsembleError.
 
     The train set's evaluation is known after every epoch where the runs recorded it, else only after the last.

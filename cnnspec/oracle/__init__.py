@@ -1,1 +1,1 @@
-"""The numbers that the models must give, in float64 by the formulas. Nothing but NumPy is imported here."""
+"""The numbers that the models must give, in float64 by the formulas. NumPy is the only package imported here."""

@@ -1,16 +1,30 @@
 """Which numbers must the four models give? Layers, gradients and optimizer steps in float64, by the formulas.
 
-Independent of any framework: nothing but NumPy is imported. Images are (batch, height, width, channels). A
-layer is a dict of its Keras settings, {"class": "Dense", "units": 10, ...}; its weights are arrays in Keras'
+Independent of any framework: the only package imported is NumPy. Images are (batch, height, width, channels). A layer
+is a dict of its Keras settings, {"class": "Dense", "units": 10, ...}; its weights are arrays in Keras'
 order. The *gradient* of an array is the derivative of the loss by it. A layer is one function: it returns its
 output and a *pullback*, which turns the gradient of the output into (gradient of the input, [gradient of each
 weight]). Arguments are widened to float64, never changed in place. What has no formula here is a ValueError.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+Layer = Mapping[str, Any]  # the settings of a layer
+Weights = Sequence[Array]  # of a layer
+Mask = ArrayLike | None  # what a Dropout keeps; None is all
+Gradients = tuple[Array, list[Array | None]]  # of the input and of each weight, None for a moving statistic
+Pullback = Callable[[Array], Gradients]
+Output = tuple[Array, Pullback]
 
 
-def padding_amounts(size, window, stride, padding):
+def padding_amounts(size: int, window: int, stride: int, padding: str) -> tuple[int, int, int]:
     """(out, before, after) along one axis: the output's size, and the padding on either side of the input.
 
     same: out = ceil(size / stride), total = max((out - 1) stride + window - size, 0), before = total // 2 and
@@ -28,7 +42,9 @@ def padding_amounts(size, window, stride, padding):
     return (size - window) // stride + 1, 0, 0
 
 
-def windows(x, window, strides, padding, fill):
+def windows(
+    x: Array, window: tuple[int, int], strides: tuple[int, int], padding: str, fill: float
+) -> tuple[Array, tuple[slice, ...], list[tuple[slice, ...]]]:
     """(padded, inside, places): padded[inside] is x, and `places` has an index for each place in a window.
 
     padded[index], (batch, out height, out width, channels), is what all windows have there; places are row-major.
@@ -38,11 +54,13 @@ def windows(x, window, strides, padding, fill):
     padded = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=fill)
     down, across = strides
     height, width = (rows - 1) * down + 1, (columns - 1) * across + 1
-    places = [np.s_[:, i : i + height : down, j : j + width : across] for i, j in np.ndindex(*window)]
+    places: list[tuple[slice, ...]] = [
+        np.s_[:, i : i + height : down, j : j + width : across] for i, j in np.ndindex(*window)
+    ]
     return padded, np.s_[:, top : top + x.shape[1], left : left + x.shape[2]], places
 
 
-def conv2d(layer, weights, x, training, mask):
+def conv2d(layer: Layer, weights: Weights, x: Array, training: bool, mask: Mask) -> Output:
     """z[n, i, j, o] = bias[o] + sum over h, w, c of x[n, i stride + h, j stride + w, c] kernel[h, w, c, o].
 
     x is padded first, the kernel (height, width, in, out) is not flipped. Source: the docs of `tf.nn.conv2d`.
@@ -54,7 +72,7 @@ def conv2d(layer, weights, x, training, mask):
     matrix = kernel.reshape(-1, kernel.shape[-1])
     z = np.tensordot(rows, matrix, axes=1) + bias
 
-    def pullback(gradient):
+    def pullback(gradient: Array) -> Gradients:
         kernel_gradient = np.tensordot(rows, gradient, axes=((0, 1, 2), (0, 1, 2))).reshape(kernel.shape)
         rows_gradient = np.split(np.tensordot(gradient, matrix.T, axes=1), len(places), axis=-1)
         padded_gradient = np.zeros_like(padded)
@@ -65,7 +83,7 @@ def conv2d(layer, weights, x, training, mask):
     return z, pullback
 
 
-def max_pooling2d(layer, weights, x, training, mask):
+def max_pooling2d(layer: Layer, weights: Weights, x: Array, training: bool, mask: Mask) -> Output:
     """The maximum of each window, per channel; 'same' pads with -inf. Source: the docs of `tf.nn.max_pool2d`.
 
     Its gradient goes to the first element of the window, in row-major order, that equals the maximum.
@@ -73,7 +91,7 @@ def max_pooling2d(layer, weights, x, training, mask):
     padded, inside, places = windows(x, layer["pool_size"], layer["strides"], layer["padding"], fill=-np.inf)
     stacked = np.stack([padded[index] for index in places])
 
-    def pullback(gradient):
+    def pullback(gradient: Array) -> Gradients:
         first, padded_gradient = stacked.argmax(axis=0), np.zeros_like(padded)
         for place, index in enumerate(places):
             padded_gradient[index] += gradient * (first == place)
@@ -82,13 +100,13 @@ def max_pooling2d(layer, weights, x, training, mask):
     return stacked.max(axis=0), pullback
 
 
-def batch_moments(x):
+def batch_moments(x: Array) -> tuple[Array, Array, int]:
     """(mean, biased variance, count) per channel (the last axis), each of `count` values."""
     axes = tuple(range(x.ndim - 1))
     return x.mean(axis=axes), x.var(axis=axes), x.size // x.shape[-1]
 
 
-def batch_normalization(layer, weights, x, training, mask):
+def batch_normalization(layer: Layer, weights: Weights, x: Array, training: bool, mask: Mask) -> Output:
     """y = gamma x^ + beta, x^ = (x - mean) / sqrt(variance + epsilon), per channel (the last axis).
 
     Mean and variance are the batch's in training, the moving ones in inference. With g the gradient of y,
@@ -101,7 +119,7 @@ def batch_normalization(layer, weights, x, training, mask):
     deviation = np.sqrt(variance + layer["epsilon"])
     normalized = (x - mean) / deviation
 
-    def pullback(gradient):
+    def pullback(gradient: Array) -> Gradients:
         axes, count = tuple(range(x.ndim - 1)), x.size // x.shape[-1]
         gamma_gradient, beta_gradient = (gradient * normalized).sum(axis=axes), gradient.sum(axis=axes)
         through_moments = (beta_gradient + normalized * gamma_gradient) / count if training else 0.0
@@ -110,7 +128,9 @@ def batch_normalization(layer, weights, x, training, mask):
     return gamma * normalized + beta, pullback
 
 
-def moving_statistics(layer, moving, x, convention="keras-3", step=1):
+def moving_statistics(
+    layer: Layer, moving: Sequence[Array], x: ArrayLike, convention: str = "keras-3", step: int = 1
+) -> list[Array]:
     """[moving_mean, moving_variance] of a BatchNormalization after training step `step` (1, 2, …) on batch x.
 
     moving = momentum moving + (1 - momentum) batch, by the convention of the software (its source code):
@@ -130,13 +150,13 @@ def moving_statistics(layer, moving, x, convention="keras-3", step=1):
     return [momentum * moving[0] + (1 - momentum) * mean, momentum * moving[1] + (1 - momentum) * variance]
 
 
-def dense(layer, weights, x, training, mask):
+def dense(layer: Layer, weights: Weights, x: Array, training: bool, mask: Mask) -> Output:
     """z = x kernel + bias: x (batch, in), kernel (in, out), bias (out,)."""
     kernel, bias = weights
     return x @ kernel + bias, lambda gradient: (gradient @ kernel.T, [x.T @ gradient, gradient.sum(axis=0)])
 
 
-def dropout(layer, weights, x, training, mask):
+def dropout(layer: Layer, weights: Weights, x: Array, training: bool, mask: Mask) -> Output:
     """y = x mask / (1 - rate) in training, mask True where x is kept; y = x in inference or without a mask.
 
     Source: the docs of `keras.layers.Dropout`; Srivastava et al. 2014, section 10.
@@ -149,18 +169,18 @@ def dropout(layer, weights, x, training, mask):
     return x * scale, lambda gradient: (gradient * scale, [])
 
 
-def flatten(layer, weights, x, training, mask):
+def flatten(layer: Layer, weights: Weights, x: Array, training: bool, mask: Mask) -> Output:
     """(batch, height, width, channels) -> (batch, height width channels), row-major."""
     return x.reshape(len(x), -1), lambda gradient: (gradient.reshape(x.shape), [])
 
 
-def log_softmax(logits):
+def log_softmax(logits: Array) -> Array:
     """log(exp(logits) / sum(exp(logits))) over the last axis; the shift by the maximum prevents overflow."""
     shifted = logits - logits.max(axis=-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
-LAYERS = {
+LAYERS: dict[str, Callable[[Layer, Weights, Array, bool, Mask], Output]] = {
     "Conv2D": conv2d,
     "MaxPooling2D": max_pooling2d,
     "BatchNormalization": batch_normalization,
@@ -181,14 +201,15 @@ FIXED = {  # the settings that the formulas take for granted
     "noise_shape": None,
     **dict.fromkeys(("kernel_regularizer", "bias_regularizer", "activity_regularizer")),
 }
-ACTIVATIONS = {  # name: (y from z, gradient of z from y and y's gradient)
+# Name: (y from z, gradient of z from y and y's gradient).
+ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array], Array]]] = {
     "linear": (lambda z: z, lambda y, gradient: gradient),
     "relu": (lambda z: np.maximum(z, 0.0), lambda y, gradient: gradient * (y > 0)),
     "softmax": (lambda z: np.exp(log_softmax(z)), lambda y, g: y * (g - (g * y).sum(-1, keepdims=True))),
 }
 
 
-def named_shapes(layer, input_shape):
+def named_shapes(layer: Layer, input_shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
     """{name: shape} of a layer's weights. ValueError for a class, setting or activation without a formula."""
     name, channels = layer.get("class"), input_shape[-1]
     if name not in LAYERS:
@@ -209,20 +230,22 @@ def named_shapes(layer, input_shape):
     return {}
 
 
-def run_layer(layer, weights, x, training=False, mask=None):
+def run_layer(
+    layer: Layer, weights: Sequence[ArrayLike], x: ArrayLike, training: bool = False, mask: Mask = None
+) -> tuple[Array, Callable[[ArrayLike], Gradients]]:
     """(output, pullback) of one layer with its activation; `mask` is what a Dropout keeps, None is all."""
     x, needed = np.asarray(x, np.float64), named_shapes(layer, np.shape(x)[1:])
     obtained = [np.shape(weight) for weight in weights]
     if obtained != list(needed.values()):
         raise ValueError(f"{layer['class']} on inputs {x.shape[1:]} needs weights {needed}, got {obtained}")
-    weights = [np.asarray(weight, np.float64) for weight in weights]
-    z, pullback = LAYERS[layer["class"]](layer, weights, x, training, mask)
+    arrays = [np.asarray(weight, np.float64) for weight in weights]
+    z, pullback = LAYERS[layer["class"]](layer, arrays, x, training, mask)
     activation, activation_gradient = ACTIVATIONS[layer.get("activation", "linear")]
     y = activation(z)
     return y, lambda gradient: pullback(activation_gradient(y, np.asarray(gradient, np.float64)))
 
 
-def weight_shapes(layers, input_shape):
+def weight_shapes(layers: Iterable[Layer], input_shape: tuple[int, ...]) -> list[list[tuple[int, ...]]]:
     """The shapes of the weights, a list per layer, for inputs of `input_shape`, which has no batch axis."""
     x, shapes = np.zeros((1, *input_shape)), []
     for layer in layers:

@@ -1,14 +1,35 @@
 """The update rules of the optimizers in float64: one array at a time, or all arrays of a model."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
+
+from cnnspec.oracle.layers import Array
+
+Update = Callable[..., tuple[Array, Any]]  # (weight, gradient, slots, **hyperparameters) -> (new weight, new slots)
 
 
-def sgd_update(weight, gradient, slots=None, *, learning_rate):
+def sgd_update(
+    weight: ArrayLike, gradient: ArrayLike, slots: tuple[()] | None = None, *, learning_rate: float
+) -> tuple[Array, tuple[()]]:
     """(weight - learning_rate gradient, ()): plain gradient descent has no slots."""
     return np.asarray(weight, np.float64) - learning_rate * np.asarray(gradient, np.float64), ()
 
 
-def adam_update(weight, gradient, slots=None, *, learning_rate, beta_1, beta_2, epsilon):
+def adam_update(
+    weight: ArrayLike,
+    gradient: ArrayLike,
+    slots: tuple[Array, Array, int] | None = None,
+    *,
+    learning_rate: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+) -> tuple[Array, tuple[Array, Array, int]]:
     """(new weight, new slots) of one array; slots are (m, v, step), and None, all 0, before the first step.
 
     step += 1, m = beta_1 m + (1 - beta_1) g, v = beta_2 v + (1 - beta_2) g^2,
@@ -24,7 +45,13 @@ def adam_update(weight, gradient, slots=None, *, learning_rate, beta_1, beta_2, 
     return weight - rate * m / (np.sqrt(v) + epsilon), (m, v, step)
 
 
-def optimize(update, weights, gradients, slots=None, **hyperparameters):
+def optimize(
+    update: Update,
+    weights: Sequence[Sequence[Array]],
+    gradients: Sequence[Sequence[ArrayLike | None]],
+    slots: Sequence[Sequence[Any]] | None = None,
+    **hyperparameters: float,
+) -> tuple[list[list[Array]], list[list[Any]]]:
     """(new weights, new slots): `update` of every array of every layer whose gradient is not None."""
     slots = slots or [[None] * len(group) for group in weights]
     updated = [

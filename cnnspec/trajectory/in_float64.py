@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from cnnspec.facts import notebook
+from cnnspec.names import IMAGE
 from cnnspec.oracle.layers import weight_shapes
 from cnnspec.oracle.network import Network
-from cnnspec.oracle.optimizers import adam_update, optimize, sgd_update
+from cnnspec.oracle.optimizers import Update, adam_update, optimize, sgd_update
 from cnnspec.trajectory import start
+
+if TYPE_CHECKING:
+    from cnnspec.mnist import Dataset  # it needs Keras, and these steps do not
 
 CONVENTIONS = {"float64": "keras-3", "float64-2019": "keras-2.2.4"}  # folder of stored trajectories -> convention
 
 
-def run(name, data, optimizer, convention, steps=start.STEPS):
-    """(losses (steps,), norms (steps, variables), probabilities (WITNESSES, 10)) of model `name` in float64.
+def run(name: str, data: Dataset, optimizer: str, convention: str, steps: int = start.STEPS) -> start.Trajectory:
+    """The Trajectory of model `name` in float64, of `steps` steps.
 
     `convention` is one that `oracle.layers.moving_statistics` knows. In 2019's, Adam counts its steps one ahead: Keras 2.2.4
     on TensorFlow 1.13.1 reads the counter after raising it, mostly, so that its first step, measured, is 0.744
@@ -22,19 +28,23 @@ def run(name, data, optimizer, convention, steps=start.STEPS):
     """
     settings = notebook.globals_toml()["compile"]["optimizer_settings"]
     hyperparameters = ("learning_rate", "beta_1", "beta_2", "epsilon")
-    update, arguments = {
+    rules: dict[str, tuple[Update, dict[str, float]]] = {
         "adam": (adam_update, {key: settings[key]["value"] for key in hyperparameters}),
         "sgd": (sgd_update, {"learning_rate": start.SGD_RATE}),
-    }[optimizer]
+    }
+    update, arguments = rules[optimizer]
     layers = [{**layer, "rate": 0.0} if layer["class"] == "Dropout" else layer for layer in notebook.layers(name)]
-    shapes = weight_shapes(layers, (28, 28, 1))
+    shapes = weight_shapes(layers, IMAGE)
     network = Network(layers, start.draw_weights(shapes), convention=convention)
     ahead = 1 if convention == "keras-2.2.4" else 0
-    slots = [[(np.zeros_like(array), np.zeros_like(array), ahead) for array in group] for group in network.weights]
+    slots: list[list[Any]] = [
+        [(np.zeros_like(array), np.zeros_like(array), ahead) for array in group] for group in network.weights
+    ]
     losses, norms = [], []
     for x, y in start.batches(data, steps):
         loss, gradients = network.loss_and_gradients(x, y)
         network.weights, slots = optimize(update, network.weights, gradients, slots, **arguments)
         losses.append(loss)
         norms.append(start.norms([array for group in network.weights for array in group]))
-    return np.array(losses), np.array(norms), network.predict(data.x_test[: start.WITNESSES])
+    probabilities = network.predict(data.x_test[: start.WITNESSES])
+    return start.Trajectory(np.array(losses), np.array(norms), probabilities)

@@ -7,12 +7,12 @@ from keras.models import Sequential
 
 from cnnspec.architectures import ARCHITECTURES
 from cnnspec.compat import forget_models, loss_of_step
-from cnnspec.mnist import input_shape
+from cnnspec.mnist import Dataset, input_shape
 from cnnspec.training import compile_model
-from cnnspec.trajectory.start import WITNESSES, batches, draw_weights, norms
+from cnnspec.trajectory.start import WITNESSES, Trajectory, batches, draw_weights, norms
 
 
-def build(name):
+def build(name: str) -> Sequential:
     """Model `name` with drawn weights and without dropout, not compiled.
 
     Dropout is switched off in the model's configuration: Keras 2.2.4 has decided when the model is built.
@@ -31,12 +31,8 @@ def build(name):
     return model
 
 
-def run(name, data, optimizer):
-    """Train model `name` on the batches; returns (losses, norms, probabilities).
-
-    Losses are (STEPS,), norms of every variable after each step (STEPS, variables) in the order of `weight_names`,
-    probabilities of the first WITNESSES test images (WITNESSES, 10). `optimizer` is one of training.OPTIMIZERS.
-    """
+def run(name: str, data: Dataset, optimizer: str) -> Trajectory:
+    """Train model `name` on the batches. `optimizer` is one of training.OPTIMIZERS."""
     forget_models()
     model = build(name)
     compile_model(model, optimizer)
@@ -44,4 +40,4 @@ def run(name, data, optimizer):
     for x, y in batches(data):
         losses.append(loss_of_step(model, x, y))
         lengths.append(norms([array for layer in model.layers for array in layer.get_weights()]))
-    return np.array(losses), np.array(lengths), model.predict(data.x_test[:WITNESSES], verbose=0)
+    return Trajectory(np.array(losses), np.array(lengths), model.predict(data.x_test[:WITNESSES], verbose=0))

@@ -6,7 +6,13 @@ compared number by number.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from cnnspec.mnist import Dataset  # it needs Keras, and these steps do not
 
 STEPS = 30
 BATCH = 16  # images a step; so few that the float64 reference keeps up
@@ -16,7 +22,15 @@ OPTIMIZERS = ("adam", "sgd")  # of training.OPTIMIZERS
 SGD_RATE = 0.001
 
 
-def draw_weights(shapes, seed=SEED):
+class Trajectory(NamedTuple):
+    """What a model went through: its loss and norms at each step, and what it predicts after the last one."""
+
+    losses: np.ndarray  # (STEPS,)
+    norms: np.ndarray  # (STEPS, variables), of every variable after the step, in the order of `weight_names`
+    probabilities: np.ndarray  # (WITNESSES, 10), of the first test images
+
+
+def draw_weights(shapes: Iterable[Sequence[Sequence[int]]], seed: int = SEED) -> list[list[np.ndarray]]:
     """Weights of a model, one list of float32 arrays per layer, for the shapes of each layer's weights in Keras' order.
 
     Kernels are uniform with LeCun's bound √(3 / fan in), which keeps the softmax from saturating, and every second input
@@ -27,10 +41,10 @@ def draw_weights(shapes, seed=SEED):
     """
     generator = np.random.RandomState(seed)
 
-    def uniform(shape, low, high):
+    def uniform(shape: Sequence[int], low: float, high: float) -> np.ndarray:
         return generator.uniform(low, high, size=tuple(int(length) for length in shape)).astype("float32")
 
-    drawn = []
+    drawn: list[list[np.ndarray]] = []
     for layer in shapes:
         if len(layer) == 4:
             bounds = ((0.8, 1.2), (-0.1, 0.1), (-0.1, 0.1), (0.6, 1.4))
@@ -47,7 +61,7 @@ def draw_weights(shapes, seed=SEED):
     return drawn
 
 
-def weight_names(layers):
+def weight_names(layers: Iterable[str]) -> list[str]:
     """Name of each weight array, `row-class/array`, for the layer classes of a model in order."""
     arrays = {
         "Conv2D": ("kernel", "bias"),
@@ -57,13 +71,13 @@ def weight_names(layers):
     return [f"{row}-{name}/{array}" for row, name in enumerate(layers, start=1) for array in arrays.get(name, ())]
 
 
-def batches(data, steps=STEPS):
+def batches(data: Dataset, steps: int = STEPS) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The first `steps` batches of the train set of a Dataset, in its order: (images, one-hot labels) pairs."""
     for step in range(steps):
         rows = slice(step * BATCH, (step + 1) * BATCH)
         yield data.x_train[rows], data.y_train[rows]
 
 
-def norms(weights):
+def norms(weights: Iterable[np.ndarray]) -> list[float]:
     """Euclidean norm of each array, in float64."""
     return [float(np.linalg.norm(np.asarray(array, np.float64))) for array in weights]
