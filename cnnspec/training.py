@@ -35,8 +35,8 @@ OPTIMIZERS: dict[str, Callable[[], Any]] = {
 
 
 # The notebook did not seed, and its fit showed the samples in a new order every epoch. Keras 3 on TensorFlow, once seeded,
-# repeats one order, which lowers the training loss of later epochs (baselines/trajectories/README.md). Runs on the embedded digits are trained and
-# were stored as the stack's seeded fit does it; full MNIST, there to be laid beside the notebook, is trained as it was.
+# repeats one order, which lowers the training loss of later epochs (baselines/trajectories/README.md). Runs on the embedded
+# digits follow the stack's seeded fit; full MNIST is compared with the notebook, and so is trained in new orders.
 RESHUFFLED = ("mnist",)
 
 

@@ -1,62 +1,101 @@
-"""Is what the README says true: its commands, environments, options and files?"""
+"""Is what the documents say true: their commands, environments, options, links and files?"""
 
 import configparser
 import re
+from functools import reduce
 
 import pytest
 
 from cnnspec import __main__ as command_line
 from cnnspec.facts import reading
 
-README = (reading.PROJECT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = {
+    path.relative_to(reading.PROJECT).as_posix(): path.read_text(encoding="utf-8")
+    for path in [*sorted(reading.PROJECT.glob("*.md")), *sorted(reading.BASELINES.rglob("*.md"))]
+}
+README = DOCUMENTS["README.md"]
+LONGEST_README = 130  # lines
+LONGEST_LINE = 125  # characters
 CI = (reading.PROJECT / ".ci" / "run").read_text(encoding="utf-8")
 WORKFLOW = (reading.PROJECT / ".github" / "workflows" / "verify.yml").read_text(encoding="utf-8")
+TOX = configparser.ConfigParser()
+TOX.read(reading.PROJECT / "tox.ini")
+every_document = pytest.mark.parametrize("name", DOCUMENTS)
 
 
 def environments():
     """Names of the environments in tox.ini."""
-    tox = configparser.ConfigParser()
-    tox.read(reading.PROJECT / "tox.ini")
-    return {section.removeprefix("testenv:") for section in tox.sections() if section.startswith("testenv:")}
+    return {section.removeprefix("testenv:") for section in TOX.sections() if section.startswith("testenv:")}
+
+
+def labels():
+    """{label of tox.ini: its environments}, as text."""
+    return dict(re.findall(r"(\w+) = (.*)", TOX["tox"]["labels"]))
+
+
+def joined(text):
+    """A text on one line, so that a command is found across a line break."""
+    return " ".join(text.split())
 
 
 def test_every_environment_has_a_description():
     """tox list explains every environment; a text that begins with `word:` would be for a factor of that name only."""
-    tox = configparser.ConfigParser()
-    tox.read(reading.PROJECT / "tox.ini")
-    texts = {name: tox[f"testenv:{name}"].get("description", "") for name in environments()}
+    texts = {name: TOX[f"testenv:{name}"].get("description", "") for name in environments()}
     assert [name for name, text in texts.items() if not text or re.match(r"[^\s:]+:", text)] == []
 
 
-def test_environments_exist():
-    """Every `tox run -e` of the README names environments of tox.ini."""
-    named = {name for names in re.findall(r"tox run -e ([a-z0-9,]+)", README) for name in names.split(",")}
-    assert named
-    assert named <= environments()
+def test_the_readme_is_short():
+    """The README leads to the other documents; what is measured stands beside its data."""
+    assert len(README.splitlines()) <= LONGEST_README
 
 
-def test_paths_are_joined_to_their_options():
+@every_document
+def test_lines_are_short(name):
+    """No line of prose is longer than a line of code; tables and output are as wide as they are."""
+    prose = re.sub(r"^```.*?^```", "", DOCUMENTS[name], flags=re.MULTILINE | re.DOTALL).splitlines()
+    assert [line for line in prose if len(line) > LONGEST_LINE and not line.startswith("|")] == []
+
+
+def unknown_environments(text):
+    """Environments and labels that the `tox run` of a text name and tox.ini does not have."""
+    named = {name for names in re.findall(r"tox run -e ([a-z0-9,-]+)", joined(text)) for name in names.split(",")}
+    return (named - environments()) | (set(re.findall(r"tox run(?:-parallel)? -m (\w+)", joined(text))) - set(labels()))
+
+
+@every_document
+def test_environments_exist(name):
+    """Every `tox run -e` names environments of tox.ini, every `tox run -m` a label."""
+    assert unknown_environments(DOCUMENTS[name]) == set()
+
+
+def test_an_unknown_environment_is_seen():
+    """A name that only begins like an environment is none, also after a line break."""
+    assert unknown_environments("`tox run -e bench-all`, tox run\n-e test,gone and tox run -m all") == {
+        "bench-all",
+        "gone",
+        "all",
+    }
+
+
+@pytest.mark.parametrize(("name", "least"), [("README.md", 3), ("tox.ini", 6)])
+def test_paths_are_joined_to_their_options(name, least):
     """`--mnist=PATH`: pytest takes a path that stands alone for a place of tests, and then finds no options."""
-    for name, least in (("README.md", 3), ("tox.ini", 6)):
-        calls = re.findall(r"pytest [^`\n]*|`--[^`]*`", (reading.PROJECT / name).read_text(encoding="utf-8"))
-        followed = [sign for call in calls for sign in re.findall(r"--(?:mnist|report|recording|out)\b(.?)", call)]
-        assert len(followed) >= least
-        assert set(followed) == {"="}
+    calls = re.findall(r"pytest [^`\n]*|`--[^`]*`", (reading.PROJECT / name).read_text(encoding="utf-8"))
+    followed = [sign for call in calls for sign in re.findall(r"--(?:mnist|report|recording|out)\b(.?)", call)]
+    assert len(followed) >= least
+    assert set(followed) == {"="}
 
 
 def test_the_workflow_names_what_exists():
     """Labels of tox.ini, options of `cnnspec report`, and an environment that the label `quick` runs."""
-    tox = configparser.ConfigParser()
-    tox.read(reading.PROJECT / "tox.ini")
-    labels = dict(re.findall(r"(\w+) = (.*)", tox["tox"]["labels"]))
     named = re.findall(r"tox run -m (\w+)", WORKFLOW)
     assert named == ["quick", "matrix"]
-    assert set(named) <= set(labels)
+    assert set(named) <= set(labels())
     reports = re.findall(r"python -m cnnspec report (.*)", WORKFLOW)
     assert len(reports) == 2
     assert {option for line in reports for option in re.findall(r"--[a-z]+", line)} <= options_of("report")
     assert "--expect test " in reports[0]
-    assert "test" in labels["quick"].replace(",", " ").split()
+    assert "test" in labels()["quick"].replace(",", " ").split()
 
 
 def test_ci_runs_the_readmes_test_command():
@@ -66,22 +105,63 @@ def test_ci_runs_the_readmes_test_command():
     assert commands[1] in CI
 
 
-def test_options_exist(pytestconfig):
-    """Every option that the README names is one of pytest's or of the command line's."""
-    known = options_of("train") | options_of("calibrate") | options_of("report") | {"--snapshot-update"}
-    known |= {f"--{name.replace('_', '-')}" for name in vars(pytestconfig.option)}
-    named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", README))
-    assert named
+@every_document
+def test_options_exist(name, pytestconfig):
+    """Every option that a document names is one of pytest's or of the command line's."""
+    known = reduce(set.union, map(options_of, commands()), {"--help", "--snapshot-update"})
+    known |= {f"--{option.replace('_', '-')}" for option in vars(pytestconfig.option)}
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", DOCUMENTS[name]))
     assert named - known == set()
+    assert named or name != "README.md"
+
+
+def commands():
+    """{command of `python -m cnnspec`: its parser}."""
+    (found,) = [action for action in command_line.parser()._actions if action.dest != "help"]
+    return found.choices
 
 
 def options_of(command):
     """Option strings of one command of `python -m cnnspec`."""
-    (commands,) = [action for action in command_line.parser()._actions if action.dest != "help"]
-    return {option for action in commands.choices[command]._actions for option in action.option_strings}
+    return {option for action in commands()[command]._actions for option in action.option_strings}
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:baselines|tests|cnnspec)/[\w./-]*)`", README))))
-def test_files_exist(path):
-    """Every file and folder that the README names is there."""
-    assert (reading.PROJECT / path).exists()
+def unknown_commands(text):
+    """Commands that a text calls by `python -m cnnspec` and that it does not have."""
+    return set(re.findall(r"python -m cnnspec ([a-z]+)", joined(text))) - set(commands())
+
+
+def missing_paths(text, folder):
+    """Files that a text names, from the project's root, as a module or as a link from its folder, and that do not exist.
+
+    `*` stands for any name.
+    """
+    root = reading.PROJECT
+    paths = re.findall(r"(?<![\w./-])((?:baselines|tests|cnnspec|\.ci|\.github)/[\w.*/-]*[\w*/])", text)
+    modules = re.findall(r"-m ((?:tests|cnnspec)\.[\w.]*\w)", text)
+    modules += [".".join(names) for names in re.findall(r"from ((?:tests|cnnspec)[\w.]*) import (\w+)", text)]
+    paths += [name.replace(".", "/") + ".py" for name in modules]
+    missing = [path for path in paths if not any(root.glob(path))]
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
+    return missing + [link for link in links if not (folder / link).exists()]
+
+
+@every_document
+def test_what_a_document_names_exists(name):
+    """Every path from the project's root, every module that is run and every relative link leads somewhere."""
+    assert missing_paths(DOCUMENTS[name], (reading.PROJECT / name).parent) == []
+    assert unknown_commands(DOCUMENTS[name]) == set()
+
+
+def test_a_path_that_is_gone_is_seen():
+    """A file that was renamed, a module, a pattern without a file, a link and a command are each named."""
+    text = "`cnnspec/gone.py`, tests/gone/*.py, `python -m tests.gone`, from tests import lost, [here](gone.md), [there](https://a.b/c.md)"
+    assert missing_paths(text, reading.PROJECT) == [
+        "cnnspec/gone.py",
+        "tests/gone/*.py",
+        "tests/gone.py",
+        "tests/lost.py",
+        "gone.md",
+    ]
+    assert missing_paths("`cnnspec/names.py`, `tests/test_*.py`, [log](CHANGELOG.md#unreleased)", reading.PROJECT) == []
+    assert unknown_commands("`python -m\ncnnspec settle x`") == {"settle"}

@@ -18,7 +18,7 @@ OF_2019 = ENSEMBLES / "mnist5k-2019"
 IMAGES = SAMPLES["mnist5k"]
 
 # Keras 2.2.4 removes the initial values from BatchNormalization's moving averages: inference is another function after the
-# same training (README, "What differs from 2019"). What is judged by it says so in its name.
+# same training (baselines/trajectories/README.md). What is judged by it says so in its name.
 NORMALISED = notebook.normalised_models()
 UNTRAINED = "test loss, untrained"  # both stacks infer with the initial averages
 
