@@ -6,7 +6,7 @@ initialiser of the dense layers) is listed, with its evidence, in `baselines/not
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Callable, Dict  # Python 3.7 subscripts no dict when it runs
 
 import keras
 from keras import backend as K
@@ -14,6 +14,7 @@ from keras.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten, Ma
 from keras.models import Sequential
 
 from cnnspec.compat import input_layer
+from cnnspec.errors import ModelMissing
 from cnnspec.mnist import input_shape, num_classes
 
 
@@ -119,4 +120,14 @@ def model4() -> Sequential:
     return model
 
 
-ARCHITECTURES: dict[str, Callable[[], Sequential]] = {"model1": model1, "model2": model2, "model3": model3, "model4": model4}
+class Architectures(Dict[str, Callable[[], Sequential]]):
+    """{model: the function that builds it}. Raises ModelMissing for a model without one."""
+
+    def __missing__(self, model: str) -> Callable[[], Sequential]:
+        raise ModelMissing(
+            f"{model} has no function in ARCHITECTURES of cnnspec/architectures.py; add it, CONTRIBUTING.md says how, "
+            f"under Add a model"
+        )
+
+
+ARCHITECTURES = Architectures(model1=model1, model2=model2, model3=model3, model4=model4)

@@ -45,7 +45,8 @@ def trajectory(options: Namespace) -> None:
 
     stack.require(options.device)
     data = mnist.load("mnist5k")
-    for model in MODELS if "all" in options.models else options.models:
+    models = MODELS if "all" in options.models else options.models
+    for model in models:
         for optimizer in start.OPTIMIZERS:
             if options.by == "stack":
                 walked = on_stack.run(model, data, optimizer)
@@ -56,8 +57,11 @@ def trajectory(options: Namespace) -> None:
             recordings.record(options.out, model, optimizer, walked)
             print(f"recorded {model}, {optimizer}", flush=True)
     facts = "".join(f'{key} = "{value}"\n' for key, value in stack.current().items())
-    command = f'command = "python -m cnnspec trajectory --by {options.by} --out {options.out.as_posix()}"\n'
-    write_whole(options.out / "provenance.toml", f"runs = 1\n{command}\n[stack]\n{facts}")
+    some = [] if set(models) == set(MODELS) else list(models)
+    words = ["python -m cnnspec trajectory", f"--by {options.by}", *(["--models", *some] if some else [])]
+    command = f'command = "{" ".join(words)} --out {options.out.as_posix()}"\n'
+    name = "-".join(["provenance", *some]) + ".toml"
+    write_whole(options.out / name, f"runs = 1\n{command}\n[stack]\n{facts}")
 
 
 def calibrate(options: Namespace) -> None:

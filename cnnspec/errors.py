@@ -24,6 +24,12 @@ class BaselineError(CnnspecError):
     exit_code = 3
 
 
+class ModelMissing(CnnspecError):
+    """A model is registered in one place and missing in another; the message names both and what to do."""
+
+    exit_code = 3
+
+
 class EnsembleError(CnnspecError):
     """A stored ensemble is missing, malformed, or would mix stacks; the message names the file and the command to run."""
 

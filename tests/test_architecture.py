@@ -16,6 +16,16 @@ FORMATS = ("channels_last", "channels_first")
 NEXT = "compare cnnspec/architectures.py with the cell; then: pytest tests/test_architecture.py"
 
 
+PLACES = {  # where a model must be registered -> the models that are
+    "MODELS in cnnspec/names.py": list(MODELS),
+    "ARCHITECTURES in cnnspec/architectures.py": list(ARCHITECTURES),
+    **{
+        f"baselines/notebook/{name}.csv": list(dict.fromkeys(notebook.facts(name)["model"]))
+        for name in ("summary", "configuration", "totals")
+    },
+}
+
+
 @functools.cache
 def build(model, data_format):
     """The Keras model, built while Keras' image data format is `data_format`."""
@@ -41,6 +51,18 @@ def parameters(weights):
 
 def row_id(row):
     return f"{row['model']}-{row['row']}-{row['layer']}"
+
+
+def test_every_model_is_registered():
+    """A model that one place has is in all of them; one that is forgotten somewhere would not be tested."""
+    models = dict.fromkeys(model for found in PLACES.values() for model in found)
+    lines = [
+        f"{model}: missing in {', '.join(place for place, found in PLACES.items() if model not in found)}"
+        for model in models
+        if not all(model in found for found in PLACES.values())
+    ]
+    if lines:
+        checks.fail("models that are not registered everywhere", lines, next=notebook.ADD_A_MODEL)
 
 
 @pytest.mark.parametrize("data_format", FORMATS)

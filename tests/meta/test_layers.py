@@ -15,7 +15,7 @@ HARNESS = {"compat", "stack", "mnist", "architectures", "pipeline", "training", 
 MAY_IMPORT = {
     "facts": {"names", "errors"},
     "oracle": set(),
-    "architectures": {"compat", "mnist"},
+    "architectures": {"compat", "errors", "mnist"},
     "compat": set(),
     "stack": {"compat", "errors"},
     "mnist": {"names", "errors"},

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 import shutil
 
 import numpy as np
@@ -24,6 +25,7 @@ pytest_plugins = ["tests.plugin.baselines"]
 class Settings:
     dataset: str = "mnist5k"
     epochs: int = 2
+    seed: int = 1000
     ensembles: pathlib.Path = pathlib.Path({ensembles!r})
 
 @pytest.fixture
@@ -76,6 +78,15 @@ def run(project, *arguments):
     return project.runpytest_inprocess("-p", "no:benchmark", "-p", "no:xdist", *arguments)
 
 
+def stored(project):
+    """The stored table; its first line says where it is from."""
+    first, rest = snapshot_file(project).read_text().split("\n", 1)
+    assert re.fullmatch(
+        r"# stack \S+ \S+, Keras \S+, .+; seed 1000; \d{4}-\d\d-\d\d; command: pytest .*--snapshot-update", first
+    )
+    return rest
+
+
 def snapshot_file(project):
     return project.path / "stored" / "snapshots" / "mnist5k-2-epochs" / "test_table.csv"
 
@@ -86,15 +97,15 @@ def test_the_life_of_a_snapshot(project):
     missing.assert_outcomes(passed=1, failed=1)
     missing.stdout.fnmatch_lines(["*does not exist*", "*next * --snapshot-update*"])
     run(project, "--snapshot-update").assert_outcomes(passed=2)
-    assert snapshot_file(project).read_text() == TABLE
+    assert stored(project) == TABLE
     run(project).assert_outcomes(passed=2)
     (project.path / "table.csv").write_text(MOVED)
     changed = run(project)
     changed.assert_outcomes(passed=1, failed=1)
     changed.stdout.fnmatch_lines(["*Test Loss of model2: expected 0.1050 (from the stored table), obtained 0.2700, +157%*"])
-    assert snapshot_file(project).read_text() == TABLE
+    assert stored(project) == TABLE
     run(project, "--snapshot-update").assert_outcomes(passed=2)
-    assert snapshot_file(project).read_text() == MOVED
+    assert stored(project) == MOVED
     run(project).assert_outcomes(passed=2)
 
 
@@ -105,10 +116,10 @@ def test_a_table_outside_its_bands_takes_a_reason(project):
     refused = run(project, "--snapshot-update")
     refused.assert_outcomes(passed=1, failed=1)
     refused.stdout.fnmatch_lines(["*Test Loss of model2: 0.9000, its band is *", '*next *--accept-shift "reason"*'])
-    assert snapshot_file(project).read_text() == TABLE
+    assert stored(project) == TABLE
     run(project, "--snapshot-update", "--accept-shift", "  ").assert_outcomes(passed=1, failed=1)
     run(project, "--snapshot-update", "--accept-shift", "another\nloss").assert_outcomes(passed=2)
-    assert snapshot_file(project).read_text() == "# accepted outside its bands: another loss\n" + FAILED
+    assert stored(project) == "# accepted outside its bands: another loss\n" + FAILED
     run(project).assert_outcomes(passed=2)
 
 
@@ -127,7 +138,7 @@ def test_within_tolerance_passes_and_is_rewritten_on_request(project):
     run(project, "--snapshot-update")
     (project.path / "table.csv").write_text(TABLE.replace("0.105", "0.106"))
     run(project).assert_outcomes(passed=2)
-    assert snapshot_file(project).read_text() == TABLE
+    assert stored(project) == TABLE
     run(project, "--snapshot-update").assert_outcomes(passed=2)
     assert "0.106" in snapshot_file(project).read_text()
 
@@ -157,8 +168,15 @@ def test_other_settings_do_not_disturb(project):
 
 
 SPOILT = {  # what the table becomes -> what the failure says
-    "model missing": ("row,model1\nTest Loss,0.16\nTrain Loss,0.12\n", "*columns of the results table: expected*"),
-    "row missing": ("row,model1,model2\nTest Loss,0.16,0.105\n", "*rows of the results table: expected*"),
+    "model missing": (
+        "row,model1\nTest Loss,0.16\nTrain Loss,0.12\n",
+        "*model model2: in the stored table, not in this run's*",
+    ),
+    "row missing": ("row,model1,model2\nTest Loss,0.16,0.105\n", "*row Train Loss: in the stored table, not in this run's*"),
+    "a further model": (
+        "row,model1,model2,model5\nTest Loss,0.16,0.105,0.2\nTrain Loss,0.12,0.13,0.2\n",
+        "*model model5: in this run's table, not in the stored one*",
+    ),
     "nan": (TABLE.replace("0.105", "nan"), "*Test Loss of model2: expected 0.1050*obtained nan*"),
     "zero": (TABLE.replace("0.105", "0"), "*Test Loss of model2: expected 0.1050*obtained 0.0000*"),
 }
