@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from argparse import Namespace
 
+from argparse import Namespace
+
 from cnnspec.errors import MalformedReport
 from cnnspec.names import MODELS
 
@@ -54,7 +56,7 @@ def trajectory(options: Namespace) -> None:
                 from cnnspec.trajectory import in_float64
 
                 walked = in_float64.run(model, data, optimizer, in_float64.CONVENTIONS[options.by])
-            recordings.record(options.out, model, optimizer, walked)
+            recordings.record(options.out, model, optimizer, classes, walked)
             print(f"recorded {model}, {optimizer}", flush=True)
     facts = "".join(f'{key} = "{value}"\n' for key, value in stack.current().items())
     some = [] if set(models) == set(MODELS) else list(models)

@@ -30,9 +30,9 @@ def results_table_extension(
     """Class of the snapshot extension for the results table of `settings`.
 
     Two healthy runs differ, whatever their seeds, so a loss matches while its logarithm is within
-    t(1 − α/2; N − 1) · SD · √2 of the stored one: the band of the difference of two runs. With `update` only equal numbers match, so that
-    `--snapshot-update` rewrites a table that has moved within its tolerance. Comment lines hold the table's provenance
-    and, as `accepted`, the reason for storing a table that its bands call a failure.
+    t(1 − α/2; N − 1) · SD · √2 of the stored one: the band of the difference of two runs. With `update` only equal numbers
+    match, so that `--snapshot-update` rewrites a table that has moved within its tolerance. Comment lines hold the table's
+    provenance and, as `accepted`, the reason for storing a table that its bands call a failure.
     """
     folder = str(reading.BASELINES / "snapshots" / f"{settings.dataset}-{settings.epochs}-epochs")
 
