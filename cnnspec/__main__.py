@@ -70,7 +70,6 @@ def parser():
     )
     trajectory.add_argument("--out", type=Path, required=True, help="folder for the recordings and their provenance")
     add_models(trajectory)
-    add_models(trajectory)
     trajectory.add_argument(
         "--by",
         choices=("stack", "float64", "float64-2019"),
@@ -133,13 +132,6 @@ def parser():
     place.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="folders of one CSV per model")
     place.set_defaults(command=commands.place)
     return top
-
-
-def add_models(command):
-    """The option that names models, all by default."""
-    command.add_argument(
-        "--models", nargs="+", choices=(*MODELS, "all"), default=["all"], metavar="MODEL", help="models (default: all)"
-    )
 
 
 def add_models(command):

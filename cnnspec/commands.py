@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from argparse import Namespace
-
 from cnnspec.errors import MalformedReport
 from cnnspec.names import MODELS
 
@@ -56,14 +54,16 @@ def trajectory(options: Namespace) -> None:
                 from cnnspec.trajectory import in_float64
 
                 walked = in_float64.run(model, data, optimizer, in_float64.CONVENTIONS[options.by])
-            recordings.record(options.out, model, optimizer, classes, walked)
+            recordings.record(options.out, model, optimizer, walked)
             print(f"recorded {model}, {optimizer}", flush=True)
     facts = "".join(f'{key} = "{value}"\n' for key, value in stack.current().items())
     some = [] if set(models) == set(MODELS) else list(models)
     words = ["python -m cnnspec trajectory", f"--by {options.by}", *(["--models", *some] if some else [])]
     command = f'command = "{" ".join(words)} --out {options.out.as_posix()}"\n'
-    name = "-".join(["provenance", *some]) + ".toml"
-    write_whole(options.out / name, f"runs = 1\n{command}\n[stack]\n{facts}")
+    path = options.out / ("-".join(["provenance", *some]) + ".toml")
+    if some and options.by != "stack" and (options.out / "provenance.toml").exists():
+        return  # float64 is the same by any stack: what made the other models there stands for these too
+    write_whole(path, f"runs = 1\n{command}\n[stack]\n{facts}")
 
 
 def calibrate(options: Namespace) -> None:

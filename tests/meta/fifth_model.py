@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -99,12 +101,52 @@ def totals(project: Path) -> None:
     appended(project / "baselines" / "notebook" / "totals.csv", TOTALS)
 
 
+TOLERANCES = """
+[trajectory.model5-sgd]
+loss = { first = 2e-6, growth = 1.0, most = 2e-6 }
+norm = { first = 2e-6, growth = 1.0, most = 2e-6 }
+probability = 1e-6
+why = "as model1, which has the same kinds of layers"
+measured = "not measured: made up for a test"
+
+[trajectory.model5-adam]
+loss = { first = 1e-5, growth = 1.3, most = 2e-2 }
+norm = { first = 1e-5, growth = 1.6, most = 1e-3 }
+probability = 2e-3
+why = "as model1, which has the same kinds of layers"
+measured = "not measured: made up for a test"
+"""
+
+
+def tolerances(project: Path) -> None:
+    """Step 4: how far its trajectories may be from float64."""
+    appended(project / "baselines" / "tolerances.toml", TOLERANCES)
+
+
+def trajectories(project: Path) -> None:
+    """Step 4: its first steps in float64, by the command that makes them."""
+    command = [
+        "-m",
+        "cnnspec",
+        "trajectory",
+        "--by",
+        "float64",
+        "--models",
+        MODEL,
+        "--out",
+        "baselines/trajectories/float64",
+    ]
+    subprocess.run([sys.executable, *command], cwd=project, check=True, capture_output=True)
+
+
 STEPS: dict[str, Callable[[Path], None]] = {
     "name": name,
     "function": function,
     "summary": summary,
     "configuration": configuration,
     "totals": totals,
+    "tolerances": tolerances,
+    "trajectories": trajectories,
 }
 
 
