@@ -39,7 +39,7 @@ def of_reports(reports: Sequence[Report], expected: Sequence[str] = ()) -> str:
 
 
 def of_frame(frame: pd.DataFrame) -> str:
-    """A frame as a table without its index, without padding: as it stands in a document."""
+    """A frame as a table without its index, without padding: for a document."""
     header = [str(column) for column in frame.columns]
     return table(header, frame.astype(str).to_numpy().tolist(), padded=False)
 

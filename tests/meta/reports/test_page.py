@@ -47,7 +47,7 @@ class Page(HTMLParser):
 def many():
     """Reports of 20 stacks, more than there are colours, of which one failed; names of any length."""
     reports = [made(f"tf2{n}", f"tensorflow 2.{n}.1", share=0.05 * n) for n in range(19)]
-    failed = [{"test": LAYERS, "reason": "layer 1 (Conv2D): off by 0.4 relative, at most 1e-05 " + "x" * 200}]
+    failed = [{"test": LAYERS, "reason": "layer 1 (Conv2D): relative error 0.4, limit 1e-05 " + "x" * 200}]
     reports[3] = made("tf23-with-a-long-name", verdict="fail", share=None, failed=failed)
     for number, report in enumerate(reports):
         report.options["epochs"] = 2
@@ -84,7 +84,7 @@ def test_the_page_tells_what_the_table_tells():
         "✗ no report: did not run",
     )
     assert [word for word in words if word not in parsed.text] == []
-    assert "test_numerics.py::test_layer_outputs[model1]: layer 1 (Conv2D): off by 0.4" in parsed.text
+    assert "test_numerics.py::test_layer_outputs[model1]: layer 1 (Conv2D): relative error 0.4" in parsed.text
     assert "✗ >9999%" in parsed.text
     assert "▲ 90%" in parsed.text
 

@@ -28,8 +28,8 @@ import math
 import pytest
 from tests.support import checks
 
-def finding(name, error, bound=1e-5):
-    return checks.Finding(name, error, bound, "why", "bfloat16")
+def finding(name, error, limit=1e-5):
+    return checks.Finding(name, error, limit, "why", "bfloat16")
 
 def test_near():
     findings = [finding("output", 5e-6), finding("gradient", 1e-6), finding("exact", 0.0, 0)]
@@ -87,7 +87,7 @@ def test_still_different():
 
 @pytest.fixture
 def project(pytester, monkeypatch):
-    """A pytester project with this project's conftest.py and three modules of cheap tests."""
+    """A pytester project with this project's conftest.py and three modules of fast tests."""
     monkeypatch.setattr(syrupy, "_syrupy", syrupy._syrupy)  # the inner runs' session must not replace the outer run's
     monkeypatch.delenv("CNNSPEC_ENVIRONMENT", raising=False)
     monkeypatch.delenv("TOX_ENV_NAME", raising=False)
