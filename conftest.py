@@ -6,6 +6,7 @@ pytest_plugins = [
     "tests.plugin.trainings",
     "tests.plugin.baselines",
     "tests.plugin.benchmarks",
+    "tests.plugin.known_differences",
     "tests.plugin.verdict",
     "tests.plugin.report",
 ]

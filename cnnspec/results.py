@@ -1,9 +1,11 @@
-"""The notebook's last cell and its plots: the results table and the loss curves."""
+"""The notebook's last cell and its plots: the results table and the loss curves. Runs on Python 3.7 and Matplotlib 3.4."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -14,12 +16,12 @@ from cnnspec.names import RESULTS
 INK, TRAIN, TEST, NOTEBOOK = "#333333", "#1f77b4", "#ff7f0e", "#999999"
 
 
-def truncate(loss):
+def truncate(loss: float) -> float:
     """A loss cut after four decimals, as the notebook's author typed it: 0.02459 became 0.0245."""
     return math.floor(loss * 10000 + 1e-9) / 10000
 
 
-def results_table(runs, cut=truncate):
+def results_table(runs: Iterable[Any], cut: Callable[[float], float] = truncate) -> pd.DataFrame:
     """In [46]: test and train loss of each model as a frame, rows Test Loss and Train Loss, a column per model.
 
     `runs` are TrainingRuns, one per model; `cut` shortens each loss for display.
@@ -28,16 +30,17 @@ def results_table(runs, cut=truncate):
     return pd.DataFrame(model_results, index=list(RESULTS))
 
 
-def draw_loss_curves(run, path, ensemble=()):
-    """In [10]: train and test loss over the epochs, as `path`.png and `path`.svg; returns the two paths.
+def draw_loss_curves(run: Any, path: str | Path, ensemble: Sequence[Mapping[str, Sequence[float]]] = ()) -> list[Path]:
+    """In [10]: train and test loss by epoch, drawn to `path`.png and `path`.svg; returns the two paths.
 
-    Behind them stands the range of the runs of an `ensemble` (their curves), and on full MNIST, dashed and in grey, the
-    notebook's own curves.
+    `run` is a TrainingRun. Areas show the range of the runs of an `ensemble`, {metric: losses by epoch} each. On full MNIST
+    grey lines show the notebook's own curves.
     """
-    from matplotlib.figure import Figure  # no pyplot: a server without a screen draws as well
+    from matplotlib.figure import Figure  # not pyplot, which may need a screen
+    from matplotlib.ticker import MaxNLocator
 
     epochs = range(1, run.epochs + 1)
-    figure = Figure(figsize=(6.4, 4.8), layout="constrained")
+    figure = Figure(figsize=(6.4, 4.8), constrained_layout=True)  # layout="constrained" needs Matplotlib 3.5
     axes = figure.add_subplot()
     for metric, colour, label in (("loss", TRAIN, "Train Loss"), ("val_loss", TEST, "CV Loss")) if ensemble else ():
         stored = [curves[metric] for curves in ensemble]
@@ -53,7 +56,7 @@ def draw_loss_curves(run, path, ensemble=()):
     axes.set_xlabel("epoch")
     axes.set_ylabel("Categorical Crossentropy Loss")
     axes.set_ylim(bottom=0)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     axes.set_title(
         f"{run.model} on {run.dataset}, seed {run.seed}\n{run.stack['framework']}, {run.stack['device']}", fontsize=10
     )

@@ -1,4 +1,4 @@
-"""Sections of the reports' page for benchmarks: bars per model with the limit drawn, all timings, machines side by side."""
+"""Sections of the page for benchmarks: bars per model with their limit, all timings, machines side by side."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from cnnspec.reports import charts
 from cnnspec.reports.html import figure, section, table
 
 BARS = (
-    "Bar: GFLOP/s that an epoch of each variant reached. Upright mark: a matrix product in the same precision, measured in "
-    "the same process. Number: GFLOP/s; ×: epoch time relative to plain fit (median of interleaved rounds)."
+    "Bar: GFLOP/s that an epoch of each variant reached. Vertical line: the limit, a matrix product in the same precision, "
+    "measured in the same process. Number: GFLOP/s. ×: epoch time relative to plain fit (median of interleaved rounds)."
 )
-ACROSS = "Epochs of plain fit. Machines are compared by the share of their own limit and by ratios, never by seconds."
+ACROSS = "Epochs of plain fit. Compare machines by ratios and by the share of their own limit, not by seconds."
 
 
 def sections(contents: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """Sections for files of timings, each with its last run. No two machines share an axis."""
+    """Sections for files of timings, each with its last run. Each machine has its own axis."""
     contents = sorted(contents, key=lambda content: (content["hardware"], content["dataset"], content["stack"]["framework"]))
     for content in contents:
         stack, run = content["stack"], content["runs"][-1]
@@ -36,7 +36,7 @@ def sections(contents: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 
 def bars(timings: Mapping[Key, Timing]) -> Iterator[str]:
-    """A chart for each model that has epochs with a limit; inference and starts have none."""
+    """A chart for each model that has epochs with a limit. Inference and starts have none."""
     for model in dict.fromkeys(key.model for key in timings if key.model):
         rows = []
         for each in timings.values():

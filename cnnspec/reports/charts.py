@@ -1,21 +1,29 @@
-"""Charts of the report's page as SVG: loss curves in their bands, shares of bounds, seconds per epoch.
+"""Charts of the report's page as SVG: loss curves in their bands, shares of tolerances, seconds per epoch.
 
-Every series has a number that decides its colour, marker and dashes, the same in all charts, so that no meaning hangs on
-colour alone; its class `s-<number>` lets the page hide it. Colours are variables of the page's style sheet.
+Each series has a number. It gives the series its colour, marker and dashes, the same in all charts, so that no meaning
+depends on colour alone. The page hides a series by its class `s-<number>`. Colours are variables of page.css.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from html import escape
 
 COLOURS = 8  # --c0 to --c7 in page.css
 DASHES = ("", "6 3", "2 3")
 WIDTH = 300  # of every chart in user units, about its pixels on the page
-BEYOND = 1.15  # shares of a bound above this stand at the strip's end
+BEYOND = 1.15  # larger shares of a tolerance are drawn here, at the end of the strip
+
+Point = tuple[float, float]
+Curve = tuple[int, str, Sequence[float]]  # number, label, losses by epoch
+Band = Mapping[str, Sequence[float]]  # low, mean and high, each by epoch
+Share = tuple[int, str, float]  # number, label, share of a tolerance
+Speed = tuple[int, str, float, float | None]  # number, label, seconds of the first epoch, median of the later ones
+Limited = tuple[str, float, float, str]  # variant, GFLOP/s reached, limit in GFLOP/s, words at the end of its bar
 
 
-def marker(number, x, y, size=4.0):
+def marker(number: int, x: float, y: float, size: float = 4.0) -> str:
     """The mark of a series at a point: circle, square, triangle or diamond."""
     colour = f'fill="var(--c{number % COLOURS})"'
     s = size
@@ -30,7 +38,7 @@ def marker(number, x, y, size=4.0):
     return f'<polygon points="{points}" {colour}/>'
 
 
-def polyline(number, points):
+def polyline(number: int, points: Sequence[Point]) -> str:
     """The line of a series through its points."""
     dashes = DASHES[number // COLOURS % len(DASHES)]
     dashed = f' stroke-dasharray="{dashes}"' if dashes else ""
@@ -38,40 +46,39 @@ def polyline(number, points):
     return f'<polyline points="{where}" fill="none" stroke="var(--c{number % COLOURS})" stroke-width="1.6"{dashed}/>'
 
 
-def sample(number):
-    """Line and mark of a series for the legend."""
+def sample(number: int) -> str:
+    """Line and marker of a series for the legend."""
     line = polyline(number, [(1, 6), (33, 6)]) + marker(number, 17, 6)
     return f'<svg class="sample" viewBox="0 0 34 12" aria-hidden="true">{line}</svg>'
 
 
-def series(number, title, content):
-    """A group that the page can hide, with a title for the pointer."""
+def series(number: int, title: str, content: str) -> str:
+    """A group that the page can hide. Its title is shown under the pointer."""
     return f'<g class="s-{number}"><title>{escape(title)}</title>{content}</g>'
 
 
-def text(x, y, words, anchor="middle", kind=""):
+def text(x: float, y: float, words: str, anchor: str = "middle") -> str:
     """Words at a place."""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{kind}>{escape(words)}</text>'
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
-def svg(height, label, content):
-    """A chart with its description for those who do not see it."""
+def svg(height: float, label: str, content: str) -> str:
+    """A chart with a description for screen readers."""
     return f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(label, quote=True)}">{content}</svg>'
 
 
-def ticks_of_log(low, high):
-    """1, 2, 5 times powers of ten from `low` to `high`, thinned to powers of ten where they are many."""
+def ticks_of_log(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times powers of ten from `low` to `high`; only powers of ten where these are more than 8."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     fine = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
     inside = [tick for tick in fine if low <= tick <= high]
     return inside if len(inside) <= 8 else [tick for tick in inside if f"{tick:e}".startswith("1.0")]
 
 
-def loss_chart(title, curves, band):
-    """Losses over the epochs, logarithmic, in the band of the reference ensemble.
+def loss_chart(title: str, curves: Sequence[Curve], band: Band | None) -> str:
+    """Losses by epoch on a logarithmic scale, in the band of the reference ensemble where there is one.
 
-    `curves` are (number, label, losses by epoch); `band` is {low, mean, high}, each by epoch, or None. The first and the
-    last epoch, which the suite judges, have brackets.
+    The first and the last epoch have brackets: these are the epochs that the suite judges.
     """
     left, right, top, bottom, height = 40, 12, 8, 34, 210
     values = [loss for _, _, losses in curves for loss in losses]
@@ -79,10 +86,10 @@ def loss_chart(title, curves, band):
     low, high = min(values) / 1.15, max(values) * 1.15
     epochs = max(len(losses) for _, _, losses in curves)
 
-    def x(epoch):
+    def x(epoch: int) -> float:
         return left + 14 + (WIDTH - left - right - 28) * ((epoch - 1) / (epochs - 1) if epochs > 1 else 0.5)
 
-    def y(loss):
+    def y(loss: float) -> float:
         return top + (height - top - bottom) * (1 - math.log(loss / low) / math.log(high / low))
 
     parts = []
@@ -104,24 +111,25 @@ def loss_chart(title, curves, band):
     return svg(height, f"{title} by epoch{inside}; last epoch: {told}", "".join(parts))
 
 
-def band_shape(xs, ends):
-    """A band as an area, its mean as a line, brackets at the first and the last place."""
+def band_shape(xs: Sequence[float], ends: Mapping[str, Sequence[float]]) -> str:
+    """A band as an area, its mean as a line, brackets at the first and the last epoch. `xs` and `ends` are places."""
     wide = xs if len(xs) > 1 else [xs[0] - 14, xs[0] + 14]
-    low, mean, high = (ends[end] if len(xs) > 1 else ends[end] * 2 for end in ("low", "mean", "high"))
-    area = [*zip(wide, high), *zip(reversed(wide), reversed(low))]
+    low, mean, high = (list(ends[end]) * (1 if len(xs) > 1 else 2) for end in ("low", "mean", "high"))
+    area = [*zip(wide, high, strict=True), *zip(reversed(wide), reversed(low), strict=True)]
     parts = ['<polygon class="band" points="{}"/>'.format(" ".join(f"{x:.1f},{y:.1f}" for x, y in area))]
-    parts.append('<polyline class="mean" points="{}"/>'.format(" ".join(f"{x:.1f},{y:.1f}" for x, y in zip(wide, mean))))
+    middle = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(wide, mean, strict=True))
+    parts.append(f'<polyline class="mean" points="{middle}"/>')
     for place in sorted({0, len(xs) - 1}):
         x, y1, y2 = xs[place], ends["high"][place], ends["low"][place]
         parts.append(f'<path class="bracket" d="M{x - 6:.1f} {y1:.1f}h12m-6 0V{y2:.1f}m-6 0h12"/>')
     return "".join(parts)
 
 
-def strip(shares):
-    """Shares of one bound, (number, label, share) each, on a line from 0 to beyond 100%."""
+def strip(shares: Sequence[Share]) -> str:
+    """Shares of one tolerance on a line from 0 to above 100%."""
     left, right = 8, WIDTH - 8
 
-    def x(share):
+    def x(share: float) -> float:
         return left + (right - left) * min(share, BEYOND) / BEYOND
 
     parts = [f'<line class="grid" x1="{left}" x2="{right}" y1="11" y2="11"/>']
@@ -132,15 +140,15 @@ def strip(shares):
     return svg(22, "; ".join(f"{label} {share:.0%}" for _, label, share in shares), "".join(parts))
 
 
-def speed_chart(title, rows):
-    """Seconds per epoch from zero: a bar per stack, (number, label, first epoch, median of the later ones or None) each.
+def speed_chart(title: str, rows: Sequence[Speed]) -> str:
+    """Seconds per epoch: a bar per stack, from zero to the median of the later epochs, and a line at the first epoch.
 
-    Without a later epoch only the mark of the first is drawn. All rows must come from the same hardware.
+    Without a later epoch only the line is drawn. All rows must come from the same hardware.
     """
     left, right, step = 4, 58, 32
     most = max(second for _, _, *seconds in rows for second in seconds if second is not None)
 
-    def x(second):
+    def x(second: float) -> float:
         return left + (WIDTH - left - right) * second / most
 
     parts = []
@@ -154,15 +162,15 @@ def speed_chart(title, rows):
     return svg(len(rows) * step + 2, f"{title}, seconds per epoch: {told}", "".join(parts))
 
 
-def limit_chart(title, rows):
-    """GFLOP/s from zero: a bar per variant, (name, reached, limit, words at its end) each, and a mark at its limit.
+def limit_chart(title: str, rows: Sequence[Limited]) -> str:
+    """GFLOP/s: a bar per variant from zero to what it reached, and a line at its limit.
 
-    A limit far beyond the others, that of a faster precision, is told in words: its mark would make all bars short.
+    A limit far above the others (of a faster precision) is written as a number: its line would make all bars short.
     """
     left, right, step = 4, 92, 32
     most = 1.25 * max(*(reached for _, reached, _, _ in rows), min(limit for _, _, limit, _ in rows))
 
-    def x(gflops):
+    def x(gflops: float) -> float:
         return left + (WIDTH - left - right) * gflops / most
 
     parts = []

@@ -1,17 +1,18 @@
-"""Pieces that the page of reports is made of, as HTML."""
+"""HTML of the parts that a page of reports is made of."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from html import escape
 
 
-def section(title, lead, content):
-    """A titled part of the page."""
+def section(title: str, lead: str, content: str) -> str:
+    """A part of the page: title, introduction (text) and content (HTML)."""
     return f"<section><h2>{escape(title)}</h2>{f'<p>{escape(lead)}</p>' if lead else ''}{content}</section>"
 
 
-def table(label, header, rows, kind="numbers"):
-    """A table in a box of its own that scrolls; the first cell of each row names it. Cells are HTML."""
+def table(label: str, header: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "numbers") -> str:
+    """A table in a box that scrolls. The first cell of a row is its name. Cells are HTML."""
     head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
     body = "".join(
         f'<tr><th scope="row">{cells[0]}</th>{"".join(f"<td>{cell}</td>" for cell in cells[1:])}</tr>' for cells in rows
@@ -22,7 +23,7 @@ def table(label, header, rows, kind="numbers"):
     )
 
 
-def figure(title, chart, data):
-    """A chart under its title, with its numbers to open."""
+def figure(title: str, chart: str, data: str) -> str:
+    """A chart under its title; below it the numbers, folded."""
     opened = f"<details><summary>Numbers</summary>{data}</details>"
     return f"<figure><figcaption>{escape(title)}</figcaption>{chart}{opened}</figure>"

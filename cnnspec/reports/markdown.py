@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 LEGEND = (
     "numerics to results: the largest share of its tolerance that a check of the tier used; above 100% it failed. "
-    "Seconds are those of the whole run of the suite, one run each; compare them on one machine only."
+    "seconds: duration of the whole run of the suite, one run each; compare them only on the same machine."
 )
 
 
 def of_reports(reports: Sequence[Report], expected: Sequence[str] = ()) -> str:
-    """One table of all reports, what did not run or differs with its reasons, and how the columns are to be read."""
+    """One table of all reports, how to read its columns, and why tests failed, did not run or are known to differ."""
     header = [*COLUMNS, *TIERS_WITH_MARGINS, "test loss, model 1 to 4", "seconds", "date"]
     rows = [
         [
@@ -39,13 +39,14 @@ def of_reports(reports: Sequence[Report], expected: Sequence[str] = ()) -> str:
 
 
 def of_frame(frame: pd.DataFrame) -> str:
-    """A frame as a table without its index, without padding: as it stands in a document."""
-    return table(list(frame), frame.astype(str).to_numpy().tolist(), padded=False)
+    """A frame as a table without its index, without padding: for a document."""
+    header = [str(column) for column in frame.columns]
+    return table(header, frame.astype(str).to_numpy().tolist(), padded=False)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], padded: bool = True) -> str:
-    """A Markdown table; with `padded`, its columns are as wide in the terminal as their widest cell."""
+    """A Markdown table. With `padded`, cells are filled with spaces to the width of their column, for the terminal."""
     cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in [header, *rows]]
     widths = [max(len(line[column]) for line in cells) if padded else 0 for column in range(len(header))]
-    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |" for line in cells]
+    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in cells]
     return "\n".join([lines[0], "| " + " | ".join("-" * max(3, width) for width in widths) + " |", *lines[1:]])

@@ -1,23 +1,40 @@
-"""Reports in words: what the table and the page say of a report, each in one place."""
+"""Reports in words: each thing that both the table and the page say of a report is written here, once."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from cnnspec.names import MODELS
+from cnnspec.reports.report import Report
 
 COLUMNS = ("environment", "verdict", "framework", "Keras", "Python", "passed", "failed", "not run", "known differences")
 NO_REPORT = "no report: did not run"
+ENDED = {"pass": "passed", "fail": "failed", "cannot tell": "cannot tell", "no verdict": "without a verdict"}
 
 
-def verdict(report):
-    """The verdict in words; failures outside the tiers, which do not change it, are told in its place."""
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: 1 check, 2 checks."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def outcome(report: Report) -> str:
+    """The verdict, but fail where a test outside the tiers failed."""
+    return "fail" if report.others["failed"] else report.verdict
+
+
+def verdict(report: Report) -> str:
+    """The outcome in words. Failures outside the tiers do not change the verdict; here they take its place."""
     others = report.others["failed"]
-    return f"fail ({others} outside the tiers)" if others and report.verdict != "fail" else report.verdict
+    return f"fail ({counted(others, 'test')} outside the tiers)" if others and report.verdict != "fail" else report.verdict
 
 
-def percent(share):
-    """A share of a bound in words, rounded without hiding that it is above none or above the bound."""
+def percent(share: float | None) -> str:
+    """A share of a tolerance in percent; never rounded to 0% from above, nor to 100% from either side.
+
+    None stands for an infinite share.
+    """
     if share is None or share > 99.99:
-        return "beyond"
+        return ">9999%"
     if 0 < share < 0.005:
         return "<1%"
     if share != 1 and round(share, 2) == 1:
@@ -25,7 +42,7 @@ def percent(share):
     return f"{share:.0%}"
 
 
-def row(report):
+def row(report: Report) -> list[str]:
     """Cells of the first columns."""
     return [
         report.label,
@@ -39,49 +56,45 @@ def row(report):
     ]
 
 
-def used(report, tier):
-    """Largest share of its bound that a check of a tier used, in words."""
+def used(report: Report, tier: str) -> str:
+    """Largest share of its tolerance that a check of a tier used, in percent."""
     most = report.used(tier)
     return percent(most[0]) if most else "–"
 
 
-def losses(report, name="Test Loss"):
+def losses(report: Report, name: str = "Test Loss") -> list[str]:
     """A row of the results table, a cell per model."""
     found = report.table.get(name, {})
     return [f"{found[model]:.4f}" if model in found else "–" for model in MODELS]
 
 
-def summary(reports, absent):
-    """How many environments there are and how they ended, in a line."""
-    ended = {}
-    for report in reports:
-        word = verdict(report).split(" (")[0]
-        ended[word] = ended.get(word, 0) + 1
-    words = [f"{ended[word]} {word}" for word in ("pass", "fail", "cannot tell", "no verdict") if word in ended]
+def summary(reports: Sequence[Report], absent: Sequence[str]) -> str:
+    """How many environments there are and how they ended, in one line."""
+    outcomes = [outcome(report) for report in reports]
+    words = [f"{outcomes.count(each)} {ended}" for each, ended in ENDED.items() if each in outcomes]
     words += [f"{len(absent)} did not run ({', '.join(absent)})"] if absent else []
-    total = len(reports) + len(absent)
-    return f"{total} environment{'s' if total != 1 else ''}: {', '.join(words)}."
+    return f"{counted(len(reports) + len(absent), 'environment')}: {', '.join(words)}."
 
 
-def reasons(reports):
-    """What failed, did not run or is known to differ: {title: {"test: reason": [environments]}}, only what there is."""
+def reasons(reports: Sequence[Report]) -> dict[str, dict[str, list[str]]]:
+    """What failed, did not run or is known to differ: {title: {"test: reason": [environments]}}; no empty titles."""
     kinds = {"Failed": "failed", "Did not run": "not_run", "Known differences": "known_differences"}
-    found = {}
+    found: dict[str, dict[str, list[str]]] = {}
     for title, field in kinds.items():
         for report in reports:
-            for entry in gathered(getattr(report, field)):
-                found.setdefault(title, {}).setdefault(entry, []).append(report.label)
+            for line in gathered(getattr(report, field)):
+                found.setdefault(title, {}).setdefault(line, []).append(report.label)
     return found
 
 
-def gathered(entries):
-    """Lines "test: reason"; many tests of one module with one reason become one line."""
-    groups = {}
+def gathered(entries: Sequence[Mapping[str, str]]) -> list[str]:
+    """Lines "test: reason". Tests of one module with the same reason become one line."""
+    groups: dict[tuple[str, str], list[str]] = {}
     for entry in entries:
         module = entry["test"].split("::")[0]
         groups.setdefault((module, entry["reason"]), []).append(entry["test"])
     lines = []
     for (module, reason), tests in groups.items():
-        name, count = (tests[0], "") if len(tests) == 1 else (module, f", {len(tests)} tests")
+        name, count = (tests[0], "") if len(tests) == 1 else (module, f", {counted(len(tests), 'test')}")
         lines.append(f"`{name.split('/')[-1]}`{count}: {reason}")
     return lines

@@ -1,5 +1,6 @@
-"""Does every check with a bound note how much of it was used, whether it passes or fails?"""
+"""Does every check with a tolerance note the share that it used, whether it passes or fails?"""
 
+import contextvars
 import math
 
 import numpy as np
@@ -26,9 +27,9 @@ def same_path(*obtained):
     return checks.same_path, ("path", ["kernel"], WAS, path(*obtained), TOLERANCE), {"source": "theory"}
 
 
-def near(error, bound=1e-5):
+def near(error, limit=1e-5):
     """The check of one tensor."""
-    return checks.near_float64, ("layers", [checks.Finding("output", error, bound, "why")]), {}
+    return checks.near_float64, ("layers", [checks.Finding("output", error, limit, "why")]), {}
 
 
 CASES = {  # check and arguments, the margins that it must note
@@ -54,7 +55,7 @@ CASES = {  # check and arguments, the margins that it must note
     "float64, NaN": (near(math.nan), {"output": math.inf}),
     "float64, exact": (near(0.0, 0), {"output": 0.0}),
     "float64, not exact": (near(1e-9, 0), {"output": math.inf}),
-    "path": (  # the loss's bound doubles with each step: 5e-4 of 1e-3, 4e-4 of 2e-3
+    "path": (  # the limit of the loss doubles with each step: 5e-4 of 1e-3, 4e-4 of 2e-3
         same_path((1.0005, 1.0004), (1.0, 1.001), 0.02),
         {"loss": 0.5, "norm": 0.1, "probabilities": 0.2},
     ),
@@ -73,15 +74,26 @@ CASES = {  # check and arguments, the margins that it must note
 
 @pytest.fixture
 def noted():
-    """The properties that the checks of this test write to."""
+    """The properties that the checks of this test are noted in."""
     properties = []
-    margins.collect_into(properties)
-    return properties
+    with margins.collected_into(properties):
+        yield properties
+
+
+def test_margins_go_to_the_test_that_runs(noted):
+    """A test inside a test has its own margins; after it those of the outer test are noted again. Outside, none are."""
+    inner = []
+    with margins.collected_into(inner):
+        margins.note("inner", 0.5)
+    margins.note("outer", 0.25)
+    contextvars.Context().run(margins.note, "no test runs", 0.75)
+    assert inner == [("margin", ("inner", 0.5))]
+    assert noted == [("margin", ("outer", 0.25))]
 
 
 @pytest.mark.parametrize(("case", "expected"), CASES.values(), ids=CASES)
 def test_margins(noted, case, expected):
-    """The share of its bound, above 1 exactly where the check fails; a NaN is infinite."""
+    """The share of its tolerance, above 1 exactly where the check fails; a NaN is infinite."""
     check, arguments, named = case
     if max(expected.values()) > 1:
         with pytest.raises(pytest.fail.Exception):
@@ -93,7 +105,7 @@ def test_margins(noted, case, expected):
 
 
 def test_margins_of_draws(noted):
-    """Of draws: mean, variance and Kolmogorov-Smirnov, small for good ones, above 1 for those of another distribution."""
+    """Mean, variance and Kolmogorov-Smirnov of draws: below 1 for good draws, above 1 for those of another distribution."""
     values = np.random.RandomState(0).uniform(size=5000)
     chance.drawn_from("draws", values, stats.uniform(0, 1), 1e-6, next="next")
     shares = dict(value for _, value in noted)
@@ -106,8 +118,8 @@ def test_margins_of_draws(noted):
 
 
 @pytest.mark.parametrize("alpha", [1e-6, 1e-3])
-def test_a_p_value_at_its_rate_uses_all_of_the_bound(alpha):
-    """The share is 1 where the check begins to fail, 0 for a p-value of 1, infinite for one of 0."""
+def test_a_p_value_at_its_rate_uses_all_of_the_tolerance(alpha):
+    """The share is 1 where the check begins to fail, 0 for a p-value of 1, infinite for a p-value of 0."""
     assert margins.share_of_p(alpha, alpha) == pytest.approx(1)
     assert margins.share_of_p(1.0, alpha) == 0
     assert margins.share_of_p(0.0, alpha) == math.inf

@@ -1,7 +1,7 @@
 """What pytest does beyond running tests: options, devices, shared trainings, the verdict, the report.
 
-Each option is declared in the module that reads it. The modules are imported before the command line is read, and --device
-decides what the framework may see: so none imports the framework at its top.
+Each option is declared in the module that reads it. No module imports the framework at its top: the modules are imported
+before the command line is read, and --device must hide GPUs before the framework is imported.
 """
 
 import pytest

@@ -1,4 +1,4 @@
-"""Options that move a baseline on purpose, or judge another one than the stored."""
+"""Options that change a baseline on purpose, or that take another one than the stored baseline."""
 
 from pathlib import Path
 
@@ -14,22 +14,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group(parser).addoption(
         "--accept-shift",
         metavar="REASON",
-        help="with --snapshot-update: store a results table although its bands call it a failure, and this reason with it",
+        help="with --snapshot-update: store a results table that lies outside its bands, together with this reason",
     )
     group(parser).addoption(
         "--recording",
         metavar="DIR",
-        help="judge this recording of the 2019 stack (tox run -e legacy makes one), not that in baselines/trajectories/2019",
+        help="use this recording of the 2019 stack (from tox run -e legacy) instead of baselines/trajectories/2019",
     )
 
 
 @pytest.fixture
 def recording(pytestconfig: pytest.Config) -> Path:
-    """Folder of the steps that 2019's stack took: the stored ones, or those of --recording."""
+    """Folder of the recorded steps of the 2019 stack: that of --recording, else the stored one."""
     return Path(pytestconfig.option.recording or RECORDED_IN_2019)
 
 
 @pytest.fixture
 def accepted_shift(pytestconfig: pytest.Config) -> str:
-    """The reason that --accept-shift gives for storing a table outside its bands, on one line; empty without one."""
+    """The reason of --accept-shift for storing a table outside its bands, on one line; empty without the option."""
     return " ".join((pytestconfig.option.accept_shift or "").split())

@@ -22,12 +22,12 @@ FOLDER = reading.BASELINES / "benchmarks"
 MODULES = reading.PROJECT / "tests" / "benchmarks"
 HOW = "tox run -e bench turns them on (pytest tests/benchmarks/test_epochs.py --benchmark-enable)"
 OFF = f"benchmarks: off; {HOW}"
-ALONE = "benchmarks measure one thing at a time, on the whole machine: leave -n out, or leave --benchmark-enable out"
+ALONE = "benchmarks need the whole machine: run pytest with --benchmark-enable or with -n, not with both"
 
 
 @dataclasses.dataclass
 class BenchmarkRun:
-    """What the benchmarks of one run of pytest found: timings, their comparison with stored ones, further lines."""
+    """What the benchmarks of one run of pytest found: timings, their comparison with stored timings, other lines."""
 
     measured: dict[Key, Timing] = dataclasses.field(default_factory=dict)
     compared: dict[Key, Comparison] = dataclasses.field(default_factory=dict)
@@ -45,7 +45,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group(parser).addoption(
         "--store-figures",
         action="store_true",
-        help="with --benchmark-enable: add this run's figures to baselines/benchmarks, and compare them with nothing",
+        help="with --benchmark-enable: add the timings of this run to baselines/benchmarks instead of comparing them",
     )
 
 
@@ -62,7 +62,7 @@ def benchmark_run(pytestconfig: pytest.Config) -> BenchmarkRun:
 
 @pytest.fixture(scope="session")
 def plain_fits() -> Iterator[PlainFits]:
-    """The processes that train by plain fit, beside which others are measured; the last one ends with the session."""
+    """The processes that train by plain fit, with which others are compared. They end with the session at the latest."""
     from tests.benchmarks.process import PlainFits
 
     fits = PlainFits()
@@ -71,7 +71,7 @@ def plain_fits() -> Iterator[PlainFits]:
 
 
 def asked_for(config: pytest.Config) -> bool:
-    """True where benchmarks were turned on. Raises UsageError under xdist, where they would measure each other."""
+    """Whether benchmarks were turned on. Raises UsageError under xdist, where they would slow each other down."""
     if not config.getoption("benchmark_enable", False):
         return False
     if getattr(config.option, "numprocesses", None) or hasattr(config, "workerinput"):
@@ -80,7 +80,7 @@ def asked_for(config: pytest.Config) -> bool:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the benchmarks out unless they were asked for."""
+    """Deselect the benchmarks unless they were asked for."""
     if asked_for(config):
         return
     off = [item for item in items if MODULES in item.path.parents]
@@ -95,7 +95,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """The timings of this run, and the stored ones of all machines, in pytest's terminal; file and page of it in --out."""
+    """Write the timings of this run and the stored timings of all machines; keep a file and a page of them in --out."""
     run = config.stash[RUN]
     if not run.measured and not run.said:
         return
@@ -114,7 +114,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     lines += [f"{comparison.outcome}: {key}, {comparison.text}" for key, comparison in run.compared.items()]
     across = tables.rows_across(timings.read(path) for path in sorted(FOLDER.glob("*/*.json"))) if run.measured else []
     lines += (
-        ["", "stored, the last run of each stack", *markdown.table(tables.ACROSS, across).splitlines()] if across else []
+        ["", "stored timings: the last run of each stack", *markdown.table(tables.ACROSS, across).splitlines()]
+        if across
+        else []
     )
     for line in lines:
         terminalreporter.line(line)
@@ -126,4 +128,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     kept = {"date": date, "command": command, "timings": run.measured}
     timings.write(folder / "figures.json", stack.current(), config.option.dataset, [kept])
     write_whole(folder / "benchmarks.html", page.page([], timings=[timings.read(folder / "figures.json")]))
-    terminalreporter.line(f"charts: {folder / 'benchmarks.html'}, of {folder / 'figures.json'}")
+    terminalreporter.line(f"charts: {folder / 'benchmarks.html'}; timings: {folder / 'figures.json'}")

@@ -1,16 +1,19 @@
-"""Devices and threads of this process, shared out among pytest-xdist's workers before the framework is imported."""
+"""Devices and threads of this process, divided among the workers of pytest-xdist before the framework is imported."""
+
+from __future__ import annotations
 
 import contextlib
 import os
 import subprocess
+from collections.abc import Mapping, MutableMapping
 
 import pytest
 
 from tests.plugin import group
 
 
-def pytest_addoption(parser):
-    share_out()  # here, because it is the first hook that runs: the framework reads these when it is imported
+def pytest_addoption(parser: pytest.Parser) -> None:
+    share_out()  # in the first hook that runs: the framework reads these settings when it is imported
     group(parser).addoption(
         "--device",
         choices=("auto", "cpu", "gpu"),
@@ -25,36 +28,36 @@ def pytest_addoption(parser):
     )
 
 
-def pytest_configure(config):
+def pytest_configure(config: pytest.Config) -> None:
     choose(config.option.device)
 
 
-def pytest_sessionstart(session):
+def pytest_sessionstart(session: pytest.Session) -> None:
     require(session.config.option.device)
     set_tf32(session.config)
 
 
-def pytest_report_header():
+def pytest_report_header() -> list[str]:
     """Lines of pytest's header: the stack under test."""
     from cnnspec import stack
 
     return [f"stack: {line}" for line in stack.describe(stack.current())]
 
 
-def share_out(environment=os.environ):
-    """Settings that libraries read when they are imported. A setting that the user made stays.
+def share_out(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Make the settings that libraries read when they are imported. A setting that the user made stays.
 
     An xdist worker gets its share of the CPU cores and, where there are several GPUs, one of them.
     """
-    environment.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several processes may share a GPU under JAX,
-    environment.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # and under TensorFlow: the first would take all its memory
+    environment.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # JAX and TensorFlow would take all memory of a GPU,
+    environment.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # which several processes may share
     environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # 0 prints a line per library loaded
-    environment.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's threads would spin against the framework's
+    environment.setdefault("OPENBLAS_NUM_THREADS", "1")  # more threads of NumPy would take cores from the framework
     worker = environment.get("PYTEST_XDIST_WORKER", "")
     if not worker.startswith("gw"):
         return
     index, workers = int(worker[2:]), int(environment["PYTEST_XDIST_WORKER_COUNT"])
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = str(max(1, cores // workers))
     for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
         environment.setdefault(variable, threads)
@@ -63,8 +66,8 @@ def share_out(environment=os.environ):
         environment["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)]
 
 
-def visible_gpus(environment):
-    """Identifiers of the GPUs that this process may use, asked of the environment, else of nvidia-smi."""
+def visible_gpus(environment: Mapping[str, str]) -> list[str]:
+    """Identifiers of the GPUs that this process may use, from CUDA_VISIBLE_DEVICES, else from nvidia-smi."""
     if "CUDA_VISIBLE_DEVICES" in environment:
         return [gpu for gpu in environment["CUDA_VISIBLE_DEVICES"].split(",") if gpu not in ("", "-1")]
     try:
@@ -74,15 +77,15 @@ def visible_gpus(environment):
     return [str(index) for index, _ in enumerate(listing.stdout.splitlines())] if listing.returncode == 0 else []
 
 
-def choose(device, environment=os.environ):
-    """With `--device cpu`, hide every GPU from the framework, which is not imported yet."""
+def choose(device: str, environment: MutableMapping[str, str] = os.environ) -> None:
+    """With `--device cpu`, hide every GPU from the framework. Call it before the framework is imported."""
     if device == "cpu":
         environment["CUDA_VISIBLE_DEVICES"] = "-1"
         environment["JAX_PLATFORMS"] = "cpu"
 
 
-def require(device):
-    """Stop the run, as failed, when a GPU was asked for and the framework can use none."""
+def require(device: str) -> None:
+    """End the run as failed if a GPU was asked for and the framework can use none."""
     from cnnspec import stack
     from cnnspec.errors import DeviceMissing
 
@@ -92,7 +95,7 @@ def require(device):
         pytest.exit(str(error), returncode=pytest.ExitCode.TESTS_FAILED)
 
 
-def set_tf32(config):
+def set_tf32(config: pytest.Config) -> None:
     """With `--tf32 off`, switch TF32 off until the run ends."""
     if config.option.tf32 == "off":
         from cnnspec import stack

@@ -1,4 +1,4 @@
-"""What a run of the suite trains: its options, and the trainings, which all tests and processes share."""
+"""What a run of the suite trains: its options, and the trainings that all tests and processes share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.support.trainings import Settings
 
 # Epochs of each training in plain pytest: the fewest after which every fault of tests/meta/faults/training_faults.py is
-# caught and the declared false-alarm rate is kept, by the stored runs (baselines/ensembles/README.md).
+# detected and the declared false-alarm rate is kept, by the stored runs (baselines/ensembles/README.md).
 EPOCHS = 4
 
 
@@ -47,7 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=range(1, 26),
         default=1,
         metavar="K",
-        help="runs of each model, with the seeds from --seed on, judged by their mean (default: 1)",
+        help="runs of each model, with seeds --seed, --seed + 1, …; their mean is judged (default: 1)",
     )
     options.addoption(
         "--out",
@@ -71,7 +71,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """What this run of the suite was asked to train, and where its runs are kept."""
+    """What this run of the suite trains, and where its runs are kept."""
     from tests.support import trainings
 
     return trainings.settings(request.config, tmp_path_factory)
@@ -79,14 +79,14 @@ def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(scope="session")
 def trained(settings: Settings) -> Callable[..., TrainingRun]:
-    """trained(model, number=0) -> its TrainingRun, trained once per run of the suite, whichever process asks first."""
+    """trained(model, number=0) -> its TrainingRun, trained once per run of the suite, by the process that asks first."""
     from tests.support import trainings
 
     return lambda model, number=0: trainings.trained_once(model, settings, number)
 
 
 def deselect_replication(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the tests on full MNIST out, unless --dataset mnist or an expression of -m asks for them."""
+    """Deselect the tests on full MNIST, unless --dataset mnist or -m replication asks for them."""
     if config.option.dataset == "mnist" or "replication" in config.option.markexpr:
         return
     kept = [item for item in items if not item.get_closest_marker("replication")]

@@ -1,35 +1,47 @@
 """The verdict at the end of a run: what each tier found, the trainings in their bands, the results table."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from cnnspec.facts import notebook
+from cnnspec.reports.words import counted
+from tests.plugin.known_differences import STALE
+
+Property = tuple[str, Any]  # name and value of what a test recorded
+Counts = Mapping[str, Mapping[str, int]]  # tests by module and outcome
 
 TIERS = {  # test module -> the question it answers
-    "test_stack": "what was asked for is imported, installed once",
+    "test_stack": "the requested versions are imported, each installed once",
     "test_architecture": "the same layers, shapes and parameters",
     "test_configuration": "the same settings, loss and optimizer",
-    "test_data": "the real digits, prepared as the notebook does",
+    "test_data": "the real digits, prepared as in the notebook",
     "test_numerics": "each layer and gradient against float64",
     "test_optimizer": "each update against its formula",
     "test_trajectory": "the first thirty steps, beside float64 and 2019",
     "test_stochastic": "initialisers, dropout and shuffling against theory",
     "test_determinism": "one seed, one result",
-    "test_saving": "saved models go on as they were",
-    "test_training": "each model trains to the right place",
+    "test_saving": "saved models predict and train on unchanged",
+    "test_training": "each model reaches the expected losses",
     "test_results": "the results table and the plots",
 }
-ASKED_FOR = {"test_replication": "the notebook and a fresh run among stored runs of full MNIST"}
+ASKED_FOR = {"test_replication": "the notebook and a fresh run among stored runs on full MNIST"}
 NOTEBOOK, FRESH = "the notebook", "a fresh run"  # whose training is placed among stored runs on full MNIST
 OUTCOMES = ("passed", "failed", "skipped", "xfailed")
 WORDS = {"xfailed": "known difference"}
 SHOWN = ("test loss, last epoch", "train loss, evaluated")  # of each model's quantities, in every verdict
-PASS = "PASS: this stack does what the notebook's did, as far as the tests above can see."
-UNKNOWN = "CANNOT TELL: nothing failed, but the ensembles behind {} checks are too small; each says how many runs it lacks."
-PARTIAL = "NO VERDICT: some tiers did not run; plain `pytest` runs them all."
-REPLICATED = "REPLICATED: the notebook and fresh runs of this stack are plausible members of the stored runs of full MNIST."
+FAIL = "FAIL: {} failed. Each message above says what to do next."
+PASS = "PASS: this stack builds, computes and trains the models as the notebook did, as far as the tests above can tell."
+UNKNOWN = "CANNOT TELL: {} cannot be judged: too few runs in the ensemble. Each message above says how many are missing."
+PARTIAL = "NO VERDICT: some tiers did not run. `pytest` without arguments runs all of them."
+REPLICATED = "REPLICATED: the notebook and fresh runs of this stack are plausible among the stored runs on full MNIST."
 
 
-def pytest_terminal_summary(terminalreporter, config):
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Write the verdict of this run, from what the tests reported."""
     from cnnspec import stack
 
@@ -37,7 +49,7 @@ def pytest_terminal_summary(terminalreporter, config):
         return
     terminal = terminalreporter
     counts = {module: dict.fromkeys(OUTCOMES, 0) for module in TIERS | ASKED_FOR}
-    properties = []
+    properties: list[Property] = []
     for module, outcome, report in outcomes(terminal):
         if module in counts:
             counts[module][outcome] += 1
@@ -53,6 +65,8 @@ def pytest_terminal_summary(terminalreporter, config):
             terminal.line(f"{module.removeprefix('test_'):<14} {told(counts[module]):<30} {question}")
     for line in sorted(value for name, value in properties if name == "precision"):
         terminal.line(f"  {line}")
+    for line in stale(properties):
+        terminal.line(line, red=True)
     checks = [value for name, value in properties if name == "check"]
     write_trainings(terminal, sorted(checks, key=lambda check: (check["model"], check["quantity"])))
     for line in sorted(value["text"] for name, value in properties if name == "replication"):
@@ -64,11 +78,9 @@ def pytest_terminal_summary(terminalreporter, config):
     failed = sum(count["failed"] for count in counts.values()) - unknown
     reached = judged(counts, properties)
     if reached == "fail":
-        terminal.line(
-            f"FAIL: {failed} check{'s' if failed != 1 else ''} failed; each message above says what to do next.", red=True
-        )
+        terminal.line(FAIL.format(counted(failed, "check")), red=True)
     elif reached == "cannot tell":
-        terminal.line(UNKNOWN.format(unknown), yellow=True)
+        terminal.line(UNKNOWN.format(counted(unknown, "check")), yellow=True)
     elif reached == "no verdict":
         tiers_ran = any(sum(counts[module].values()) for module in TIERS)
         terminal.line(REPLICATED if replicated(properties) and not tiers_ran else PARTIAL)
@@ -76,7 +88,7 @@ def pytest_terminal_summary(terminalreporter, config):
         terminal.line(PASS, green=True)
 
 
-def outcomes(terminal):
+def outcomes(terminal: pytest.TerminalReporter) -> Iterator[tuple[str, str, Any]]:
     """(module, outcome, report) of every test that pytest reported, and of every module that could not be collected."""
     for outcome in (*OUTCOMES, "error"):
         for report in terminal.getreports(outcome):
@@ -84,21 +96,24 @@ def outcomes(terminal):
                 yield Path(report.nodeid.split("::")[0]).stem, "failed" if outcome == "error" else outcome, report
 
 
-def properties_of(report):
-    """What a test recorded, (name, value) each; a module that could not be collected recorded nothing."""
+def properties_of(report: Any) -> list[Property]:
+    """What a test recorded. A module that could not be collected recorded nothing."""
     return getattr(report, "user_properties", [])
 
 
-def undecided(properties):
-    """Number of trainings' checks that found their value inside a band too wide to tell; their tests have failed."""
+def stale(properties: Iterable[Property]) -> list[str]:
+    """A line for each entry of the known differences whose tests passed."""
+    found = {(value[0] or "a mark xfail", value[1]) for name, value in properties if name == STALE}
+    return [f"  stale known difference: {entry}, gone on {on}" for entry, on in sorted(found)]
+
+
+def undecided(properties: Iterable[Property]) -> int:
+    """Number of checks of trainings whose value is inside its band, but whose band is too wide. Their tests have failed."""
     return sum(not check["conclusive"] and check["used"] <= 1 for name, check in properties if name == "check")
 
 
-def judged(counts, properties):
-    """The verdict: fail, cannot tell, no verdict or pass.
-
-    `counts` is {module: {outcome: number}}, `properties` what the tests recorded, (name, value) each.
-    """
+def judged(counts: Counts, properties: Sequence[Property]) -> str:
+    """The verdict: fail, cannot tell, no verdict or pass."""
     if sum(count["failed"] for count in counts.values()) > undecided(properties):
         return "fail"
     if undecided(properties):
@@ -107,20 +122,22 @@ def judged(counts, properties):
     return "pass" if ran else "no verdict"
 
 
-def replicated(properties):
-    """Whether the notebook and a fresh run of every model were placed among the stored runs of full MNIST."""
+def replicated(properties: Iterable[Property]) -> bool:
+    """Whether the notebook and a fresh run of every model were placed among the stored runs on full MNIST."""
     placed = {(value["model"], value["who"]) for name, value in properties if name == "replication"}
     return placed >= {(model, who) for model in notebook.trained_models() for who in (NOTEBOOK, FRESH)}
 
 
-def told(count):
+def told(count: Mapping[str, int]) -> str:
     """Outcomes of one tier in words."""
-    words = [f"{number} {WORDS.get(outcome, outcome)}" for outcome, number in count.items() if number]
+    words = [
+        counted(count[each], WORDS[each]) if each in WORDS else f"{count[each]} {each}" for each in count if count[each]
+    ]
     return ", ".join(words) or "not run"
 
 
-def write_trainings(terminal, checks):
-    """The final test and train losses in their bands, and the check that used most of its tolerance."""
+def write_trainings(terminal: pytest.TerminalReporter, checks: Sequence[Mapping[str, Any]]) -> None:
+    """Write the final test and train losses in their bands, and the check that used most of its tolerance."""
     if not checks:
         return
     from cnnspec.ensembles import bands

@@ -18,7 +18,7 @@ SLOWER = {"stack": made().stack | {"cpu": "Other CPU"}}
 
 
 class Page(HTMLParser):
-    """A page taken apart: `tags` has (name, attributes) of each element, `text` all words, `open` what is unclosed."""
+    """A parsed page: `tags` has (name, attributes) of each element, `text` all words, `open` the unclosed elements."""
 
     def __init__(self, html):
         super().__init__()
@@ -47,7 +47,7 @@ class Page(HTMLParser):
 def many():
     """Reports of 20 stacks, more than there are colours, of which one failed; names of any length."""
     reports = [made(f"tf2{n}", f"tensorflow 2.{n}.1", share=0.05 * n) for n in range(19)]
-    failed = [{"test": LAYERS, "reason": "layer 1 (Conv2D): off by 0.4 relative, at most 1e-05 " + "x" * 200}]
+    failed = [{"test": LAYERS, "reason": "layer 1 (Conv2D): relative error 0.4, limit 1e-05 " + "x" * 200}]
     reports[3] = made("tf23-with-a-long-name", verdict="fail", share=None, failed=failed)
     for number, report in enumerate(reports):
         report.options["epochs"] = 2
@@ -56,7 +56,7 @@ def many():
 
 
 def test_the_page_is_well_formed_and_needs_nothing():
-    """Elements close, nothing is fetched, no script runs, and what is drawn is also told."""
+    """Every element is closed, nothing is fetched, no script runs, and each chart has a text for screen readers."""
     html = page.page(many(), ["tf213", "missing"])
     parsed = Page(html)
     assert parsed.open == []
@@ -77,15 +77,20 @@ def test_the_page_is_well_formed_and_needs_nothing():
 def test_the_page_tells_what_the_table_tells():
     """Verdicts, failures, reasons and environments without a report."""
     parsed = Page(page.page(many(), ["missing"]))
-    words = ("21 environments: 19 pass, 1 fail, 1 did not run (missing).", "✗ fail", "✓ pass", "✗ no report: did not run")
+    words = (
+        "21 environments: 19 passed, 1 failed, 1 did not run (missing).",
+        "✗ fail",
+        "✓ pass",
+        "✗ no report: did not run",
+    )
     assert [word for word in words if word not in parsed.text] == []
-    assert "test_numerics.py::test_layer_outputs[model1]: layer 1 (Conv2D): off by 0.4" in parsed.text
-    assert "✗ beyond" in parsed.text
+    assert "test_numerics.py::test_layer_outputs[model1]: layer 1 (Conv2D): relative error 0.4" in parsed.text
+    assert "✗ >9999%" in parsed.text
     assert "▲ 90%" in parsed.text
 
 
 def test_long_lists_are_folded():
-    """Eight reasons stand open, the others behind a line that says how many they are."""
+    """Eight reasons are open. The others are folded, and their number is shown."""
     entries = [{"test": f"tests/test_data.py::test_{n}", "reason": f"reason {n}"} for n in range(11)]
     html = page.page([made(verdict="fail", failed=entries)])
     shown, folded = re.search(r"<h2>Failed</h2><ul>(.*?)</ul><details>(.*?)</details>", html).groups()
@@ -106,7 +111,7 @@ def test_reports_cannot_inject_anything():
 
 
 def test_different_hardware_has_charts_of_its_own():
-    """Seconds from two machines never share an axis; those of one machine do."""
+    """Seconds of two machines never share an axis; seconds of one machine do."""
     html = page.page([made("a"), made("b", seconds=4.0), made("c", **SLOWER, seconds=50.0)])
     parts = re.findall(r"<h2>Seconds per epoch: (.*?)</h2>.*?(?=<section|</main>)", html, re.DOTALL)
     assert parts == ["Some CPU, 2 cores, mnist5k", "Other CPU, 2 cores, mnist5k"]
@@ -115,7 +120,7 @@ def test_different_hardware_has_charts_of_its_own():
 
 
 def test_different_epochs_have_curves_of_their_own():
-    """Curves of two and of ten epochs are not drawn into one band; the model's last loss and band are told in words."""
+    """Curves of two and of ten epochs are not drawn into one band. The text of a chart gives the last loss and the band."""
     ten = made("b", options=made().options | {"epochs": 10})
     html = page.page([made("a"), ten])
     assert re.findall(r"<h2>Loss curves: (.*?)</h2>", html) == ["mnist5k, 2 epochs", "mnist5k, 10 epochs"]
@@ -124,7 +129,7 @@ def test_different_epochs_have_curves_of_their_own():
 
 
 def test_curves_lie_where_their_losses_are():
-    """In the loss chart a loss at the band's end is drawn on the band's edge, larger losses are higher."""
+    """In the loss chart a loss at the end of the band is drawn on its edge. Larger losses are higher."""
     band = {"low": [0.1, 0.1], "mean": [0.2, 0.2], "high": [0.4, 0.4]}
     chart = charts.loss_chart("model1", [(0, "low", [0.1, 0.1]), (8, "high", [0.4, 0.8])], band)
     lines = re.findall(r'<polyline points="([^"]*)" fill', chart)
@@ -139,15 +144,15 @@ def test_curves_lie_where_their_losses_are():
 
 
 def test_one_epoch_and_no_band_are_drawn_too():
-    """A run of one epoch is a point; a missing ensemble leaves the band out."""
+    """A run of one epoch is a point. Without an ensemble there is no band."""
     for band in (None, {"low": [0.1], "mean": [0.2], "high": [0.4]}):
         chart = charts.loss_chart("model1", [(0, "a", [0.2])], band)
         assert chart.count("<circle") == 1
         assert ('class="band"' in chart) == bool(band)
 
 
-def test_a_share_beyond_its_bound_is_drawn_beyond_the_line():
-    """At the end of the strip, right of the limit, also where it is infinite."""
+def test_a_share_above_100_percent_is_drawn_right_of_the_line():
+    """Also where it is infinite: then it stands at the end of the strip."""
     chart = charts.strip([(0, "a", 0.5), (0, "b", 1.05), (0, "c", float("inf"))])
     limit = float(re.search(r'class="limit" x1="([\d.]+)"', chart).group(1))
     a, b, c = map(float, re.findall(r'cx="([\d.]+)"', chart))
@@ -169,7 +174,7 @@ def contrast(one, other):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_contrast(scheme):
-    """Text has a contrast of 4.5 to what it stands on, lines and marks one of 3, in both schemes (WCAG 1.4.3, 1.4.11)."""
+    """In both schemes text has a contrast of 4.5 to its background, lines and markers of 3 (WCAG 1.4.3, 1.4.11)."""
     blocks = re.findall(r":root \{(.*?)\}", STYLE, re.DOTALL)
     colours = dict(re.findall(r"--(\w+): (#\w{6})", blocks[["light", "dark"].index(scheme)]))
     texts = [(ink, ground) for ink in ("ink", "quiet", "good", "bad") for ground in ("paper", "raised")] + [("ink", "bar")]
@@ -184,7 +189,7 @@ def chromium(tmp_path_factory):
     """A browser for this module."""
     executable = browser.found()
     if not executable:
-        command = "apt-get install --no-install-recommends chromium && pytest tests/meta/test_report_page.py"
+        command = "apt-get install --no-install-recommends chromium && pytest tests/meta/reports/test_page.py"
         pytest.skip(f"no Chromium here; as root: {command}")
     opened = browser.Browser(executable, tmp_path_factory.mktemp("profile"))
     yield opened
@@ -226,8 +231,8 @@ def test_in_a_browser(chromium, url, width, scheme):
     assert chromium.picture().startswith(b"\x89PNG")
 
 
-def test_the_browser_would_tell(chromium, tmp_path):
-    """A page that is too wide, logs an error and asks for something is seen to do so."""
+def test_the_checks_in_the_browser_detect_a_bad_page(chromium, tmp_path):
+    """A page that is too wide, has an error and requests a file is detected."""
     path = tmp_path / "bad.html"
     body = '<img src="http://localhost:9/x.png"><p style="width: 2000px">x</p><script>nothing.at.all</script>'
     path.write_text(f'<!doctype html><meta name="viewport" content="width=device-width">{body}', encoding="utf-8")
@@ -242,7 +247,7 @@ def test_the_browser_would_tell(chromium, tmp_path):
 
 
 def test_a_stack_can_be_hidden(chromium, url):
-    """Its box hides its lines and marks in every chart, and shows them again."""
+    """Its checkbox hides its lines and markers in every chart, and shows them again."""
     chromium.open(url, 1280, 900, "light")
     shown = "[...document.querySelectorAll('svg .s-5')].filter(e => getComputedStyle(e).display != 'none').length"
     before = chromium.evaluate(shown)
@@ -255,7 +260,7 @@ def test_a_stack_can_be_hidden(chromium, url):
 
 
 def test_every_text_of_the_table_is_on_the_page():
-    """Markdown and page cannot tell two stories: every cell of the one is in the other."""
+    """Every cell of the Markdown table is on the page."""
     reports = many()
     text = Page(page.page(reports)).text
     for report in reports:

@@ -29,27 +29,28 @@ def cells(text):
 
 
 def test_a_report_survives_its_file(tmp_path):
-    """Every field comes back as it was written, an infinite share (None) too."""
+    """Every field is read as it was written, an infinite share (None) too."""
     first = made(share=None)
     (path,) = written(tmp_path, first)
     assert report.Report.from_json(path) == first
 
 
 MALFORMED = {
-    "truncated": (lambda fields: json.dumps(fields)[:-20], "is not a whole JSON file"),
-    "a list": (lambda fields: "[]", "does not say that it is a report, expected 'cnnspec report 1'"),
-    "a training run": (lambda fields: '{"model": "model1"}', "does not say that it is a report"),
+    "truncated": (lambda fields: json.dumps(fields)[:-20], "is not valid JSON"),
+    "a list": (lambda fields: "[]", "has no format, expected 'cnnspec report 1'"),
+    "a training run": (lambda fields: '{"model": "model1"}', "has no format"),
     "another version": (
         lambda fields: json.dumps(fields | {"format": "cnnspec report 2"}),
-        "says that it is 'cnnspec report 2', expected 'cnnspec report 1'",
+        "has format 'cnnspec report 2', expected 'cnnspec report 1'",
     ),
     "a missing field": (
         lambda fields: json.dumps({key: value for key, value in fields.items() if key != "margins"}),
-        "the file has missing fields ['margins'] and unknown ones []",
+        "fields of the file missing: margins;",
     ),
-    "an unknown field": (
-        lambda fields: json.dumps(fields | {"margin": 1}),
-        "the file has missing fields [] and unknown ones ['margin']",
+    "an unknown field": (lambda fields: json.dumps(fields | {"margin": 1}), "fields of the file unknown: margin;"),
+    "a field of another name": (
+        lambda fields: json.dumps({{"margins": "margin"}.get(key, key): value for key, value in fields.items()}),
+        "fields of the file missing: margins; unknown: margin;",
     ),
     "text for a number": (lambda fields: json.dumps(fields | {"seconds": "1"}), "seconds is '1', not a number"),
     "a bool for a number": (lambda fields: json.dumps(fields | {"seconds": True}), "seconds is True, not a number"),
@@ -61,14 +62,14 @@ MALFORMED = {
     "an object for a list": (lambda fields: json.dumps(fields | {"failed": {}}), "failed is not a list"),
     "a half stack": (
         lambda fields: json.dumps(fields | {"stack": {"python": "3.12"}}),
-        "stack has missing fields ['cores', 'cpu', 'device', 'framework', 'keras', 'numpy', 'platform', 'precision']",
+        "fields of stack missing: cores, cpu, device, framework, keras, numpy, platform, precision;",
     ),
 }
 
 
 @pytest.mark.parametrize(("spoil", "message"), MALFORMED.values(), ids=MALFORMED)
 def test_a_malformed_report_is_exit_code_3(tmp_path, capsys, spoil, message):
-    """One clear error that names the file and what is wrong with it, and no table."""
+    """One line names the file and its fault; no table is printed."""
     good, bad = written(tmp_path, made(), made())
     fields = json.loads((tmp_path / "1.json").read_text())
     (tmp_path / "1.json").write_text(spoil(fields))
@@ -81,7 +82,7 @@ def test_a_malformed_report_is_exit_code_3(tmp_path, capsys, spoil, message):
 
 
 def test_a_file_that_is_not_there_is_exit_code_3(tmp_path, capsys):
-    """An unexpanded reports/*.json, say, and no report at all."""
+    """A path that the shell did not expand (reports/*.json), or no path at all."""
     missing = str(tmp_path / "*.json")
     assert command_line.main(["report", missing]) == 3
     assert f"error: {missing} cannot be read (No such file or directory)" in capsys.readouterr().err
@@ -112,18 +113,18 @@ def test_the_table(tmp_path, capsys):
     assert (row["numerics"], row["optimizer"], row["trajectory"]) == ("91%", "12%", "–")
     assert row["test loss, model 1 to 4"] == "0.2109 0.2109 0.2109 0.2109"
     assert (row["seconds"], row["date"]) == ("102", "2026-01-02")
-    assert output.startswith("3 environments: 3 pass.\n")
+    assert output.startswith("3 environments: 3 passed.\n")
     assert "**Did not run**\n\n- tf29: `test_numerics.py::test_layer_outputs[model1]`: no GPU\n" in output
 
 
 def test_an_environment_without_a_report_is_a_line_and_exit_code_1(tmp_path, capsys):
-    """What was expected and is not there is named in the summary and has a row; what is there, and expected, is no fault."""
+    """An expected environment without a report is named in the summary and has a row. One with a report is no fault."""
     paths = written(tmp_path, made("tf221"))
     assert command_line.main(["report", *paths, "--expect", "tf221"]) == 0
     capsys.readouterr()
     assert command_line.main(["report", *paths, "--expect", "tf221", "tf213", "--expect", "jax"]) == 1
     output = capsys.readouterr().out
-    assert output.startswith("3 environments: 1 pass, 2 did not run (tf213, jax).\n")
+    assert output.startswith("3 environments: 1 passed, 2 did not run (tf213, jax).\n")
     assert [cells(output)[name]["verdict"] for name in ("tf213", "jax")] == ["no report: did not run"] * 2
     assert command_line.main(["report", "--expect", "tf213"]) == 1
     assert capsys.readouterr().out.startswith("1 environment: 1 did not run (tf213).\n")
@@ -131,13 +132,18 @@ def test_an_environment_without_a_report_is_a_line_and_exit_code_1(tmp_path, cap
 
 FAILURE = {"verdict": "fail", "failed": [{"test": LAYERS, "reason": "layer 1 is wrong"}]}
 BAD = {
-    "a failure": (FAILURE, "fail", "1 environment: 1 fail."),
+    "a failure": (FAILURE, "fail", "1 environment: 1 failed."),
     "an ensemble too small": ({"verdict": "cannot tell"}, "cannot tell", "1 environment: 1 cannot tell."),
-    "no verdict": ({"verdict": "no verdict"}, "no verdict", "1 environment: 1 no verdict."),
+    "no verdict": ({"verdict": "no verdict"}, "no verdict", "1 environment: 1 without a verdict."),
     "a failure elsewhere": (
         {"others": {"passed": 1, "failed": 2, "skipped": 0, "xfailed": 0}},
-        "fail (2 outside the tiers)",
-        "1 environment: 1 fail.",
+        "fail (2 tests outside the tiers)",
+        "1 environment: 1 failed.",
+    ),
+    "one failure elsewhere": (
+        {"others": {"passed": 1, "failed": 1, "skipped": 0, "xfailed": 0}},
+        "fail (1 test outside the tiers)",
+        "1 environment: 1 failed.",
     ),
 }
 
@@ -177,23 +183,23 @@ def test_two_reports_of_one_environment_are_told_apart(tmp_path, reports, labels
     assert sorted(each.label for each in report.read_all(written(tmp_path, *reports))) == labels
 
 
-SHARES = {0.0: "0%", 0.004: "<1%", 0.126: "13%", 0.996: ">99%", 1.0: "100%", 1.004: ">100%", 1.5: "150%", None: "beyond"}
+SHARES = {0.0: "0%", 0.004: "<1%", 0.126: "13%", 0.996: ">99%", 1.0: "100%", 1.004: ">100%", 1.5: "150%", None: ">9999%"}
 
 
 @pytest.mark.parametrize(("share", "words"), SHARES.items())
 def test_shares_in_words(share, words):
-    """Rounding hides neither a small share nor a failure."""
+    """A small share is never 0%, and a failure never 100%."""
     assert percent(share) == words
 
 
 def test_a_cell_cannot_break_the_table():
-    """A bar or a line break in a name stays in its cell."""
+    """A `|` or a line break in a name stays in its cell."""
     table = markdown.of_reports([made("a|b\nc")])
     assert "| a\\|b c " in table
 
 
 def test_no_framework_is_imported(tmp_path):
-    """The command works where neither Keras nor pandas is installed, and starts at once."""
+    """The command imports neither a framework nor pandas, so it works without them and starts at once."""
     (path,) = written(tmp_path, made())
     heavy = {"keras", "tensorflow", "jax", "torch", "numpy", "pandas", "matplotlib", "filelock"}
     code = f"import sys; from cnnspec.__main__ import main; main(sys.argv[1:]); print(sorted({heavy} & set(sys.modules)))"

@@ -1,6 +1,6 @@
-"""Does every run of the suite leave one whole report, with every margin, reason and training, however it ends?
+"""Does every run of the suite write one whole report, with every margin, reason and training, however it ends?
 
-A project of a few cheap tests, under this project's own conftest.py, stands for the suite.
+A project of a few fast tests with the conftest.py of this project takes the place of the suite.
 """
 
 import csv
@@ -21,15 +21,15 @@ from cnnspec.reports.report import Report
 from tests.plugin import report as reporting
 from tests.plugin import verdict
 from tests.plugin.trainings import EPOCHS
-from tests.support import two_processes
+from tests.support import known_differences, two_processes
 
 NUMERICS = """
 import math
 import pytest
 from tests.support import checks
 
-def finding(name, error, bound=1e-5):
-    return checks.Finding(name, error, bound, "why", "bfloat16")
+def finding(name, error, limit=1e-5):
+    return checks.Finding(name, error, limit, "why", "bfloat16")
 
 def test_near():
     findings = [finding("output", 5e-6), finding("gradient", 1e-6), finding("exact", 0.0, 0)]
@@ -64,9 +64,30 @@ def test_of_the_suite_itself():
 """
 
 
+REASON = "Keras 99 rounds down: " + ", ".join(["a long reason"] * 15)
+STALE = f"""
+import pytest
+from tests.support import known_differences
+
+known_differences.MADE_UP = known_differences.known(True, "{REASON}")
+
+@known_differences.MADE_UP
+def test_gone():
+    pass
+
+@known_differences.known(True, "another reason")
+def test_gone_too():
+    pass
+
+@known_differences.MADE_UP
+def test_still_different():
+    pytest.fail("the difference")
+"""
+
+
 @pytest.fixture
 def project(pytester, monkeypatch):
-    """A pytester project with this project's conftest.py and three modules of cheap tests."""
+    """A pytester project with this project's conftest.py and three modules of fast tests."""
     monkeypatch.setattr(syrupy, "_syrupy", syrupy._syrupy)  # the inner runs' session must not replace the outer run's
     monkeypatch.delenv("CNNSPEC_ENVIRONMENT", raising=False)
     monkeypatch.delenv("TOX_ENV_NAME", raising=False)
@@ -95,7 +116,7 @@ PROCESSES = {"one process": (), "under xdist": ("-n", "1")}
 
 @pytest.mark.parametrize("arguments", PROCESSES.values(), ids=PROCESSES)
 def test_the_report_of_a_run(project, monkeypatch, arguments):
-    """Counts, reasons, margins, training and stack are in it, also though tests failed, also from another process."""
+    """It has counts, reasons, margins, training and stack, also if tests failed, also from another process."""
     monkeypatch.setenv("CNNSPEC_ENVIRONMENT", "tf999")
     report = run(project, *arguments, "--seed", "7", "--deselect", "test_numerics.py::test_left_out")
     assert report.environment == "tf999"
@@ -128,7 +149,7 @@ def test_the_report_of_a_run(project, monkeypatch, arguments):
 
 
 def test_the_bands_are_the_ensembles(project):
-    """Each epoch's band is Student's prediction interval of the logarithms of the stored losses, computed here anew."""
+    """The band of each epoch is Student's prediction interval of the log of the stored losses, computed here again."""
     found = run(project, "test_training.py").trainings["model2"]["bands"]["val_loss"]
     with (reading.BASELINES / "ensembles" / "mnist5k" / "model2.csv").open(encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))
@@ -140,7 +161,7 @@ def test_the_bands_are_the_ensembles(project):
 
 
 def test_a_run_that_stops_early_names_what_it_did_not_reach(project):
-    """After -x, or an interruption, or a worker's death. What passed until then is no verdict."""
+    """After -x, an interruption, or the death of a worker."""
     report = run(project, "-x", "test_numerics.py", "test_training.py")
     assert report.verdict == "fail"
     assert set(names(report.not_run)) == {
@@ -153,7 +174,7 @@ def test_a_run_that_stops_early_names_what_it_did_not_reach(project):
 
 
 def test_an_ensemble_too_small_is_told(project):
-    """Where the only failures are bands too wide to tell, the report says so, as the terminal does."""
+    """If the only failures are bands that are too wide, the report and the terminal say: cannot tell."""
     check = {"model": "model1", "quantity": "test errors", "used": 0.5, "conclusive": False, "text": ""}
     body = f"def test_band(record_property):\n    record_property('check', {check})\n    raise AssertionError\n"
     project.makepyfile(test_training=body)
@@ -163,7 +184,7 @@ def test_an_ensemble_too_small_is_told(project):
 
 
 def test_an_interrupted_run_is_no_pass(project, monkeypatch):
-    """Every tier has a passed test, but one test was not reached: no verdict."""
+    """Every tier has a passed test, but one test did not run: no verdict."""
     monkeypatch.setattr(two_processes, "start_early", lambda session: None)
     project.makepyfile(**{module: "def test_fine(): pass" for module in verdict.TIERS if module != "test_determinism"})
     project.makepyfile(
@@ -195,20 +216,56 @@ ENDINGS = {
     "passed": ("True", ["test_replication.py"], verdict.REPLICATED),
     "without fresh runs": ("True", ["test_replication.py", "-k", "notebook"], verdict.PARTIAL),
     "with a tier": ("True", ["test_replication.py", "test_training.py"], verdict.PARTIAL),
-    "failed": ("False", ["test_replication.py"], "FAIL: 8 checks failed; each message above says what to do next."),
+    "failed": ("False", ["test_replication.py"], "FAIL: 8 checks failed. Each message above says what to do next."),
+    "one failed": (
+        "who != 'the notebook' or model != 'model1'",
+        ["test_replication.py"],
+        "FAIL: 1 check failed. Each message above says what to do next.",
+    ),
 }
 
 
 @pytest.mark.parametrize(("sound", "arguments", "ending"), ENDINGS.values(), ids=ENDINGS)
 def test_the_verdict_of_replication(project, sound, arguments, ending):
-    """Asked for alone and whole, replication ends in its own verdict; in part or with some tiers in none; failed in FAIL."""
+    """Replication alone and complete has its own verdict. In part, or with some tiers, it has none. A failure is FAIL."""
     project.makepyfile(test_replication=REPLICATION.replace("SOUND", sound))
     ended = project.runpytest_inprocess("-p", "no:benchmark", "-p", "no:xdist", "--report", "report.json", *arguments)
     assert ending in ended.outlines
 
 
+@pytest.mark.parametrize("arguments", PROCESSES.values(), ids=PROCESSES)
+def test_a_stale_known_difference_says_what_to_do(project, monkeypatch, arguments):
+    """Terminal, report and verdict name the test, the expected difference, the stack that it is gone on, and the entry."""
+    monkeypatch.setattr(known_differences, "MADE_UP", None, raising=False)  # the inner test module sets it
+    project.makepyfile(test_saving=STALE)
+    path = project.path / "report.json"
+    processes = arguments or ("-p", "no:xdist")
+    ended = project.runpytest_inprocess("-p", "no:benchmark", *processes, "--report", str(path), "test_saving.py")
+    facts = stack.current()
+    on = f"{facts['framework']}, Keras {facts['keras']}"
+    remedy = "narrow or remove the entry MADE_UP in tests/support/known_differences.py"
+    message = [
+        "test_saving.py::test_gone: a known difference is gone",
+        f"  expected  failure   (reason: {REASON})",
+        f"  obtained  pass on {on}",
+        f"  next      {remedy}",
+    ]
+    assert [line for line in message if line not in ended.outlines] == []
+    assert f"  stale known difference: MADE_UP, gone on {on}" in ended.outlines
+    assert f"  stale known difference: a mark xfail, gone on {on}" in ended.outlines
+    assert "FAIL: 2 checks failed. Each message above says what to do next." in ended.outlines
+    report = Report.from_json(path)
+    assert report.tiers["saving"] == {"passed": 0, "failed": 2, "skipped": 0, "xfailed": 1}
+    assert names(report.failed) == {
+        "test_saving.py::test_gone": f"a known difference is gone; expected failure (reason: {REASON}); "
+        f"obtained pass on {on}; next {remedy}",
+        "test_saving.py::test_gone_too": "a known difference is gone; expected failure (reason: another reason); "
+        f"obtained pass on {on}; next narrow or remove the mark xfail of the test",
+    }
+
+
 def test_a_module_that_cannot_be_imported_is_a_failure(project):
-    """A tier whose module breaks while it is collected has failed, and its error is told."""
+    """A tier whose module cannot be collected has failed, and the report has its error."""
     project.makepyfile(test_saving="import nothing_of_that_name")
     report = run(project)
     assert report.verdict == "fail"
@@ -222,7 +279,7 @@ NO_RUN = {"collected only": ("--collect-only",), "no tier": ("test_others.py",),
 
 @pytest.mark.parametrize("arguments", NO_RUN.values(), ids=NO_RUN)
 def test_no_report_without_a_tier(project, arguments):
-    """A run of none of the tiers' tests writes nothing, and leaves an older report alone."""
+    """A run without a test of any tier writes no report, and does not change an older one."""
     path = project.path / "report.json"
     assert run(project, *arguments) is None
     run(project, "test_training.py")
@@ -232,7 +289,7 @@ def test_no_report_without_a_tier(project, arguments):
 
 
 def test_a_run_that_dies_leaves_no_older_report(project):
-    """The older report goes when the first test of a tier starts: a crash must not be answered by yesterday's pass."""
+    """The older report is deleted when the first test of a tier starts: after a crash no old pass is left."""
     assert run(project, "test_training.py")
     project.makepyfile(test_saving="import os\n\ndef test_crash():\n    os._exit(3)\n")
     ended = project.runpytest_subprocess("-p", "no:xdist", "--report", "report.json", "test_saving.py")
@@ -241,7 +298,7 @@ def test_a_run_that_dies_leaves_no_older_report(project):
 
 
 def test_the_default_file(project, monkeypatch):
-    """reports/<environment>-<hardware>.json in the project, whose path pytest prints."""
+    """reports/<environment>-<hardware>.json in the project. Pytest prints its path."""
     monkeypatch.setenv("TOX_ENV_NAME", "tf999")
     ended = project.runpytest_inprocess("-p", "no:benchmark", "-p", "no:xdist", "test_training.py")
     (path,) = (project.path / "reports").iterdir()
@@ -251,10 +308,10 @@ def test_the_default_file(project, monkeypatch):
 
 
 def test_a_folder_is_no_file(project):
-    """--report with a folder is refused before anything runs."""
+    """--report with a folder is an error before any test runs."""
     ended = project.runpytest_inprocess("-p", "no:benchmark", "--report", str(project.path))
     assert ended.ret == pytest.ExitCode.USAGE_ERROR
-    ended.stderr.fnmatch_lines(["ERROR: --report * is a folder; name a file"])
+    ended.stderr.fnmatch_lines(["ERROR: --report=* is a folder; give the path of a file"])
 
 
 STACK = {"framework": "tensorflow 2.21.0", "keras": "3.15.1", "python": "3.12.1", "device": "CPU", "cpu": "AMD EPYC @ 2 GHz"}
@@ -268,18 +325,18 @@ FILE_NAMES = {
 
 @pytest.mark.parametrize(("facts", "environment", "name"), FILE_NAMES.values(), ids=FILE_NAMES)
 def test_file_names(facts, environment, name):
-    """Stacks and hardware do not overwrite each other, and nothing leaves the folder."""
+    """Reports of other stacks and hardware have other names, and every report stays in its folder."""
     assert reporting.default_name(facts, environment) == name
 
 
 def test_long_messages_are_cut():
-    """A report stays small whatever a failing test prints."""
+    """A report stays small, however much a failing test prints."""
     assert reporting.shortened("x" * 300) == "x" * 300
     assert reporting.shortened("x" * 301) == "x" * 300 + "…"
 
 
 def test_the_environment_that_was_named_comes_first():
-    """CNNSPEC_ENVIRONMENT, then tox's name, else none."""
+    """CNNSPEC_ENVIRONMENT, then the name that tox gives, else none."""
     assert reporting.environment({"CNNSPEC_ENVIRONMENT": "a", "TOX_ENV_NAME": "b"}) == "a"
     assert reporting.environment({"TOX_ENV_NAME": "b"}) == "b"
     assert reporting.environment({}) is None
