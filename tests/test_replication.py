@@ -120,22 +120,20 @@ def judge(model, who, curves, figure, record_property):
     place = reference().plausibility(found, figure)
     detected = reference().smallest_shift(place, figure)
     what = {"distance": "distance of all values", "farthest": "farthest value"}[figure.__name__]
-    found_text = (
-        f"{what} {place.value:.2f} SD, usual {place.usual:.2f}, limit {place.bound:.2f} (p = {place.probability:.2g})"
-    )
-    text = f"{model}, {who + ',':<13} {found_text}; detects a shift of all values by {detected:.1f} SD"
+    summary = f"{what} {place.value:.2f} SD, usual {place.usual:.2f}, limit {place.bound:.2f} (p = {place.probability:.2g})"
+    text = f"{model}, {who + ',':<13} {summary}; detects a shift of all values by {detected:.1f} SD"
     record_property("replication", {"model": model, "who": who, "text": text})
     lines = [f"{metric}: {' '.join(f'{value:+.1f}' for value in values)} SD" for metric, values in found.items()]
     if not place.plausible:
         checks.fail(
-            f"{model}: {who}, compared with the runs in {source(model)}: {found_text}; distances by epoch",
+            f"{model}: {who}, compared with the runs in {source(model)}: {summary}; distances by epoch",
             lines,
             next="find the metric and the epoch that differ; then pytest: the earlier tiers name what computes differently",
         )
     if not place.conclusive:
         next_step = "python -m cnnspec calibrate --dataset mnist --out baselines/ensembles/mnist with a larger --runs"
         lines = [f"{place.runs} stored runs of all models are too few for a false-alarm rate of {place.alpha:g}"]
-        checks.fail(f"{chance.CANNOT_TELL}: {model}: {who}: {found_text}", lines, next=next_step)
+        checks.fail(f"{chance.CANNOT_TELL}: {model}: {who}: {summary}", lines, next=next_step)
 
 
 @pytest.mark.parametrize(("row", "score"), RESULTS.items())

@@ -95,7 +95,7 @@ def judge_losses(subject: str, model: str, settings: Settings, losses: list[floa
         judged, band = bands.by_quantity(store.curves(path, epochs), settings.dataset)[quantity]
         value = judged.measure({"loss": losses[:epochs]}, None)
         chance.within_band(
-            f"{subject} on {settings.dataset}: {quantity} of {epochs}",
+            f"{subject}: {quantity} of {epochs}, {settings.dataset}",
             judged,
             band,
             value,

@@ -158,7 +158,7 @@ def test_floor(benchmark_run, settings, model):
 def test_profile(benchmark_run, settings, model):
     """Time of a step by kind of operation, for plain fit, the harness and the bare step; every kind of layer takes time."""
     if backend() != "tensorflow":
-        pytest.skip("the profile is TensorFlow's")
+        pytest.skip("the profile is written for TensorFlow")
     columns = {}
     for name in (variants.PLAIN, "harness", "bare step"):
         process = Measuring(model, variants.VARIANTS[name], settings)

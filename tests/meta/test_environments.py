@@ -48,7 +48,7 @@ def test_another_stack_is_red(tmp_path):
     )
     assert ended.returncode == pytest.ExitCode.TESTS_FAILED
     assert "the stack that CNNSPEC_EXPECT requests\n  " + WRONG["another framework"][1] in ended.stdout
-    assert "FAIL: 1 checks failed" in ended.stdout
+    assert "FAIL: 1 check failed" in ended.stdout
 
 
 def test_an_empty_wish_is_red(monkeypatch):

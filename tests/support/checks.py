@@ -1,6 +1,6 @@
 """Every comparison with an exact or computed value, and every message that a failing one prints.
 
-A message stands alone: the quantity, what was expected and from where, what came, by how much, what to run next.
+A message stands alone: the quantity, what was expected and from where, what was obtained, the difference, what to run next.
 """
 
 from __future__ import annotations
