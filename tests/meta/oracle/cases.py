@@ -3,7 +3,6 @@
 import numpy as np
 
 SAME_FORMULA = 1e-12  # rounding only: float64 has a precision of 2e-16
-
 LAYER_GRADIENT = 1e-7  # fourth-order difference quotients of step 1e-3 have errors below 1e-9
 
 
@@ -40,7 +39,6 @@ def dense(activation, units=3):
 
 
 DROPOUT = {"class": "Dropout", "rate": 0.75}
-
 FLATTEN = {"class": "Flatten"}
 
 
@@ -50,7 +48,6 @@ def kernel_and_bias(*shape):
 
 
 STATISTICS = [random(3, seed=1), random(3, seed=2), random(3, seed=3), np.array([0.5, 1.0, 2.0])]
-
 KEEP = random(2, 3, 4, 2, seed=4) > 0
 
 

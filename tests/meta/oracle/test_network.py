@@ -14,9 +14,7 @@ from cnnspec.oracle.network import Network, softmax_crossentropy
 from tests.meta.oracle.cases import LAYER_GRADIENT, SAME_FORMULA, dense, difference_quotient, random, relative_error
 
 MODEL_STEP = 1e-7  # so small that almost no ReLU or maximum of a model changes sides
-
 MODEL_GRADIENT = 1e-6  # with this step rounding and curvature together give less than 1e-7
-
 CROSSENTROPIES = {
     "exact": (random(6, 4), None),
     "exact, confident": (40 * random(6, 4), None),
@@ -51,9 +49,7 @@ def test_a_clipped_loss_is_bounded_and_passes_no_gradient():
 
 
 BATCH = 4
-
 IMAGES = np.random.default_rng(0).uniform(size=(BATCH, 28, 28, 1))
-
 TARGETS = np.eye(10)[[3, 1, 4, 1]]
 
 

@@ -19,7 +19,6 @@ from tests.meta.oracle.cases import (
 )
 
 CONV = conv2d((3, 3), (1, 1), "same")
-
 VECTORS, IMAGE = random(2, 4), (6, 5, 1)
 
 # id: (layer, input shape, message)
@@ -47,11 +46,8 @@ def test_a_layer_without_a_formula_is_refused(layer, input_shape, message):
 
 
 NEEDED = r"Conv2D on inputs \(6, 5, 1\) needs weights \{'kernel': \(3, 3, 1, 3\), 'bias': \(3,\)\}, got \[\(3,"
-
 VECTOR_WEIGHTS = [kernel_and_bias(4, 3)]
-
 SOFTMAX = [dense("softmax")]
-
 STEP = Network(SOFTMAX, VECTOR_WEIGHTS).loss_and_gradients
 
 # id: (function, its arguments, message)
