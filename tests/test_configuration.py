@@ -1,7 +1,7 @@
-"""Do the settings that no summary shows resolve to 2019's: strides, activations, initialisers, loss, optimizer, fit?
+"""Are the settings that no summary shows those of 2019: strides, activations, initialisers, loss, optimizer, fit?
 
-Every setting of every layer is compared, both ways: a default that drifted in a new Keras fails here, and so does a
-setting that 2019 did not have and that is not switched off.
+Every setting of every layer is compared, both ways: a default that changed in a new Keras fails, and so does a setting
+that 2019 did not have and that is not switched off.
 """
 
 import inspect
@@ -19,11 +19,9 @@ from tests.support import checks
 SUMMARY = [row for _, row in notebook.facts("summary").iterrows()]
 CONFIGURATION = notebook.facts("configuration")
 LATER = notebook.facts("later_settings")
-NEXT = (
-    "compare cnnspec/architectures.py and training.py with the cell, else look for a changed default in Keras' release notes"
-)
+NEXT = "compare cnnspec/architectures.py and cnnspec/training.py with the cell; if they agree, read Keras' release notes"
 
-# Not settings of the computation: a name; the precision policy, which is the numerics tests' matter; how TensorFlow
+# Not settings of the computation: a name; the precision policy, which tests/test_numerics.py checks; how TensorFlow
 # compiles; the shape that Keras 2 keeps for rebuilding.
 NOT_COMPARED = ("name", "dtype", "jit_compile", "is_legacy_optimizer", "batch_input_shape")
 
@@ -34,10 +32,10 @@ def models():
 
 
 def resolved(thing):
-    """The settings of a layer or optimizer as a flat dict: initialisers opened up, activations by name.
+    """The settings of a layer or optimizer as a flat dict: each setting of an initialiser, activations by name.
 
-    Keras calls the same initialiser HeUniform, he_uniform or VarianceScaling; its scale, mode, distribution and seed say
-    what it is.
+    Keras calls the same initialiser HeUniform, he_uniform or VarianceScaling; scale, mode, distribution and seed identify
+    it.
     """
     settings = {}
     for name, value in thing.get_config().items():
@@ -67,13 +65,16 @@ def resolved_initializer(name, initializer):
 
 
 def later_settings(name):
-    """Settings of a class that came after 2019: setting -> (the value that keeps 2019's behaviour, since when)."""
+    """Settings of a class that Keras added after 2019: setting -> (the value with 2019's behaviour, since which version)."""
     rows = LATER[LATER["class"].isin([name, "every layer"])]
-    return {row.setting: (notebook.literal(row.value), f"without effect; since {row.since}") for row in rows.itertuples()}
+    return {
+        row.setting: (notebook.literal(row.value), f"the value without effect; new in {row.since}")
+        for row in rows.itertuples()
+    }
 
 
 def with_later_settings(name, facts, obtained):
-    """Split (value, source) facts into expected values and sources, joined by the later settings that the stack has."""
+    """(expected values, sources) of the (value, source) facts and of the later settings that the stack has."""
     later = {setting: fact for setting, fact in later_settings(name).items() if setting in obtained}
     facts = {**later, **facts}
     return {key: value for key, (value, _) in facts.items()}, {key: source for key, (_, source) in facts.items()}
@@ -81,18 +82,18 @@ def with_later_settings(name, facts, obtained):
 
 @pytest.mark.parametrize("row", SUMMARY, ids=lambda row: f"{row['model']}-{row['row']}-{row['layer']}")
 def test_layer_settings(models, row):
-    """Each layer's resolved settings are the cell's, or Keras 2.2.4's defaults where the cell is silent."""
+    """Each layer's settings are the cell's, or Keras 2.2.4's defaults where the cell names none."""
     subject = f"{row['model']}, layer {row['row']} ({row['layer']}): settings"
     layers = models[row["model"]].layers
     if int(row["row"]) > len(layers):
-        checks.fail(subject, [f"expected  a {row['class']}   (from {row['cell']})", "obtained  no layer"], next=NEXT)
+        checks.fail(subject, [f"expected  {row['class']}   (from {row['cell']})", "obtained  no layer"], next=NEXT)
     layer = layers[int(row["row"]) - 1]
     mine = CONFIGURATION[(CONFIGURATION.model == row["model"]) & (CONFIGURATION.row == row["row"])]
     facts = {fact.setting: (notebook.literal(fact.value), fact.source) for fact in mine.itertuples()}
     obtained = {"class": type(layer).__name__, **resolved(layer)}
     facts["class"] = (row["class"], row["cell"])
     if "data_format" in obtained:
-        facts["data_format"] = (K.image_data_format(), "Keras' image data format, as In [4] uses it")
+        facts["data_format"] = (K.image_data_format(), "Keras' image data format, which In [4] uses")
     if obtained.get("axis") == [len(layer.output.shape) - 1]:  # Keras 2 resolves the axis -1 when the layer is built
         obtained["axis"] = -1
     expected, sources = with_later_settings(row["class"], facts, obtained)
@@ -114,7 +115,7 @@ def test_optimizer(compiled):
     mine["class"] = (facts["optimizer"]["value"], facts["optimizer"]["cell"])
     obtained = {"class": type(compiled.optimizer).__name__, **resolved(compiled.optimizer)}
     expected, sources = with_later_settings(obtained["class"], mine, obtained)
-    checks.same_settings("the optimizer", expected, obtained, sources=sources, next=NEXT)
+    checks.same_settings("the optimizer's settings", expected, obtained, sources=sources, next=NEXT)
 
 
 def test_loss(compiled):
@@ -129,11 +130,11 @@ def test_loss(compiled):
     else:
         defaults = inspect.signature(loss).parameters
         settings = {"name": loss.__name__, **{name: defaults[name].default for name in facts["loss_settings"]}}
-    checks.same_settings("the loss", expected, settings, sources=sources, next=NEXT)
+    checks.same_settings("the loss function's settings", expected, settings, sources=sources, next=NEXT)
 
 
 class RecordingModel:
-    """Stands where a Keras model would and records how it is compiled, fitted and evaluated."""
+    """Replaces a Keras model and records how it is compiled, fitted and evaluated."""
 
     def __init__(self):
         self.calls = {}
@@ -151,9 +152,9 @@ class RecordingModel:
 
 @pytest.fixture
 def recorded(monkeypatch):
-    """(data set, calls) of one training of a RecordingModel with nothing but defaults.
+    """(data set, calls) of one training of a RecordingModel with default settings.
 
-    The notebook's own call is looked at; `test_determinism.py` holds the faster batches of `cnnspec.pipeline` to it.
+    This is the notebook's own call of `fit`. `test_determinism.py` compares the batches of `cnnspec.pipeline` with it.
     """
     monkeypatch.setattr(training.pipeline, "available", lambda: False)
     digits = mnist.Dataset("mnist5k", *(np.full((2, 1), value, "float32") for value in (1, 2, 3, 4)))
@@ -164,8 +165,10 @@ def recorded(monkeypatch):
 
 
 def test_fit(recorded):
-    """`fit` gets the train set, the notebook's batch size and epochs, the test set for validation, and nothing that
-    would change the order or the weight of a sample."""
+    """`fit` gets the train set, the notebook's batch size and epochs, and the test set for validation.
+
+    It gets nothing that changes the order or the weight of samples.
+    """
     digits, calls = recorded
     facts = notebook.globals_toml()
     obtained = dict(calls["fit"])
@@ -187,22 +190,28 @@ def test_fit(recorded):
         "callbacks": ["EpochRecorder"],
     }
     sources = dict.fromkeys(expected, "In [9]") | {"batch_size": "In [39]", "epochs": "In [39]"}
-    sources |= {"shuffle": facts["fit"]["shuffle"]["cell"], "callbacks": "cnnspec: records, changes nothing"}
-    checks.same_settings("the call of model.fit", expected, obtained, sources=sources, next=NEXT)
+    sources |= {"shuffle": facts["fit"]["shuffle"]["cell"], "callbacks": "cnnspec, whose callback only records"}
+    checks.same_settings("arguments of model.fit", expected, obtained, sources=sources, next=NEXT)
 
 
 def test_metrics(recorded):
-    """The one metric is accuracy."""
+    """The only metric is accuracy."""
     fact = notebook.globals_toml()["compile"]["metric"]
-    checks.equal("the metrics", [fact["value"]], recorded[1]["compile"]["metrics"], source=fact["cell"], next=NEXT)
+    checks.equal(
+        "metrics of model.compile", [fact["value"]], recorded[1]["compile"]["metrics"], source=fact["cell"], next=NEXT
+    )
 
 
 def test_evaluate(recorded):
-    """The whole test set and then the whole train set are evaluated (In [11], In [12]), after the suite's own first look."""
+    """The whole test set, then the whole train set are evaluated (In [11], In [12]); the suite adds one before training."""
     digits, calls = recorded
     names = {id(array): name for name, array in digits._asdict().items()}
     obtained = [(names.get(id(call["x"])), names.get(id(call["y"]))) for call in calls["evaluate"]]
     expected = [("x_test", "y_test"), ("x_test", "y_test"), ("x_train", "y_train")]
     checks.equal(
-        "what model.evaluate was given", expected, obtained, source="before the first step, In [11], In [12]", next=NEXT
+        "arrays given to model.evaluate",
+        expected,
+        obtained,
+        source="cnnspec before the first step, then In [11] and In [12]",
+        next=NEXT,
     )

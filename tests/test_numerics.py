@@ -1,7 +1,7 @@
-"""Does each layer, gradient and optimizer step compute the right numbers?
+"""Does each layer and each gradient compute the right numbers?
 
-Each layer of the stack gets what the layer before it gave, and the float64 implementation gets the same, so that errors do
-not add up and the layer that is wrong is the layer that is named. Weights are drawn by NumPy, images are real digits.
+Each layer and its float64 implementation get the same input: the output of the stack's layer before it. Errors therefore do
+not add up, and the message names the layer that is wrong. Weights are drawn by NumPy, images are real digits.
 """
 
 import contextlib
@@ -22,16 +22,16 @@ from cnnspec.trajectory import on_stack
 from tests.support import checks, known_differences, numerics, probes
 from tests.support.checks import Finding
 
-BATCHES = (1, 32, 96)  # 96 is the last, partial batch of an epoch: 60000 mod 128
+BATCHES = (1, 32, 96)  # 96 is the last, partial batch of an epoch of full MNIST: 60000 mod 128
 NORMALISED_IN_TRAINING = "output_in_training" if KERAS_VERSION >= (3, 0) else "output_in_training_fused"
-UNDECIDED = 1e-6  # of a layer's root mean square: a sum so near zero may pass ReLU or not, and differently in two graphs
-NORMALISED = notebook.normalised_models()  # in training they compute something else than in inference; dropout is off here
-NEXT = "compare settings (pytest tests/test_configuration.py), then try another device, oneDNN off, TF32 off"
+UNDECIDED = 1e-6  # of a layer's root mean square: rounding decides whether a sum so near zero passes ReLU
+NORMALISED = notebook.normalised_models()  # they compute differently in training and in inference; dropout is off here
+NEXT = "pytest tests/test_configuration.py; then another --device, --tf32 off, or TF_ENABLE_ONEDNN_OPTS=0"
 
 
 @functools.cache
 def layers(model):
-    """The notebook's description of a model, its dropout switched off."""
+    """The notebook's description of a model, with dropout switched off."""
     return [{**layer, "rate": 0.0} if layer["class"] == "Dropout" else layer for layer in notebook.layers(model)]
 
 
@@ -42,7 +42,7 @@ def digits(batch):
 
 
 def black(batch):
-    """Images without a pixel: every channel is constant over each image, and over the batch."""
+    """Black images: every channel is constant over each image and over the batch."""
     return np.zeros_like(digits(batch)[0]), digits(batch)[1]
 
 
@@ -50,7 +50,7 @@ IMAGES = {**{f"batch of {batch}": functools.partial(digits, batch) for batch in 
 
 
 def finding(layer, quantity, name, obtained, expected, open_part=0.0):
-    """One tensor for `checks.near_float64`; `open_part` is the part of `expected` that rounding alone may add or drop."""
+    """One tensor for `checks.near_float64`; `open_part` is the part of `expected` that depends on rounding alone."""
     error = numerics.error(obtained, expected)
     bound, why = numerics.bound(layer, quantity)
     limit = bound + numerics.share(open_part, expected)
@@ -67,7 +67,7 @@ OUTPUTS = [
 
 @pytest.mark.parametrize(("model", "training", "images"), OUTPUTS)
 def test_layer_outputs(model, training, images):
-    """Every layer's output, in inference and in training."""
+    """Every layer's output is float64's within its limit, in inference and in training."""
     x, _ = IMAGES[images]()
     opened, findings = probes.opened(model), []
     before = x
@@ -83,9 +83,9 @@ def test_layer_outputs(model, training, images):
     )
 
 
-BATCHED = ("batch of 32", "batch of 96")  # one image, normalised over itself in the last layers, passes no gradient back
+BATCHED = ("batch of 32", "batch of 96")  # of a batch of one the last BatchNormalization passes no gradient back
 
-# Equal images make every gradient before a BatchNormalization a sum that cancels, so that only its rounding could be judged.
+# With equal images every gradient before a BatchNormalization is a sum that cancels: only rounding is left to compare.
 GRADIENTS = [
     pytest.param(model, images, marks=known_differences.BATCH_VARIANCE if model in NORMALISED and images in BATCHED else ())
     for model in MODELS
@@ -96,7 +96,7 @@ GRADIENTS = [
 
 @pytest.mark.parametrize(("model", "images"), GRADIENTS)
 def test_layer_gradients(model, images):
-    """The loss's gradient at every layer's input, and of every kernel, bias, gamma and beta."""
+    """The loss's gradients at every layer's input and of every weight are float64's within their limits."""
     x, y = IMAGES[images]()
     opened, findings = probes.opened(model), []
     outputs = opened.outputs(x, training=True)
@@ -105,7 +105,7 @@ def test_layer_gradients(model, images):
     for row, layer in enumerate(layers(model), 1):
         name = f"layer {row} ({layer['class']})"
         weights, before = opened.drawn[row - 1], inputs[row - 1]
-        if row == len(inputs):  # the last layer meets the loss
+        if row == len(inputs):  # the last layer, whose formula includes the loss
             network = Network([layer], [weights])
             _, (weight_gradients,) = network.loss_and_gradients(before, y)
             (input_gradient,) = network.input_gradients
@@ -131,7 +131,10 @@ def test_layer_gradients(model, images):
 
 
 def part_of(layer, weights, inputs, gradient):
-    """Gradients at input (of the images concerned) and weights, from the few nonzero elements of one at a layer's output."""
+    """Gradients at the input and of the weights, from a gradient at a layer's output that is zero for most images.
+
+    The gradient at the input holds only the images whose gradient is not zero.
+    """
     touched = np.flatnonzero(gradient.reshape(len(gradient), -1).any(axis=1))
     if not len(touched):
         return 0.0, [0.0] * len(weights)
@@ -142,7 +145,7 @@ def part_of(layer, weights, inputs, gradient):
 def ties_together(layer, inputs, gradient):
     """A gradient at the input of a max pooling, summed over each window in which several elements are the maximum.
 
-    Every backend gives the window's gradient to one of them, and which one is told by `test_max_pooling_ties`.
+    Every backend gives the window's gradient to one of them; `test_max_pooling_ties` checks to which one.
     """
     rows, columns = layer["pool_size"]
     height, width = inputs.shape[1] // rows, inputs.shape[2] // columns
@@ -154,7 +157,7 @@ def ties_together(layer, inputs, gradient):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_whole_model(model):
-    """Probabilities in inference and the loss in training, from image to end."""
+    """The whole model: its probabilities in inference and its loss in training are float64's within their limits."""
     x, y = digits(32)
     opened = probes.opened(model)
     network = Network(layers(model), opened.drawn)
@@ -162,20 +165,20 @@ def test_whole_model(model):
     findings = [whole("inference", "probabilities", predicted, network.predict(x))]
     loss, _ = network.loss_and_gradients(x, y)
     findings.append(whole("training", "loss in training", opened.gradients(x, y).loss, loss))
-    checks.near_float64(f"{model}, from image to end", findings, next=NEXT)
+    checks.near_float64(f"{model}, batch of 32: the whole model", findings, next=NEXT)
 
 
 def whole(quantity, name, obtained, expected):
-    """A result of a whole model for `checks.near_float64`; its error grew through the layers and tells no precision."""
+    """A result of a whole model for `checks.near_float64`. Errors of layers add up, so it names no precision."""
     return Finding(name, numerics.error(obtained, expected), *numerics.bound("whole_model", quantity))
 
 
 @pytest.mark.parametrize("tf32", ["as shipped", "off"])
 @pytest.mark.parametrize("operation", ["convolution", "matrix product"])
 def test_precision(operation, tf32, record_property, pytestconfig):
-    """Products are computed in the declared precision, as the stack is shipped and with TF32 switched off."""
+    """Products are computed in the declared precision, both as the stack is shipped and with TF32 switched off."""
     if tf32 == "as shipped" and pytestconfig.option.tf32 == "off":
-        pytest.skip("--tf32 off: in this run nothing is computed as shipped")
+        pytest.skip("--tf32 off: this run does not test TF32 as shipped")
     generator = np.random.RandomState(7)
     layer, x, description = {
         "convolution": (
@@ -197,13 +200,13 @@ def test_precision(operation, tf32, record_property, pytestconfig):
     found = numerics.precision_of(error)
     record_property("precision", f"{operation}, TF32 {tf32}: {found} (relative error {error:.1g}), declared {declared}")
     findings = [Finding(operation, error, bound, why, found)]
-    checks.near_float64(f"{operation}, TF32 {tf32}, declared {declared}", findings, next=NEXT)
+    checks.near_float64(f"{operation}, TF32 {tf32}, declared precision {declared}", findings, next=NEXT)
 
 
 def test_saturated_softmax():
-    """A softmax that is sure of a wrong digit gives a finite loss: the exact one, or that of probabilities cut at 1e-7.
+    """A softmax that is certain of a wrong digit has a finite loss: the exact one, or that of probabilities clipped at 1e-7.
 
-    Keras 2.2.4 cuts, and so do JAX, PyTorch and some versions between; Keras on TensorFlow recovers logits where it can.
+    Keras 2.2.4, Keras on JAX and PyTorch, and some versions between clip; Keras on TensorFlow uses the logits if it can.
     """
     model = keras.Sequential([keras.Input(shape=(10,)), keras.layers.Dense(10, activation="softmax")])
     compile_model(model)
@@ -211,16 +214,18 @@ def test_saturated_softmax():
     x, y = np.eye(10, dtype="float32"), np.roll(np.eye(10, dtype="float32"), 1, axis=1)
     loss = model.evaluate(x, y, verbose=0)[0]
     exact = softmax_crossentropy(60 * x.astype("float64"), y)[0]
-    cut = softmax_crossentropy(60 * x.astype("float64"), y, clip=1e-7)[0]
-    nearest = min((exact, cut), key=lambda expected: abs(loss - expected))
+    clipped = softmax_crossentropy(60 * x.astype("float64"), y, clip=1e-7)[0]
+    nearest = min((exact, clipped), key=lambda expected: abs(loss - expected))
     bound, why = numerics.bound("saturated_softmax", "loss")
     findings = [Finding("loss", numerics.error(loss, nearest), bound, why)]
-    checks.near_float64(f"loss of a saturated softmax ({exact:.4f} exact, {cut:.4f} cut at 1e-7)", findings, next=NEXT)
+    checks.near_float64(
+        f"loss of a saturated softmax ({exact:.4f} exact, {clipped:.4f} clipped at 1e-7)", findings, next=NEXT
+    )
 
 
 @pytest.mark.parametrize("model", ["model2", "model4"])
 def test_batch_composition(model):
-    """In inference an image's probabilities do not depend on its companions: permuted, split, alone."""
+    """In inference an image's probabilities do not depend on the other images of its batch."""
     x, _ = digits(96)
     order = np.random.RandomState(3).permutation(96)
     opened = probes.opened(model)
@@ -231,17 +236,19 @@ def test_batch_composition(model):
         "alone": (opened.outputs(x[5:6], training=False)[-1], together[5:6]),
     }
     findings = [whole("inference", name, *pair) for name, pair in others.items()]
-    checks.near_float64(f"{model}: probabilities in another batch", findings, next=NEXT)
+    checks.near_float64(f"{model}, inference: probabilities of the same images in another batch", findings, next=NEXT)
 
 
 @known_differences.LOSS_OF_BATCHES
 def test_evaluate_is_the_mean_over_samples():
-    """Loss and accuracy of `evaluate` are those of `predict`'s probabilities, the partial last batch weighted as it is."""
+    """Loss and accuracy of `evaluate` are means over samples, also with a partial last batch; `predict` gives the values."""
     data = mnist.load("mnist5k")
     x, y = data.x_test[:300], data.y_test[:300]
     model = on_stack.build("model2")
     compile_model(model)
-    model.fit(data.x_train[:512], data.y_train[:512], batch_size=128, verbose=0)  # an untrained model knows no digit
+    model.fit(
+        data.x_train[:512], data.y_train[:512], batch_size=128, verbose=0
+    )  # an untrained model would have an accuracy near 0.1
     probabilities = model.predict(x, verbose=0).astype("float64")
     obtained = model.evaluate(x, y, batch_size=128, verbose=0)
     expected = {
@@ -249,11 +256,11 @@ def test_evaluate_is_the_mean_over_samples():
         "accuracy": (probabilities.argmax(axis=1) == y.argmax(axis=1)).mean(),
     }
     findings = [whole("inference", name, value, expected[name]) for name, value in zip(expected, obtained, strict=True)]
-    checks.near_float64("evaluate on 300 images in batches of 128, 128 and 44", findings, next=NEXT)
+    checks.near_float64("model2: evaluate on 300 images in batches of 128, 128 and 44", findings, next=NEXT)
 
 
 def test_max_pooling_ties():
-    """Where several elements are the maximum, the first of them, in row-major order, gets the window's gradient."""
+    """If several elements of a window are the maximum, the first in row-major order gets the gradient."""
     x = np.zeros((1, 4, 4, 1), "float32")
     model = keras.Sequential([keras.Input(shape=(4, 4, 1)), keras.layers.MaxPooling2D((2, 2)), keras.layers.Flatten()])
     model.add(keras.layers.Dense(3, activation="softmax"))
@@ -267,4 +274,4 @@ def test_max_pooling_ties():
     network.loss_and_gradients(np.zeros((1, 2, 2, 1)), y)
     expected[::2, ::2] = network.input_gradients[0][0, :, :, 0]
     findings = [finding("Dense", "input_gradient", "gradient at the tied inputs", gradient, expected)]
-    checks.near_float64("max pooling of equal elements", findings, next=NEXT)
+    checks.near_float64("MaxPooling2D of equal elements: gradient at its input", findings, next=NEXT)

@@ -1,4 +1,4 @@
-"""Does a step of training move every variable as the formulas say: the optimizer's slots, the moving statistics?"""
+"""Does a training step change every variable as the formulas say: weights, the optimizer's slots, moving statistics?"""
 
 import keras
 import numpy as np
@@ -15,13 +15,13 @@ from cnnspec.trajectory import on_stack
 from tests.support import checks, numerics, probes
 from tests.support.checks import Finding
 
-NEXT = "compare the optimizer's settings (pytest tests/test_configuration.py), then its update rule with Kingma & Ba 2015"
+NEXT = "pytest tests/test_configuration.py; then compare the optimizer's update rule with Kingma & Ba 2015"
 SETTINGS = {name: fact["value"] for name, fact in notebook.globals_toml()["compile"]["optimizer_settings"].items()}
 HYPERPARAMETERS = {name: value for name, value in SETTINGS.items() if name != "amsgrad"}
 
 
 def gradients(shapes, generator):
-    """Gradients of every size from 1e-9 to 10, so that epsilon and the slots' memories all matter."""
+    """Gradients of all sizes from 1e-9 to 10, so that epsilon and both decay rates have an effect."""
     return [
         (generator.normal(size=shape) * 10.0 ** generator.uniform(-9, 1, size=shape)).astype("float32") for shape in shapes
     ]
@@ -34,7 +34,7 @@ def as_tensor(array):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_adam(model):
-    """After one step and after ten, from given gradients: the movement of every variable, and both slots."""
+    """After one and after ten steps with given gradients, the change of every variable and both slots are Adam's."""
     built = on_stack.build(model)
     compile_model(built)
     variables = built.trainable_variables
@@ -55,17 +55,17 @@ def test_adam(model):
         ):
             name = f"step {step}, variable {row} {tuple(variable.shape)}"
             error = numerics.error(np.asarray(variable.numpy(), np.float64) - start, end - start)
-            findings.append(Finding(f"{name}: its movement", error, *bounds[0]))
+            findings.append(Finding(f"{name}: change since the start", error, *bounds[0]))
             for slot, array in (("first moment", m), ("second moment", v)):
                 candidates = [numerics.error(other, array) for other in found if other.shape == array.shape]
                 error = min(candidates, default=np.inf)  # Keras versions order their slots differently
-                findings.append(Finding(f"{name}: its {slot}", error, *bounds[1]))
-    checks.near_float64(f"{model}: steps of Adam from given gradients", findings, next=NEXT)
+                findings.append(Finding(f"{name}: {slot}", error, *bounds[1]))
+    checks.near_float64(f"{model}: steps of Adam with given gradients", findings, next=NEXT)
 
 
 @pytest.mark.parametrize("model", notebook.normalised_models())
 def test_moving_statistics(model):
-    """One training step moves every moving mean and variance by (1 − momentum) of the way to the batch's."""
+    """One training step changes every moving mean and variance by (1 − momentum) times its distance to the batch's."""
     data = mnist.load("mnist5k")
     x, y = data.x_train[:32], data.y_train[:32]
     opened = probes.opened(model)
@@ -83,5 +83,5 @@ def test_moving_statistics(model):
         ):
             error = numerics.error(obtained - was, expected - was)
             bound = numerics.bound("BatchNormalization", "moving_statistics")
-            findings.append(Finding(f"layer {row}: movement of the moving {name}", error, *bound))
-    checks.near_float64(f"{model}: moving statistics after one step", findings, next=NEXT)
+            findings.append(Finding(f"layer {row} (BatchNormalization): change of the moving {name}", error, *bound))
+    checks.near_float64(f"{model}, batch of 32: moving statistics after one training step", findings, next=NEXT)

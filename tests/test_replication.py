@@ -1,6 +1,6 @@
-"""Is the notebook of 2019 a plausible member of today's ensemble on full MNIST, and is a fresh run of this stack?
+"""Do the notebook of 2019 and a fresh run of this stack lie within the stored runs of today's stack on full MNIST?
 
-Asked for by `-m replication` or `--dataset mnist`: the fresh runs train ten epochs of full MNIST, whatever --epochs says.
+Selected with `-m replication` or `--dataset mnist`. The fresh runs train ten epochs of full MNIST, whatever --epochs is.
 """
 
 import dataclasses
@@ -41,8 +41,8 @@ def reference():
 
 @pytest.fixture(scope="session")
 def fresh(settings, trained):
-    """fresh(model) -> a TrainingRun of ten epochs on full MNIST, trained once per run of the suite."""
-    reference()  # first what they are judged against: where that is missing, no hour is spent on training
+    """fresh(model) -> the TrainingRun of ten epochs on full MNIST, trained once per run of the suite."""
+    reference()  # fails at once if no runs are stored, before an hour of training
     asked = settings
     if (settings.dataset, settings.epochs) != ("mnist", EPOCHS):
         asked = dataclasses.replace(settings, dataset="mnist", epochs=EPOCHS, folder=settings.folder / "replication")
@@ -53,14 +53,14 @@ def fresh(settings, trained):
 @pytest.mark.parametrize("metric", ["loss", "accuracy", "val_loss", "val_accuracy"])
 @pytest.mark.parametrize("model", TRAINED)
 def test_every_epoch_of_the_notebook(model, metric):
-    """Each epoch of each of the notebook's curves is no farther from the stored runs than healthy runs' farthest value."""
+    """Each value of the notebook's curves is within the limit for the farthest value of a healthy run."""
     placed(model, f"{metric} of the notebook", metric, notebook.curves(model)[metric])
 
 
 @pytest.mark.parametrize("score", store.SCORES)
 @pytest.mark.parametrize("model", TRAINED)
 def test_every_score_of_the_notebook(model, score):
-    """So is each evaluated score."""
+    """Each evaluated score of the notebook is within the same limit."""
     split, metric = score.split("_")
     row = notebook.facts("scores").query("model == @model and split == @split and metric == @metric")
     placed(model, f"evaluated {split} {metric} of the notebook", METRIC_OF_SCORE[score], [float(row.value.iloc[0])])
@@ -69,13 +69,13 @@ def test_every_score_of_the_notebook(model, score):
 @pytest.mark.parametrize(("row", "score"), RESULTS.items())
 @pytest.mark.parametrize("model", TRAINED)
 def test_every_row_of_the_notebooks_table(model, row, score):
-    """So is each loss of the final table."""
+    """Each loss of the notebook's final table is within the same limit."""
     loss = notebook.results_table().at[row, model]
     placed(model, f"{row} of the notebook's results table", METRIC_OF_SCORE[score], [loss])
 
 
 def placed(model, subject, metric, values):
-    """Each of a run's last values of a metric is as near to the stored runs as the farthest value of healthy ones."""
+    """The last values of a metric are within the limit for the farthest value of a healthy run."""
     curves = notebook.curves(model)
     curves[metric] = [*curves[metric][: -len(values)], *values]
     run, stored = membership.judged(curves), reference().runs[model]
@@ -87,53 +87,53 @@ def placed(model, subject, metric, values):
             there = sorted(other[metric][number] for other in stored)
             least, greatest = (membership.show(metric, end) for end in (there[0], there[-1]))
             lines.append(
-                f"epoch {EPOCHS + 1 + number}: {membership.show(metric, run[metric][number])}, {len(stored)} stored runs "
+                f"epoch {EPOCHS + 1 + number}: {membership.show(metric, run[metric][number])}; {len(stored)} stored runs: "
                 f"{least} to {greatest}; distance {found[number]:+.1f} SD, limit {bound:.1f} SD"
             )
     if lines:
-        next_step = "compare baselines/notebook/ with the notebook; then ask what today's stack does differently"
-        checks.fail(f"{model}: {subject} among the runs of {source(model)}", lines, next=next_step)
+        next_step = "compare baselines/notebook/ with the notebook; then pytest: find what today's stack does differently"
+        checks.fail(f"{model}: {subject}, compared with the runs in {source(model)}", lines, next=next_step)
 
 
 def source(model):
-    """Where the stored runs of a model are."""
+    """The file of a model's stored runs."""
     return f"{FOLDER.relative_to(reading.PROJECT).as_posix()}/{model}.csv"
 
 
 @pytest.mark.parametrize("figure", [membership.distance, membership.farthest], ids=lambda figure: figure.__name__)
 @pytest.mark.parametrize("model", TRAINED)
 def test_the_notebook_is_a_plausible_member(model, figure, record_property):
-    """All the notebook's numbers of a model together lie no farther from the stored runs than these from each other."""
+    """All of the notebook's numbers for a model together are as near to the stored runs as healthy runs are."""
     judge(model, verdict.NOTEBOOK, notebook.curves(model), figure, record_property)
 
 
 @pytest.mark.parametrize("figure", [membership.distance, membership.farthest], ids=lambda figure: figure.__name__)
 @pytest.mark.parametrize("model", TRAINED)
 def test_a_fresh_run_is_a_plausible_member(model, figure, fresh, record_property):
-    """All numbers of a fresh run together lie no farther from the stored runs than these from each other."""
+    """All numbers of a fresh run together are as near to the stored runs as healthy runs are."""
     judge(model, verdict.FRESH, store.run_curves(fresh(model)), figure, record_property)
 
 
 def judge(model, who, curves, figure, record_property):
-    """The combined test of a run: one of its two figures, with the shift of all its values that would be caught."""
+    """Test one of the two figures of a run, and record it with the shift of all values that it would detect."""
     found = reference().residuals(membership.judged(curves), reference().runs[model])
     place = reference().plausibility(found, figure)
-    caught = reference().smallest_shift(place, figure)
+    detected = reference().smallest_shift(place, figure)
     what = {"distance": "distance of all values", "farthest": "farthest value"}[figure.__name__]
-    said = f"{what} {place.value:.2f} SD, usual {place.usual:.2f}, limit {place.bound:.2f} (p = {place.probability:.2g})"
-    text = f"{model}, {who + ',':<13} {said}; detects a shift of all values by {caught:.1f} SD"
+    summary = f"{what} {place.value:.2f} SD, usual {place.usual:.2f}, limit {place.bound:.2f} (p = {place.probability:.2g})"
+    text = f"{model}, {who + ',':<13} {summary}; detects a shift of all values by {detected:.1f} SD"
     record_property("replication", {"model": model, "who": who, "text": text})
     lines = [f"{metric}: {' '.join(f'{value:+.1f}' for value in values)} SD" for metric, values in found.items()]
     if not place.plausible:
         checks.fail(
-            f"{model}: {who} among the runs of {source(model)}: {said}; by epoch",
+            f"{model}: {who}, compared with the runs in {source(model)}: {summary}; distances by epoch",
             lines,
-            next="look at the figures of the run",
+            next="find the metric and the epoch that differ; then pytest: the earlier tiers name what computes differently",
         )
     if not place.conclusive:
-        next_step = "python -m cnnspec calibrate --dataset mnist --out baselines/ensembles/mnist, with more --runs"
+        next_step = "python -m cnnspec calibrate --dataset mnist --out baselines/ensembles/mnist with a larger --runs"
         lines = [f"{place.runs} stored runs of all models are too few for a false-alarm rate of {place.alpha:g}"]
-        checks.fail(f"{chance.CANNOT_TELL}: {model}: {who}: {said}", lines, next=next_step)
+        checks.fail(f"{chance.CANNOT_TELL}: {model}: {who}: {summary}", lines, next=next_step)
 
 
 @pytest.mark.parametrize(("row", "score"), RESULTS.items())
@@ -141,7 +141,8 @@ def judge(model, who, curves, figure, record_property):
 def test_a_fresh_run_beside_the_notebook(model, row, score, fresh, record_property):
     """The two losses of the final table are as near to the notebook's as one healthy run is to another.
 
-    Their logarithms differ by √2 s for two runs; s is the model's own, or that of all models' runs where that is larger.
+    The difference of two runs' logarithms has √2 times the SD of one run: the model's SD, or the pooled SD of all models
+    if it is larger.
     """
     metric = METRIC_OF_SCORE[score]
     last = {each: np.array([run[metric][-1] for run in runs]) for each, runs in reference().runs.items()}
@@ -149,26 +150,30 @@ def test_a_fresh_run_beside_the_notebook(model, row, score, fresh, record_proper
     pooled = np.sqrt(sum(values.var(ddof=1) * (len(values) - 1) for values in last.values()) / freedom)
     theirs, ours = notebook.curves(model)[metric][-1], fresh(model).scores[score]
     alpha = membership.ALPHA / (len(TRAINED) * len(RESULTS))
-    accepted = stats.t.ppf(1 - alpha / 2, freedom) * max(pooled, last[model].std(ddof=1)) * np.sqrt(2)
+    limit = stats.t.ppf(1 - alpha / 2, freedom) * max(pooled, last[model].std(ddof=1)) * np.sqrt(2)
     apart = np.log(ours / theirs)
-    said = f"{ours:.4f} beside the notebook's {theirs:.4f}, {np.expm1(apart):+.0%}"
-    text = f"{model}, {row}: {said}; limit: a factor of {np.exp(accepted):.2f}"
+    values = f"{ours:.4f}, the notebook's {theirs:.4f}, {np.expm1(apart):+.0%}"
+    text = f"{model}, {row}: {values}; limit: a factor of {np.exp(limit):.2f}"
     record_property("replication", {"model": model, "who": None, "text": text})
     checks.at_most(
-        f"{model}: {row}, {said}: the logarithm of the factor between them",
+        f"{model}, full MNIST, {EPOCHS} epochs: {row} {values}: logarithm of the ratio",
         abs(apart),
-        accepted,
-        source=f"two healthy runs, by {freedom + len(last)} stored ones, false-alarm rate {alpha:.2g}",
-        next="look at the figures, then at the training tests",
+        limit,
+        source=f"the difference of two healthy runs, {freedom + len(last)} stored runs, false-alarm rate {alpha:.2g}",
+        next=f"pytest tests/test_training.py --dataset mnist --epochs {EPOCHS}",
     )
 
 
 def test_the_tables(fresh, record_property):
-    """The notebook's results table and a fresh one have the same rows and columns; both are shown with the verdict."""
+    """The notebook's results table and a fresh one have the same rows and columns; the verdict shows both."""
     theirs = notebook.results_table()
     ours = results.results_table([fresh(model) for model in TRAINED])
     record_property("table", f"full MNIST, ten epochs, the notebook (2019)\n{theirs}")
     record_property("table", f"full MNIST, ten epochs, this stack\n{ours}")
     checks.equal(
-        "rows and columns", [*theirs.index, *theirs], [*ours.index, *ours], source="Out[46]", next="cnnspec/results.py"
+        "results table: rows and columns",
+        [*theirs.index, *theirs],
+        [*ours.index, *ours],
+        source="Out[46]",
+        next="look at results_table in cnnspec/results.py",
     )

@@ -1,7 +1,7 @@
 """Do initialisers, dropout and shuffling draw from the right distributions?
 
-Each statistical check blames a healthy stack with probability FALSE_ALARM at most; the seeds are fixed, so that a verdict
-repeats. A repetition (the same seed, the same draw) is compared exactly.
+Each statistical check fails a healthy stack with probability FALSE_ALARM at most. The seeds are fixed, so a result repeats.
+Where the same seed must give the same draw, the comparison is exact.
 """
 
 import functools
@@ -21,7 +21,7 @@ from cnnspec.training import batch_size
 from tests.support import chance, checks, known_differences
 
 FALSE_ALARM = 1e-6
-NEXT = "look at this Keras' initialisers, Dropout and random generators; its release notes may name a change"
+NEXT = "look for a change of initialisers, Dropout, shuffling or random generators in Keras' release notes"
 KERNELS = [
     (model, row, layer)
     for model in MODELS
@@ -36,7 +36,7 @@ def kernel_id(case):
 
 @functools.cache
 def built(model, seed):
-    """A freshly drawn model."""
+    """A model with weights drawn under a global seed."""
     seed_everything(seed)
     return ARCHITECTURES[model]()
 
@@ -50,7 +50,7 @@ def limit(layer, shape):
 
 @pytest.mark.parametrize("case", KERNELS, ids=kernel_id)
 def test_initial_kernels(case):
-    """Each kernel is uniform between the bounds of its initialiser: range, mean, variance, Kolmogorov-Smirnov."""
+    """Each kernel is uniform within its initialiser's bounds: range, mean, variance, Kolmogorov-Smirnov."""
     model, row, layer = case
     kernel = np.asarray(built(model, 0).layers[row - 1].get_weights()[0], np.float64)
     bound = limit(layer, kernel.shape)
@@ -58,24 +58,24 @@ def test_initial_kernels(case):
         f"{model}, layer {row}: initial kernel", kernel.ravel(), stats.uniform(-bound, 2 * bound), FALSE_ALARM, next=NEXT
     )
     checks.at_most(
-        f"{model}, layer {row}: largest weight",
+        f"{model}, layer {row}: largest weight of the initial kernel",
         float(np.abs(kernel).max()),
         bound * (1 + 1e-6),
-        source="the bound",
+        source="the bound of its initialiser",
         next=NEXT,
     )
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_other_initial_weights(model):
-    """Biases, beta and moving mean are zeros, gamma and moving variance ones, exactly."""
+    """Initial biases, beta and moving mean are exactly 0; gamma and moving variance are exactly 1."""
     for row, (layer, facts) in enumerate(zip(built(model, 0).layers, notebook.layers(model), strict=True), 1):
         found = [set(np.unique(array)) for array in layer.get_weights()]
         due = {"Conv2D": [None, {0.0}], "Dense": [None, {0.0}], "BatchNormalization": [{1.0}, {0.0}, {0.0}, {1.0}]}
         for place, value in enumerate(due.get(facts["class"], [])):
             if value is not None:
                 checks.equal(
-                    f"{model}, layer {row}: values of weight {place + 1}",
+                    f"{model}, layer {row} ({facts['class']}): initial values of weight {place + 1}",
                     value,
                     found[place],
                     source="2019's defaults",
@@ -85,27 +85,27 @@ def test_other_initial_weights(model):
 
 @pytest.mark.parametrize("case", KERNELS, ids=kernel_id)
 def test_seeds_of_initialisers(case):
-    """`seed=1` draws the same kernel whatever the global seed; an initialiser without a seed draws another one."""
+    """A seeded initialiser draws the same kernel under any global seed; an unseeded one draws another kernel."""
     model, row, layer = case
     kernels = [built(model, seed).layers[row - 1].get_weights()[0] for seed in (0, 1)]
     seeded = layer["kernel_initializer.seed"] is not None
-    subject = f"{model}, layer {row}: the same kernel under two global seeds"
+    subject = f"{model}, layer {row}: equal initial kernels under two global seeds"
     checks.equal(subject, seeded, np.array_equal(*kernels), source="the initialiser's seed in the cell", next=NEXT)
 
 
 def test_kernels_of_one_seed_differ_from_those_of_another():
-    """he_uniform(seed=1) and he_uniform(seed=2) are uncorrelated, and unseeded layers of equal shape differ."""
+    """Kernels of he_uniform(seed=1) and he_uniform(seed=2) are uncorrelated; so are those of two unseeded layers."""
     first, second = (draw(keras.initializers.he_uniform(seed=seed), (64, 100)).ravel() for seed in (1, 2))
-    chance.uncorrelated("kernels of seeds 1 and 2", first, second, FALSE_ALARM, next=NEXT)
+    chance.uncorrelated("he_uniform: kernels of seeds 1 and 2", first, second, FALSE_ALARM, next=NEXT)
     seed_everything(0)
     twins = keras.Sequential([keras.Input(shape=(64,)), keras.layers.Dense(64), keras.layers.Dense(64)])
     first, second = (layer.get_weights()[0].ravel() for layer in twins.layers)
-    chance.uncorrelated("kernels of two unseeded layers", first, second, FALSE_ALARM, next=NEXT)
+    chance.uncorrelated("Dense(64): kernels of two unseeded layers", first, second, FALSE_ALARM, next=NEXT)
 
 
 @functools.cache
 def dropout(rate, steps=2, samples=64, width=1000, seed=0):
-    """What Dropout makes of ones in training, (steps, samples, width): steps as `fit` takes them, one call each."""
+    """Output of Dropout for ones in training, (steps, samples, width), with one call per step, as in `fit`."""
     seed_everything(seed)
     layer = keras.layers.Dropout(rate)
     ones = keras.ops.ones((samples, width)) if hasattr(keras, "ops") else keras.backend.ones((samples, width))
@@ -118,70 +118,91 @@ RATES = sorted({layer["rate"] for model in MODELS for layer in notebook.layers(m
 
 @pytest.mark.parametrize("rate", RATES)
 def test_dropout_values(rate):
-    """What is kept is scaled by 1 / (1 − rate), exactly, and the rest is zero."""
+    """Kept values are scaled by exactly 1 / (1 − rate); the others are zero."""
     values = sorted(set(np.unique(dropout(rate)).tolist()))
     expected = [0.0, float(np.float32(1 / (1 - rate)))]
     checks.equal(
-        f"Dropout({rate}) of ones: its values", expected, values, source="Srivastava et al. 2014, section 10", next=NEXT
+        f"Dropout({rate}) of ones, in training: values",
+        expected,
+        values,
+        source="Srivastava et al. 2014, section 10",
+        next=NEXT,
     )
 
 
 @pytest.mark.parametrize("rate", RATES)
 def test_dropout_rate(rate):
-    """The share of zeros is the rate, and so the mean stays: a binomial test of 128,000 draws."""
+    """The share of zeros is the rate, by a binomial test of 128,000 draws."""
     dropped = dropout(rate) == 0
     chance.proportion(f"Dropout({rate}): share of zeros", int(dropped.sum()), dropped.size, rate, FALSE_ALARM, next=NEXT)
 
 
 @pytest.mark.parametrize("rate", RATES)
 def test_dropout_masks_are_new(rate):
-    """Each step and each sample has a mask of its own: two masks agree as often as chance has it."""
+    """Each step and each sample has a new mask: two masks agree as often as independent ones."""
     dropped = dropout(rate) == 0
     agree = rate**2 + (1 - rate) ** 2
     pairs = {"steps": (dropped[0], dropped[1]), "samples": (dropped[0, :-1], dropped[0, 1:])}
     for name, (one, other) in pairs.items():
         same = int((one == other).sum())
         chance.proportion(
-            f"Dropout({rate}): agreement of masks of two {name}", same, one.size, agree, FALSE_ALARM, next=NEXT
+            f"Dropout({rate}): share of equal elements in the masks of two {name}",
+            same,
+            one.size,
+            agree,
+            FALSE_ALARM,
+            next=NEXT,
         )
 
 
 def test_dropout_in_fit_draws_a_new_mask_every_step():
-    """Also inside `fit`, compiled: with the same batch and rate 0 of learning, the loss changes from step to step."""
+    """Dropout draws a new mask in every compiled step: on one batch, with learning rate 0, all losses differ."""
     seed_everything(0)
     data = mnist.load("mnist5k")
     model = ARCHITECTURES["model2"]()
     model.compile(loss="categorical_crossentropy", optimizer=keras.optimizers.SGD(0.0))
     losses = [loss_of_step(model, data.x_train[:32], data.y_train[:32]) for _ in range(6)]
     checks.equal(
-        "different losses in six steps on one batch", 6, len(set(losses)), source="a new mask every step", next=NEXT
+        "model2: different losses in six steps on one batch, learning rate 0",
+        6,
+        len(set(losses)),
+        source="a new mask every step",
+        next=NEXT,
     )
 
 
 def test_dropout_is_off_in_inference():
-    """`predict` and `evaluate` use no dropout: twice the same, bit for bit, and the values pass unscaled."""
+    """`predict` uses no dropout: two calls give the same, bit for bit, and Dropout returns its input."""
     data = mnist.load("mnist5k")
     model = built("model1", 0)
     first, second = (model.predict(data.x_test[:64], verbose=0) for _ in range(2))
     checks.equal(
-        "predict twice gives the same", True, np.array_equal(first, second), source="dropout off in inference", next=NEXT
+        "model1: two calls of predict give the same, bit for bit",
+        True,
+        np.array_equal(first, second),
+        source="no dropout in inference",
+        next=NEXT,
     )
     alone = keras.Sequential([keras.Input(shape=(10,)), keras.layers.Dropout(0.5)])
     ones = np.ones((4, 10), "float32")
     checks.equal(
-        "Dropout in predict", ones.tolist(), alone.predict(ones, verbose=0).tolist(), source="x, unchanged", next=NEXT
+        "Dropout(0.5) of ones, in predict",
+        ones.tolist(),
+        alone.predict(ones, verbose=0).tolist(),
+        source="its input",
+        next=NEXT,
     )
 
 
 class Roll(keras.callbacks.Callback):
-    """Takes down who was in which batch: of a kernel that begins an epoch at zero, a batch moves just its samples' rows."""
+    """Records the samples of each batch: the kernel starts an epoch at zero, and a batch changes only its samples' rows."""
 
     def __init__(self):
         super().__init__()
         self.batches, self.labels = [], []
 
     def kernel(self):
-        if hasattr(self.model, "jax_state_sync"):  # Keras on JAX keeps the weights to itself during an epoch
+        if hasattr(self.model, "jax_state_sync"):  # Keras on JAX updates the layers' weights only after an epoch
             self.model.jax_state_sync()
         return self.model.layers[0].get_weights()[0]
 
@@ -201,7 +222,7 @@ class Roll(keras.callbacks.Callback):
 def seen_in_fit(seeded, samples=1000):
     """A Roll of two epochs of `fit` with the suite's batch size and Keras' shuffling, with or without a seed.
 
-    Sample k is the k-th unit vector, its label the digit k mod 10, so that its row of the kernel moves towards its label.
+    Sample k is the k-th unit vector, its label is k mod 10: in its row of the kernel, the column of the label grows.
     """
     seed_everything(0)
     if not seeded and backend() == "tensorflow":
@@ -221,11 +242,15 @@ SEEDING = pytest.mark.parametrize("seeded", [True, False], ids=["seeded", "unsee
 
 @SEEDING
 def test_shuffling_shows_every_sample_once(seeded):
-    """Every epoch shows each of 1,000 samples exactly once: seven batches of 128 and one of 104."""
+    """Every epoch has each of 1,000 samples exactly once: seven batches of 128 and one of 104."""
     for epoch, batches in enumerate(seen_in_fit(seeded).batches, 1):
         sizes = [len(batch) for batch in batches]
         checks.equal(
-            f"epoch {epoch}: new samples in each batch", [128] * 7 + [104], sizes, source="1000 = 7 · 128 + 104", next=NEXT
+            f"fit, epoch {epoch}: new samples in each batch",
+            [128] * 7 + [104],
+            sizes,
+            source="1000 = 7 · 128 + 104",
+            next=NEXT,
         )
 
 
@@ -234,11 +259,13 @@ def test_shuffling_keeps_labels_with_images(seeded):
     """After shuffling each image still has its own label."""
     for epoch, labels in enumerate(seen_in_fit(seeded).labels, 1):
         wrong = int((labels != np.arange(len(labels)) % 10).sum())
-        checks.equal(f"epoch {epoch}: images with another's label", 0, wrong, source="label = index mod 10", next=NEXT)
+        checks.equal(
+            f"fit, epoch {epoch}: images with the label of another", 0, wrong, source="label = index mod 10", next=NEXT
+        )
 
 
 def places(roll):
-    """Where each of the 1,000 samples stood: in the data, and the number of its batch in each epoch."""
+    """The place of each of the 1,000 samples in the data, and the number of its batch in each epoch."""
     orders = {"the data": np.arange(1000)}
     for epoch, batches in enumerate(roll.batches, 1):
         found = {sample: batch for batch, samples in enumerate(batches) for sample in samples}
@@ -248,16 +275,18 @@ def places(roll):
 
 @SEEDING
 def test_shuffling_leaves_the_given_order(seeded):
-    """The batch that a sample falls in is uncorrelated with its place in the data."""
+    """The number of a sample's batch is uncorrelated with its place in the data."""
     given, first, second = places(seen_in_fit(seeded)).values()
     for epoch, order in enumerate((first, second), 1):
-        chance.uncorrelated(f"places of the samples in the data and in epoch {epoch}", given, order, FALSE_ALARM, next=NEXT)
+        chance.uncorrelated(
+            f"fit: places of the samples in the data and in epoch {epoch}", given, order, FALSE_ALARM, next=NEXT
+        )
 
 
 @pytest.mark.parametrize(
     "seeded", [pytest.param(True, marks=known_differences.SEEDED_SHUFFLE), False], ids=["seeded", "unseeded"]
 )
 def test_shuffling_is_new_every_epoch(seeded):
-    """The batch that a sample falls in is uncorrelated with its batch in the other epoch."""
+    """The numbers of a sample's batches in two epochs are uncorrelated."""
     _, first, second = places(seen_in_fit(seeded)).values()
-    chance.uncorrelated("places of the samples in epoch 1 and in epoch 2", first, second, FALSE_ALARM, next=NEXT)
+    chance.uncorrelated("fit: places of the samples in epoch 1 and in epoch 2", first, second, FALSE_ALARM, next=NEXT)

@@ -1,8 +1,7 @@
-"""Does each model train to the right place?
+"""Does each model reach the losses and accuracies of healthy runs?
 
-Each model is trained once and placed in the ensemble of runs on known-good stacks that `baselines/ensembles/` stores.
-The checks share the suite's declared false-alarm rate evenly; both sides fail, because a leak of test data looks like
-success.
+Each model is trained once and compared with the runs of known-good stacks in `baselines/ensembles/`. The checks share the
+suite's declared false-alarm rate evenly. A value that is too good fails too, because a leak of test data looks like success.
 """
 
 import dataclasses
@@ -18,7 +17,7 @@ from tests.support import chance, checks, known_differences
 @pytest.mark.parametrize("quantity", bands.QUANTITIES)
 @pytest.mark.parametrize("model", MODELS)
 def test_within_the_ensemble(trained, settings, model, quantity, record_property):
-    """Each loss and each count of errors lies in the ensemble's prediction band, neither above nor below."""
+    """Each loss and each count of errors lies in the ensemble's prediction band."""
     path = settings.ensembles / f"{model}.csv"
     curves = store.curves(path, settings.epochs)
     judged, band = bands.by_quantity(curves, settings.dataset, settings.runs)[quantity]
@@ -34,38 +33,48 @@ def test_within_the_ensemble(trained, settings, model, quantity, record_property
         band,
         value,
         source=path.relative_to(reading.PROJECT),
-        next=f"look at {settings.folder / model}.png; then another seed: {settings.command(settings.seed + settings.runs)}",
+        next=f"see {settings.folder / model}.png; then with another seed: {settings.command(settings.seed + settings.runs)}",
         enlarge=f"{calibrate} --out {settings.ensembles.relative_to(reading.PROJECT)}",
     )
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_the_history_is_whole(trained, settings, model, record_property):
-    """Every metric has one finite value per epoch that was asked for, and the run says what it was."""
+    """Every metric has one value per epoch, and the run records its model, data set, seed, epochs and batch size."""
     run = trained(model)
     record_property("run", dataclasses.asdict(run))
     metrics = ["loss", "accuracy", "val_loss", "val_accuracy", "seconds"]
     lengths = {metric: len(values) for metric, values in run.history.items()}
-    next_step = "look at EpochRecorder in cnnspec/training.py"
+    next_step = "look at EpochRecorder and TrainingRun in cnnspec/training.py"
     checks.equal(
-        f"{model}: epochs recorded", dict.fromkeys(metrics, settings.epochs), lengths, source="--epochs", next=next_step
+        f"{model}: recorded epochs of each metric",
+        dict.fromkeys(metrics, settings.epochs),
+        lengths,
+        source="--epochs",
+        next=next_step,
     )
-    said = (run.model, run.dataset, run.seed, run.epochs, run.batch_size)
+    recorded = (run.model, run.dataset, run.seed, run.epochs, run.batch_size)
     batch_size = notebook.globals_toml()["globals"]["batch_size"]["value"]
     asked = (model, settings.dataset, settings.seed, settings.epochs, batch_size)
-    checks.equal(f"{model}: what the run says of itself", asked, said, source="the options, and In [39]", next=next_step)
+    checks.equal(
+        f"{model}: recorded model, data set, seed, epochs and batch size",
+        asked,
+        recorded,
+        source="the options, and In [39]",
+        next=next_step,
+    )
 
 
 @known_differences.LOSS_OF_BATCHES
 @pytest.mark.parametrize("model", MODELS)
-def test_evaluate_agrees_with_validation(trained, model):
-    """The evaluated test loss is the last epoch's validation loss, as in all four of the notebook's logs."""
+def test_evaluate_agrees_with_validation(trained, settings, model):
+    """The evaluated test loss is the last epoch's validation loss, as in all logs of the notebook."""
     run = trained(model)
     checks.close(
-        f"{model}: evaluated test loss",
+        f"{model} on {settings.dataset}: evaluated test loss",
         run.history["val_loss"][-1],
         run.scores["test_loss"],
         reading.tolerance("evaluate_agrees_with_validation"),
         source="the last epoch's val_loss of the same run",
-        next="compare how this Keras averages the losses of batches in fit and in evaluate",
+        next="pytest tests/test_numerics.py -k evaluate; then compare how this Keras averages losses in fit and in evaluate",
     )

@@ -1,9 +1,9 @@
-"""Do the first thirty steps of training follow the right path?
+"""Do the first thirty steps of training follow the float64 implementation and 2019's recording?
 
-From NumPy-drawn weights, on fixed batches of real digits, without shuffle and dropout, the stack and the float64
-implementation train side by side. Losses, norms of every variable and final predictions are judged; single weights are
-not, because Adam's first steps are nearly learning rate times sign(gradient), and a gradient that is mere rounding may
-have either sign. Plain SGD through the same code, which has no such trouble, carries the tightest bounds.
+The stack and the float64 implementation start from the same NumPy-drawn weights and train on the same batches of real
+digits, without shuffling and dropout. Losses, norms of every variable and final predictions are compared. Single weights
+are not: Adam's first steps are nearly learning rate times sign(gradient), and rounding decides the sign of a gradient near
+zero. SGD has no such problem and therefore the tightest limits.
 """
 
 import functools
@@ -19,45 +19,45 @@ from cnnspec.trajectory import in_float64, on_stack, recordings, start
 from tests.support import checks, known_differences
 
 STORED = reading.BASELINES / "trajectories"
-NEXT = "run pytest tests/test_numerics.py tests/test_optimizer.py: they name the layer or the update rule"
+NEXT = "pytest tests/test_numerics.py tests/test_optimizer.py: they name the layer or the update rule"
 
 
 def marked(models):
-    """Models as parameters, those whose gradient is known to be wrong in some Keras as expected failures there."""
+    """Models as parameters; those with BatchNormalization are expected failures where its gradient is known to be wrong."""
     different = notebook.normalised_models()
     return [pytest.param(model, marks=known_differences.BATCH_VARIANCE if model in different else ()) for model in models]
 
 
 def expected(model, optimizer):
-    """The float64 trajectory in the conventions of the Keras under test: today's are stored, those of Keras 2 computed."""
+    """The float64 trajectory in the conventions of the Keras under test: stored for Keras 3, computed for Keras 2."""
     if KERAS_VERSION >= (3, 0):
         return recordings.recorded(STORED / "float64", model, optimizer)[1]
     return in_float64.run(model, mnist.load("mnist5k"), optimizer, "tf.keras")
 
 
 def bounds():
-    """How far each trajectory may lie from float64; Keras 2 has some of its own."""
+    """The limits of each trajectory's distance from float64; some differ for Keras 2."""
     of_keras_2 = reading.tolerance("trajectory_keras_2") if KERAS_VERSION < (3, 0) else {}
     return reading.tolerance("trajectory") | of_keras_2
 
 
 @functools.cache
 def obtained(model, optimizer):
-    """The same trajectory on the stack under test."""
+    """The trajectory of the stack under test."""
     return on_stack.run(model, mnist.load("mnist5k"), optimizer)
 
 
 def names(model):
-    """Name of each variable of a model, in order."""
+    """The names of a model's variables, in order."""
     return start.weight_names([layer["class"] for layer in notebook.layers(model)])
 
 
 @pytest.mark.parametrize("optimizer", start.OPTIMIZERS)
 @pytest.mark.parametrize("model", marked(MODELS))
 def test_against_float64(model, optimizer):
-    """Loss and norms at every step, and the predictions after the last, are the float64 implementation's."""
+    """Loss and norms at every step, and the predictions after the last one, are those of the float64 implementation."""
     checks.same_path(
-        f"{model}, {optimizer}, on this stack",
+        f"{model}, {optimizer}: losses and norms of the first {start.STEPS} steps on this stack",
         names(model),
         expected(model, optimizer),
         obtained(model, optimizer),
@@ -70,9 +70,9 @@ def test_against_float64(model, optimizer):
 @pytest.mark.parametrize("optimizer", start.OPTIMIZERS)
 @pytest.mark.parametrize("model", notebook.trained_models())
 def test_2019_against_float64(recording, pytestconfig, model, optimizer):
-    """The path recorded on the notebook's own stack is the float64 implementation's, in 2019's conventions.
+    """The recording of the notebook's own stack is the float64 implementation's trajectory in 2019's conventions.
 
-    Its steps race, so that a recording made anew has wider bounds under Adam than the stored one.
+    Threads of that stack race, so a new recording has wider limits under Adam than the stored one.
     """
     anew = reading.tolerance("trajectory_2019_anew") if pytestconfig.option.recording else {}
     recorded_names, recorded = recordings.recorded(recording, model, optimizer)
@@ -80,30 +80,32 @@ def test_2019_against_float64(recording, pytestconfig, model, optimizer):
         f"{model}, {optimizer}: variables of the recording", names(model), recorded_names, source="the notebook", next=NEXT
     )
     checks.same_path(
-        f"{model}, {optimizer}, recorded in 2019's stack",
+        f"{model}, {optimizer}: losses and norms of the first {start.STEPS} steps, recorded on 2019's stack",
         names(model),
         recordings.recorded(STORED / "float64-2019", model, optimizer)[1],
         recorded,
         (reading.tolerance("trajectory_2019") | anew)[f"{model}-{optimizer}"],
         source="the float64 implementation with 2019's moving averages and step counter",
-        next="record it again, and compare: tox run -e legacy",
+        next="record it again and compare: tox run -e legacy",
     )
 
 
 @pytest.mark.parametrize("model", marked(notebook.trained_models()))
 def test_against_2019(recording, model):
-    """With SGD the stack under test walks 2019's path: its losses, and the norms of everything that trains.
+    """With SGD the stack under test has the losses, and the norms of all trainable variables, of 2019's recording.
 
-    Moving statistics and, behind them, predictions are left out: 2019's averages forgot their initial values.
+    Moving statistics are left out, and predictions, which use them: 2019's averages ignored their initial values.
     """
     recorded_names, recorded = recordings.recorded(recording, model, "sgd")
     trained = [place for place, name in enumerate(recorded_names) if "/moving_" not in name]
-    losses, norms, _ = obtained(model, "sgd")
+    here = obtained(model, "sgd")
     checks.same_path(
-        f"{model}, sgd, on this stack",
+        f"{model}, sgd: losses and norms of the first {start.STEPS} steps on this stack",
         [recorded_names[place] for place in trained],
-        (recorded[0], recorded[1][:, trained], np.zeros(1)),
-        (losses, norms[:, trained], np.zeros(1)),
+        *(
+            start.Trajectory(each.losses, each.norms[:, trained], probabilities=np.zeros(1))  # equal: not compared
+            for each in (recorded, here)
+        ),
         reading.tolerance("trajectory_2019")[f"{model}-sgd"],
         source=f"the recording of TensorFlow 1.13.1 and Keras 2.2.4 in {recording}",
         next=NEXT,
@@ -116,7 +118,7 @@ def test_against_2019(recording, model):
     ("model", "optimizer"), [("model1", "sgd"), ("model2", "sgd"), ("model4", "sgd"), ("model4", "adam")]
 )
 def test_the_stored_float64_is_today_s_code(model, optimizer, folder):
-    """The stored float64 trajectories begin as the implementation in the package computes them."""
+    """The stored float64 trajectories begin with the values that today's implementation computes."""
     steps = 2
     names_stored, stored = recordings.recorded(STORED / folder, model, optimizer)
     computed = in_float64.run(model, mnist.load("mnist5k"), optimizer, in_float64.CONVENTIONS[folder], steps=steps)
@@ -124,6 +126,6 @@ def test_the_stored_float64_is_today_s_code(model, optimizer, folder):
     checks.equal(f"{folder}, {model}, {optimizer}: variables", names(model), names_stored, source="the notebook", next=NEXT)
     for kind, mine, theirs in zip(("losses", "norms"), computed[:2], stored[:2], strict=True):
         error = float(np.abs(mine - theirs[:steps]).max() / np.abs(mine).max())
-        finding = checks.Finding(f"{kind} of {steps} steps", error, bound, why)
+        finding = checks.Finding(f"{kind} of the first {steps} steps", error, bound, why)
         remedy = f"python -m cnnspec trajectory --by {folder} --out baselines/trajectories/{folder}"
-        checks.near_float64(f"stored {folder}, {model}, {optimizer}", [finding], next=remedy)
+        checks.near_float64(f"baselines/trajectories/{folder}, {model}, {optimizer}", [finding], next=remedy)

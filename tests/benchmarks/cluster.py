@@ -1,4 +1,6 @@
-"""A Dask cluster on this machine's loopback: a scheduler and workers, each a process of its own."""
+"""A Dask cluster on this machine: a scheduler and workers, each in a separate process, on the loopback interface."""
+
+from __future__ import annotations
 
 import contextlib
 import json
@@ -7,39 +9,45 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
 
 from cnnspec.facts import reading
 
 SCHEDULER = ["distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
 WORKER = ["distributed.cli.dask_worker", "--nthreads", "1", "--no-nanny", "--no-dashboard"]
 
+Found = TypeVar("Found")
+
 
 class Processes:
-    """Processes started in a folder, where what they print is kept in a file each."""
+    """Processes whose output is written to files in `folder`."""
 
-    def __init__(self, folder):
-        self.folder, self.all = folder, []
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.all: list[subprocess.Popen[bytes]] = []
 
-    def start(self, name, *command):
+    def start(self, name: str, *command: str) -> subprocess.Popen[bytes]:
         """Start `python -m` with a command; its output goes to <name>.log."""
         with (self.folder / f"{name}.log").open("w") as log:
-            command = [sys.executable, "-m", *command]
+            words = [sys.executable, "-m", *command]
             process = subprocess.Popen(
-                command, cwd=reading.PROJECT, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                words, cwd=reading.PROJECT, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
         self.all.append(process)
         return process
 
 
-def kill(process):
-    """End a process and all that it started, at once."""
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """End a process and all processes that it started, at once."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
-def wait_for(condition, seconds, what):
-    """Wait until condition() is true, and return what it returned."""
+def wait_for(condition: Callable[[], Found], seconds: float, what: str) -> Found:
+    """Wait until condition() is true; returns its value."""
     end = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < end, f"no {what} within {seconds} s"
@@ -48,8 +56,8 @@ def wait_for(condition, seconds, what):
 
 
 @contextlib.contextmanager
-def running(folder, workers):
-    """(Processes, address of the scheduler, processes of the workers) of a cluster that ends with the block."""
+def running(folder: Path, workers: int) -> Iterator[tuple[Processes, str, list[subprocess.Popen[bytes]]]]:
+    """A cluster that ends with the `with` block: (all Processes, address of the scheduler, processes of the workers)."""
     processes = Processes(folder)
     try:
         address_file = folder / "scheduler.json"

@@ -1,45 +1,59 @@
-"""Epochs measured round by round, each right after plain fit so that both see the same load, and their losses judged."""
+"""Epochs are measured in rounds, each right after plain fit, so that both see the same load; their losses are checked."""
+
+from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from cnnspec.benchmarks import variants
 from cnnspec.benchmarks.flops import flops_per_image
 from cnnspec.benchmarks.timings import Timing
 from cnnspec.ensembles import bands, store
 from cnnspec.facts import reading
 from tests.support import chance
 
-SECONDS = 10.0  # that the rounds of one figure may take, between the two numbers of ROUNDS
+if TYPE_CHECKING:
+    from tests.benchmarks.process import Measuring
+    from tests.plugin.benchmarks import BenchmarkRun
+    from tests.support.trainings import Settings
+
+SECONDS = 10.0  # for all rounds of one timing; their number is within ROUNDS
 ROUNDS = (3, 5)
-ROUND = 2.0  # seconds that a round takes at least, as many epochs as it needs
-LONGEST = 3  # times as many rounds are taken until the last ones agree
+ROUND = 2.0  # least seconds of a round; short epochs are repeated
+LONGEST = 3  # at most so many times the planned number of rounds, if rounds differ too much
 JUDGED = 10  # epochs of a reference ensemble
 
 
-def rounds_for(seconds):
-    """Number of rounds for one that takes so many seconds."""
+def rounds_for(seconds: float) -> int:
+    """Number of rounds, where one takes so many seconds."""
     return int(min(max(SECONDS / seconds, ROUNDS[0]), ROUNDS[1]))
 
 
-def repeat(benchmark, once, neighbour=lambda: 0.0):
-    """Rounds of `once`, each after as many of `neighbour`: (mean seconds of one in each round, fewest, neighbour's mean).
+def repeat(
+    benchmark: Any, once: Callable[[], float], neighbour: Callable[[], float] = lambda: 0.0
+) -> tuple[list[float], list[float], list[float]]:
+    """Measure rounds of `once`, each after as many repetitions of `neighbour`; both return their seconds.
 
-    Both return seconds. One of `once`, not counted, warms up; a round has as many as fill ROUND seconds. Rounds that differ
-    too much to be trusted are followed by more, one by one, up to LONGEST times as many; the last ones count.
+    Returns for each round the mean seconds of `once`, its fewest seconds, and the mean seconds of `neighbour`. The first
+    call of `once` warms up and is not counted. A round repeats it for about ROUND seconds. If the rounds differ too much,
+    more follow one by one, up to LONGEST times the planned number; the last ones count.
     """
-    means, fewest, beside = [], [], []
+    means: list[float] = []
+    fewest: list[float] = []
+    beside: list[float] = []
     warm = once()
     size = math.ceil(ROUND / warm)
     count = rounds_for(size * warm)
 
-    def before():
+    def before() -> None:
         beside.append(sum(neighbour() for _ in range(size)) / size)
 
-    def one_round():
+    def one_round() -> None:
         each = [once() for _ in range(size)]
         means.append(sum(each) / size)
         fewest.append(min(each))
 
+    benchmark.group = "whole rounds of several repetitions; the first table has the seconds of one"
     benchmark.pedantic(one_round, setup=before, rounds=count, iterations=1)
     while not Timing(None, "rounds", fewest[-count:]).trusted and len(fewest) < LONGEST * count:
         before()
@@ -48,8 +62,19 @@ def repeat(benchmark, once, neighbour=lambda: 0.0):
     return means[-count:], fewest[-count:], beside[-count:]
 
 
-def measure(benchmark, model, what, settings, beside, process, run):
-    """Measure epochs of a process that is then ended, judge their losses, and keep the Timing in a BenchmarkRun."""
+def measure(
+    benchmark: Any,
+    model: str,
+    what: str,
+    settings: Settings,
+    beside: Measuring,
+    process: Measuring,
+    run: BenchmarkRun,
+) -> None:
+    """Measure epochs of `process`, each round after plain fit in `beside`; check the losses; add the Timing to `run`.
+
+    The process is ended.
+    """
     try:
         seconds, fewest, others = repeat(benchmark, process.epoch, lambda: beside.ask("epoch")["seconds"])
         judge_losses(f"{model}, {what}", model, settings, process.losses[:JUDGED])
@@ -61,24 +86,31 @@ def measure(benchmark, model, what, settings, beside, process, run):
         process.close()
 
 
-def judge_losses(subject, model, settings, losses):
-    """The first and the last epoch's loss lie in the band of the reference ensemble: a fast wrong answer is a failure."""
+def judge_losses(subject: str, model: str, settings: Settings, losses: list[float]) -> None:
+    """The losses of the first and the last epoch lie in the bands of the reference ensemble: a fast wrong result fails."""
     path = settings.ensembles / f"{model}.csv"
     source = path.relative_to(reading.PROJECT)
     calibrate = f"python -m cnnspec calibrate --models {model} --dataset {settings.dataset} --out {source.parent}"
     for quantity, epochs in (("loss, first epoch", 1), ("loss, last epoch", len(losses))):
         judged, band = bands.by_quantity(store.curves(path, epochs), settings.dataset)[quantity]
         value = judged.measure({"loss": losses[:epochs]}, None)
-        next_step = f"compare with {variants.PLAIN} of the same model: the variant computes something else"
         chance.within_band(
-            f"{subject}: {quantity} of {epochs}", judged, band, value, source=source, next=next_step, enlarge=calibrate
+            f"{subject}: {quantity} of {epochs}, {settings.dataset}",
+            judged,
+            band,
+            value,
+            source=source,
+            next=f"pytest tests/test_training.py -k {model}; if it passes, only this variant computes something else",
+            enlarge=calibrate,
         )
 
 
-def timing_of(process, model, what, seconds, fewest, ratios):
-    """The Timing of epochs that were measured in a process."""
+def timing_of(
+    process: Measuring, model: str, what: str, seconds: list[float], fewest: list[float], ratios: list[float]
+) -> Timing:
+    """The Timing of epochs that were measured in a process, with its memory and the limits of this machine."""
     memory = process.ask("memory")
-    has_ops = not process.ready["stack"]["keras"].startswith("2.")  # keras.ops, by which limits are measured
+    has_ops = not process.ready["stack"]["keras"].startswith("2.")  # the limits are measured with keras.ops
     limits = process.ask("limit") if has_ops else {}
     return Timing(
         model,

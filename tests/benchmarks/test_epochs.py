@@ -1,8 +1,8 @@
-"""How long is an epoch, is that what this hardware can do, and did it get slower?
+"""How long is an epoch, what share of this machine's speed does it reach, and did it get slower?
 
-Benchmarks measure and tests judge: a timing has no bound of its own. What fails is a wrong loss, however fast, and a timing
-that is slower than the stored ones of the same machine by more than those differ among each other. Each round of a
-variant runs right after plain fit, in a process of its own, so that both see the same load.
+No timing has a fixed limit. A benchmark fails if a loss is wrong, or if a timing is slower than the stored ones of the same
+machine by more than these differ among each other. Each variant has a separate process, and each of its rounds runs right
+after plain fit, so that both see the same load.
 """
 
 import datetime
@@ -27,7 +27,7 @@ from tests.support import checks
 BATCHES = {1: 256, 128: 3840, 1024: 3072}  # of inference -> images predicted in a round
 DATA = "data, read and prepared"
 COMMAND = "tox run -e bench-update"
-STARTS = {  # the suite's own costs, each in a fresh process
+STARTS = {  # what starting the suite costs, each in a new process
     "import of the framework": ["-c", "import keras"],
     "import of cnnspec": ["-c", "import cnnspec.training"],
     "collection of the suite": ["-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"],
@@ -35,12 +35,12 @@ STARTS = {  # the suite's own costs, each in a fresh process
 
 
 def left_out(variant):
-    """Why a variant is not measured on this stack, None where it is."""
+    """Why a variant is not measured on this stack; None if it is measured."""
     return variants.unavailable(variants.VARIANTS[variant], backend(), len(stack.gpus()), stack.available_cores())
 
 
 def due():
-    """Keys of all timings that a whole run has on this stack."""
+    """Keys of all timings that a complete run has on this stack."""
     kinds = [variant for variant in variants.VARIANTS if not left_out(variant)]
     kinds += [f"inference by {batch}" for batch in BATCHES]
     return {Key(model, kind) for model in MODELS for kind in kinds} | {Key(None, what) for what in (DATA, *STARTS)}
@@ -49,7 +49,7 @@ def due():
 @pytest.mark.parametrize("variant", variants.VARIANTS)
 @pytest.mark.parametrize("model", MODELS)
 def test_epoch(benchmark, benchmark_run, plain_fits, settings, model, variant):
-    """An epoch, after one that compiles and one that warms up; its first and last loss are judged."""
+    """Time of an epoch, after one that compiles and one that warms up; the first and the last loss are in their bands."""
     if reason := left_out(variant):
         pytest.skip(reason)
     beside = plain_fits.of(model, settings)
@@ -60,7 +60,7 @@ def test_epoch(benchmark, benchmark_run, plain_fits, settings, model, variant):
 @pytest.mark.parametrize("batch", BATCHES)
 @pytest.mark.parametrize("model", MODELS)
 def test_inference(benchmark, benchmark_run, plain_fits, settings, model, batch):
-    """Predictions in batches of 1, 128 and 1024."""
+    """Time of predictions in batches of 1, 128 and 1024."""
     process, images = plain_fits.of(model, settings), BATCHES[batch]
     predict = lambda: process.ask(f"predict {batch} {images}")["seconds"]  # noqa: E731
     first = predict()
@@ -71,7 +71,7 @@ def test_inference(benchmark, benchmark_run, plain_fits, settings, model, batch)
 
 
 def test_data(benchmark, benchmark_run, settings):
-    """The digits read and prepared, from the file."""
+    """Time of reading and preparing the digits from their file."""
 
     def forget():
         mnist.read_mnist5k.cache_clear()
@@ -83,7 +83,7 @@ def test_data(benchmark, benchmark_run, settings):
 
 @pytest.mark.parametrize("start", STARTS)
 def test_start(benchmark, benchmark_run, start):
-    """What a run of the suite costs before its first test."""
+    """Time before the first test of a run of the suite."""
 
     def run():
         subprocess.run([sys.executable, *STARTS[start]], cwd=reading.PROJECT, check=True, capture_output=True)
@@ -93,34 +93,40 @@ def test_start(benchmark, benchmark_run, start):
 
 
 def test_the_harness_is_no_slower_than_plain_fit(benchmark_run):
-    """What the suite trains with is no slower than the notebook's call: the median of ratios taken epoch by epoch."""
+    """The harness is no slower than plain fit, the notebook's call, by the median ratio of neighbouring rounds."""
     ratios = {key: timing.ratios for key, timing in benchmark_run.measured.items() if key.what == "harness"}
     if not ratios:
-        pytest.skip("no epoch of the harness was measured; run the whole module")
-    bound, source = 1 + timings.TRUSTED_SPREAD, "plain fit beside it, and the spread that a trusted timing may have"
+        pytest.skip("no epoch of the harness was measured: run the whole module")
+    bound, source = 1 + timings.TRUSTED_SPREAD, "plain fit plus the largest spread of a trusted timing"
     for key, values in ratios.items():
         checks.at_most(
-            f"{key}, relative to plain fit", median(values), bound, source=source, next="profile cnnspec/pipeline.py"
+            f"{key}: epoch time relative to plain fit, median of {len(values)} rounds",
+            median(values),
+            bound,
+            source=source,
+            next="pytest tests/benchmarks/test_scaling.py --benchmark-enable -k 'profile or floor'",
         )
 
 
 def test_no_slower_than_before(benchmark_run, settings, pytestconfig):
-    """No timing of this machine is slower than its stored ones by more than those differ; --store-figures adds them."""
+    """No timing is slower than the stored ones of this machine by more than these differ; --store-figures stores them."""
     if not benchmark_run.measured:
-        pytest.skip("nothing was measured; run the whole module")
+        pytest.skip("nothing was measured: run the whole module")
     here = stack.current()
     folder = benchmarks.FOLDER / hardware(here)
     if pytestconfig.option.store_figures:
         missing = sorted(map(str, due() - set(benchmark_run.measured)))
-        checks.equal("timings that a whole run has and this one has not", [], missing, source="the variants", next=COMMAND)
+        checks.equal(
+            "timings missing from this run, which is not stored", [], missing, source="a complete run", next=COMMAND
+        )
         date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         path, doubtful = timings.store(folder, here, settings.dataset, benchmark_run.measured.values(), date, COMMAND)
         checks.equal(
-            f"timings not to be trusted, left out of {path.name}",
+            f"timings whose rounds differ too much, left out of {path.name}",
             [],
             [str(key) for key in doubtful],
             source="a quiet machine",
-            next=COMMAND,
+            next=f"stop other programs on this machine, then {COMMAND}",
         )
         return
     content = timings.stored(folder, here, settings.dataset)
@@ -132,5 +138,9 @@ def test_no_slower_than_before(benchmark_run, settings, pytestconfig):
         if each.outcome in slowdowns.FAILED
     ]
     if bad:
-        known = f"{content['stack']['framework']} on {content['hardware']}" if content else "nothing stored"
-        checks.fail(f"benchmarks beside {known}", bad, next=f"run them again on a quiet machine; if it is meant: {COMMAND}")
+        known = f"stored runs of {content['stack']['framework']} on {content['hardware']}" if content else "no stored run"
+        checks.fail(
+            f"benchmarks on {settings.dataset}, compared with {known}",
+            bad,
+            next=f"tox run -e bench on a quiet machine; if a slower timing is intended: {COMMAND}",
+        )

@@ -1,6 +1,6 @@
-"""How long is an epoch elsewhere? The same model, batch and data under other backends and on 2019's stack, in one run.
+"""How long is an epoch of the same model, batch and data with other backends and on 2019's stack?
 
-Each epoch of a peer is trained beside one of plain fit on TensorFlow; the table gives least, median and greatest ratio.
+Each round of a peer runs right after plain fit on TensorFlow. The table gives the smallest, median and largest ratio.
 """
 
 import os
@@ -19,7 +19,7 @@ PEERS = {  # name -> (Variant, variable that names its interpreter, environment)
     "this harness": (variants.VARIANTS["harness"], None, {}),
     "Keras on JAX": (variants.VARIANTS[variants.PLAIN], None, {"KERAS_BACKEND": "jax"}),
     "Keras on PyTorch": (variants.VARIANTS[variants.PLAIN], None, {"KERAS_BACKEND": "torch"}),
-    # Today's TensorFlow sets TF2_BEHAVIOR for itself and its children, and 1.13 would obey.
+    # Today's TensorFlow sets TF2_BEHAVIOR, child processes inherit it, and TensorFlow 1.13 would follow it.
     "2019's stack": (variants.VARIANTS[variants.PLAIN], PYTHON_OF_2019, {"TF2_BEHAVIOR": "0"}),
 }
 
@@ -27,12 +27,14 @@ PEERS = {  # name -> (Variant, variable that names its interpreter, environment)
 @pytest.mark.parametrize("peer", PEERS)
 @pytest.mark.parametrize("model", MODELS)
 def test_peer(benchmark, benchmark_run, plain_fits, settings, model, peer):
-    """An epoch of a peer beside one of plain fit; its losses are judged as any other's."""
+    """Time of a peer's epoch relative to plain fit; its first and last loss are in their bands."""
     variant, variable, environment = PEERS[peer]
     python = os.environ.get(variable) if variable else sys.executable
     if not python:
         checks.fail(
-            f"{peer} is not there", [f"{variable} names no interpreter"], next="tox run -e bench-peers installs all peers"
+            f"{model}, {peer}: not installed",
+            [f"expected  {variable} names a Python interpreter", "obtained  the variable is not set"],
+            next="tox run -e bench-peers",
         )
     beside = plain_fits.of(model, settings)
     process = Measuring(model, variant, settings, python, environment)

@@ -1,8 +1,7 @@
-"""How does time grow: of an epoch with images, batch size and model, of the suite with models, of calibrate with workers?
+"""How does the time of an epoch, of the suite and of `calibrate` depend on images, batch size, models and workers?
 
-Where several are compared, each has a process of its own and they take turns round by round, so that a busy minute slows
-all of them. These are measurements and not verdicts: rounds that differ too much to be trusted are marked. A training that
-does not learn fails.
+Compared trainings have separate processes whose rounds alternate, so that other load slows all of them. These tests measure
+and have no limits: rounds that differ too much are marked. Only a training that does not learn fails.
 """
 
 import dataclasses
@@ -29,18 +28,17 @@ from tests.benchmarks.process import Measuring
 from tests.support import checks
 
 ROUNDS = 5
-TURNS = 7  # rounds, where the ratio of two ways is the point
+TURNS = 7  # rounds where ratios are compared
 IMAGES = (1 / 8, 1 / 4, 1 / 2, 3 / 4, 1)  # of the train set
 BATCHES = (32, 64, 128, 256, 512)
 WORKERS = (1, 2, 3)
 RUNS = 6  # of an ensemble, for each number of workers
 PLAIN = variants.VARIANTS[variants.PLAIN]
-QUIET = "its rounds differ too much"
 TRACED = ("Adam", *(kind + way for kind in ("convolution", "pooling", "dense layers") for way in ("", ", gradient")))
 
 
 def turns(processes, count=ROUNDS):
-    """{name: Timing} of processes that take turns, after an epoch each: `count` rounds of ROUND seconds. They are ended."""
+    """{name: Timing} of processes whose rounds alternate: `count` rounds of about ROUND seconds. The processes are ended."""
     try:
         sizes = {name: math.ceil(rounds.ROUND / process.epoch()) for name, process in processes.items()}
         found = {
@@ -51,13 +49,13 @@ def turns(processes, count=ROUNDS):
             each = [processes[name].epoch() for _ in range(sizes[name])]
             timing.seconds.append(statistics.fmean(each))
             timing.fewest.append(min(each))
-        astray = [name for name, process in processes.items() if not process.losses[-1] < process.losses[0]]
+        wrong = [name for name, process in processes.items() if not process.losses[-1] < process.losses[0]]
         checks.equal(
             "trainings whose last loss is not below their first",
             [],
-            astray,
+            wrong,
             source="a training that learns",
-            next="tox run -e bench",
+            next="pytest tests/test_training.py",
         )
         return found
     finally:
@@ -66,27 +64,30 @@ def turns(processes, count=ROUNDS):
 
 
 def ended_well(command, code, log):
-    """A command of the project ended with exit code 0; else the end of its log is shown."""
+    """A command of the project ended with exit code 0; if not, the message has the end of its log."""
     if code:
-        checks.fail(f"{command} ended with exit code {code}", log.splitlines()[-8:], next="run it by hand")
+        checks.fail(f"{command} ended with exit code {code}", log.splitlines()[-8:], next=command)
 
 
 def quickest(timing):
-    """Median seconds of the rounds' fastest epochs, in which tf.data's tuner was not waited for."""
+    """Median of the rounds' fastest epochs, in seconds; waits for tf.data's tuner are not in them."""
     return statistics.median(timing.fewest)
 
 
 def keep(run, title, found, conclusions):
-    """Keep Timings in a BenchmarkRun, with lines that follow from them, and which of them cannot be trusted."""
+    """Add Timings to a BenchmarkRun, with lines of conclusions and the names of timings that cannot be trusted."""
     for name, timing in found.items():
         run.add(dataclasses.replace(timing, model=None, what=f"{title}: {name}"))
     doubtful = [name for name, timing in found.items() if not timing.trusted]
-    conclusions = [*conclusions, *([f"not to be trusted, {QUIET}: {', '.join(doubtful)}"] if doubtful else [])]
+    conclusions = [
+        *conclusions,
+        *([f"not to be trusted, the rounds differ too much: {', '.join(doubtful)}"] if doubtful else []),
+    ]
     run.said.extend(["", title, *(f"  {line}" for line in conclusions)])
 
 
 def line_through(points):
-    """(intercept, slope, largest distance from the line by the largest value) of least squares through (x, y) points."""
+    """(intercept, slope, largest distance relative to the largest y) of the least-squares line through (x, y) points."""
     xs, ys = zip(*points, strict=True)
     slope, intercept = statistics.linear_regression(xs, ys)
     return intercept, slope, max(abs(y - intercept - slope * x) for x, y in points) / max(ys)
@@ -94,44 +95,50 @@ def line_through(points):
 
 @pytest.mark.parametrize("model", ["model2", "model4"])
 def test_images(benchmark_run, settings, model):
-    """Seconds of an epoch of plain fit against the number of images: a line, and what is left at none."""
+    """Time of an epoch of plain fit by number of images, with a line through it."""
     start = Measuring(model, PLAIN, settings)
     total = start.ready["images"]
     start.close()
     counts = [int(total * part) for part in IMAGES]
     found = turns({f"{count} images": Measuring(model, PLAIN, settings, images=count) for count in counts})
     intercept, slope, distance = line_through([(timing.images, quickest(timing)) for timing in found.values()])
-    line = f"{slope * 1e6:.1f} µs an image, and {intercept * 1e3:.0f} ms without any; off the line by {distance:.1%} at most"
+    line = (
+        f"{slope * 1e6:.1f} µs per image plus {intercept * 1e3:.0f} ms per epoch; "
+        f"largest distance from this line: {distance:.1%}"
+    )
     keep(benchmark_run, f"{model}, epoch by images", found, [line])
 
 
 @pytest.mark.parametrize("model", ["model2", "model4"])
 def test_batch_size(benchmark_run, settings, model):
-    """Seconds of an epoch of plain fit against the batch size: seconds a step, and seconds an image."""
+    """Time of an epoch of plain fit by batch size, with a line through it: time per step, and time for the images."""
     found = turns({f"batches of {size}": Measuring(model, variants.Variant(batch_size=size), settings) for size in BATCHES})
     steps = [-(-timing.images // size) for size, timing in zip(BATCHES, found.values(), strict=True)]
     intercept, slope, distance = line_through(
         [(count, quickest(timing)) for count, timing in zip(steps, found.values(), strict=True)]
     )
     line = (
-        f"{slope * 1e3:.2f} ms a step, and {intercept * 1e3:.0f} ms for all images; off the line by {distance:.1%} at most"
+        f"{slope * 1e3:.2f} ms per step plus {intercept * 1e3:.0f} ms for all images; "
+        f"largest distance from this line: {distance:.1%}"
     )
     keep(benchmark_run, f"{model}, epoch by batch size", found, [line])
 
 
 def test_model_size(benchmark_run, settings):
-    """Seconds of an epoch of plain fit against the arithmetic of the model."""
+    """Time of an epoch of plain fit by the arithmetic of the model."""
     found = turns({model: Measuring(model, PLAIN, settings) for model in MODELS})
     lines = []
     for model, timing in found.items():
         timing.flops = flops_per_image(model)
-        lines.append(f"{model}: {timing.flops / 1e6:.1f} MFLOP an image, {timing.median:.3g} s, {timing.gflops:.0f} GFLOP/s")
+        lines.append(
+            f"{model}: {timing.flops / 1e6:.1f} MFLOP per image, {timing.median:.3g} s, {timing.gflops:.0f} GFLOP/s"
+        )
     keep(benchmark_run, "epoch by model", found, lines)
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_floor(benchmark_run, settings, model):
-    """Seconds of an epoch of the harness by those of plain fit and of the bare step just before."""
+    """Time of an epoch of the harness relative to plain fit and to the bare step right before it."""
     if backend() != "tensorflow":
         pytest.skip("harness and bare step are written for TensorFlow")
     ways = (variants.PLAIN, "bare step", "harness")
@@ -140,15 +147,18 @@ def test_floor(benchmark_run, settings, model):
     for other in ways[:2]:
         pairs = zip(found["harness"].seconds, found[other].seconds, strict=True)
         lower, middle, upper = statistics.quantiles([mine / theirs for mine, theirs in pairs], n=4, method="inclusive")
-        lines.append(f"harness by {other}: {middle:.2f} (half of {TURNS} turns between {lower:.2f} and {upper:.2f})")
-    keep(benchmark_run, f"{model}, an epoch by three ways", found, lines)
+        lines.append(
+            f"epoch time of the harness relative to {other}: {middle:.2f} "
+            f"(median of {TURNS} rounds, quartiles {lower:.2f} and {upper:.2f})"
+        )
+    keep(benchmark_run, f"{model}, epoch by variant", found, lines)
 
 
 @pytest.mark.parametrize("model", ["model2", "model4"])
 def test_profile(benchmark_run, settings, model):
-    """Where a step of plain fit, of the harness and of the bare step spends its time, every kind of layer found in each."""
+    """Time of a step by kind of operation, for plain fit, the harness and the bare step; every kind of layer takes time."""
     if backend() != "tensorflow":
-        pytest.skip("the profile is TensorFlow's")
+        pytest.skip("the profile is written for TensorFlow")
     columns = {}
     for name in (variants.PLAIN, "harness", "bare step"):
         process = Measuring(model, variants.VARIANTS[name], settings)
@@ -158,8 +168,8 @@ def test_profile(benchmark_run, settings, model):
         finally:
             process.close()
     lost = [f"{name}: {what}" for name, column in columns.items() for what in TRACED if not column.get(what)]
-    next_step = "name the operations in cnnspec/benchmarks/trace.py as this TensorFlow does"
-    checks.equal(f"{model}: kinds of operation that took no time", [], lost, source="its layers", next=next_step)
+    next_step = "add this TensorFlow's names of the operations to cnnspec/benchmarks/trace.py"
+    checks.equal(f"{model}: kinds of operation without measured time", [], lost, source="the model's layers", next=next_step)
     rows = dict.fromkeys(what for column in columns.values() for what in column)
     cells = [[what, *(f"{column.get(what, 0.0):.2f}" for column in columns.values())] for what in rows]
     keep(
@@ -171,7 +181,7 @@ def test_profile(benchmark_run, settings, model):
 
 
 def test_suite(benchmark_run, settings):
-    """Seconds of the tiers without the results table, which takes all four, against the number of models."""
+    """Time of the tiers by number of models, without the results table, which needs all models."""
     found, models = {}, MODELS
     for count in range(len(models) + 1):
         left_out = ["results", *models[count:]]
@@ -189,16 +199,18 @@ def test_suite(benchmark_run, settings):
         ended = subprocess.run([sys.executable, *command], cwd=reading.PROJECT, capture_output=True, text=True)
         seconds = time.perf_counter() - started
         ended_well(" ".join(["python", *command]), ended.returncode, ended.stdout)
-        passed = re.findall(r"(\d+) passed", ended.stdout)[-1]  # the verdict before it counts each tier
+        passed = re.findall(r"(\d+) passed", ended.stdout)[-1]  # the last one: the verdict before it counts each tier
         found[count] = seconds, passed
     lines = [f"{count} models: {seconds:.0f} s, {passed} tests" for count, (seconds, passed) in found.items()]
     intercept, slope, distance = line_through([(count, seconds) for count, (seconds, _) in found.items()])
-    lines.append(f"{intercept:.0f} s and {slope:.0f} s a model; off the line by {distance:.0%} at most. One run each")
-    keep(benchmark_run, "seconds of the suite by models", {}, lines)
+    lines.append(
+        f"{intercept:.0f} s plus {slope:.0f} s per model; largest distance from this line: {distance:.0%}; one run each"
+    )
+    keep(benchmark_run, "time of the suite by number of models", {}, lines)
 
 
 def test_workers(benchmark_run, settings, tmp_path):
-    """Runs a minute of `calibrate` by itself and on 1, 2 and 3 workers of a Dask cluster; how busy the cores are."""
+    """Runs per minute of `calibrate` without a cluster and with 1, 2 and 3 workers of Dask, and the use of the cores."""
     import psutil
 
     command = ["cnnspec", "calibrate", "--models", "model2", "--epochs", "4", "--runs", str(RUNS), "--out"]
@@ -215,7 +227,9 @@ def test_workers(benchmark_run, settings, tmp_path):
             seconds, busy = time.perf_counter() - started, psutil.cpu_percent()
             ended_well(" ".join(["python -m", *command, str(folder), *dask]), code, (folder / "calibrate.log").read_text())
         stored = len(store.read(folder / "model2.csv"))
-        checks.equal("runs stored", RUNS, stored, source="--runs", next="pytest -m cluster: it shows which run is lost")
+        checks.equal(
+            f"calibrate with {workers} workers: stored runs", RUNS, stored, source="--runs", next="pytest -m cluster"
+        )
         name = f"{workers} workers" if workers else "no cluster"
-        lines.append(f"{name}: {60 * RUNS / seconds:.1f} runs a minute, cores busy {busy:.0f}%")
+        lines.append(f"{name}: {60 * RUNS / seconds:.1f} runs per minute, cores busy {busy:.0f}%")
     keep(benchmark_run, "calibrate by workers, model2 for four epochs", {}, lines)

@@ -1,4 +1,4 @@
-"""Does every comparison fail when it must, with a message that stands alone?"""
+"""Does every comparison fail when it must, with a message that is complete in itself?"""
 
 import dataclasses
 import math
@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from cnnspec.ensembles import bands
+from cnnspec.trajectory.start import Trajectory
 from tests.support import chance, checks
 
 LOSS = bands.QUANTITIES["loss, last epoch"]
@@ -24,7 +25,7 @@ def failure(check, *arguments, **named):
 
 
 def test_equal():
-    """An exact fact passes only when it is equal, and says what was expected, from where, what came, what is next."""
+    """An exact comparison passes only for equal values; the message has both, the source and the next step."""
     checks.equal("filters", 32, 32, source="In [5]", next="do this")
     text = failure(checks.equal, "filters", 32, 64, source="In [5]", next="do this")
     assert text.splitlines() == [
@@ -53,7 +54,7 @@ SETTINGS = {  # expected, obtained, lines of the message
 
 @pytest.mark.parametrize(("expected", "obtained", "lines"), SETTINGS.values(), ids=SETTINGS)
 def test_same_settings_fails(expected, obtained, lines):
-    """Differences are found both ways and gathered into one message."""
+    """Differences are found both ways, and one message lists them all."""
     text = failure(
         checks.same_settings, "settings", expected, obtained, sources=dict.fromkeys(expected, "here"), next="do this"
     )
@@ -61,17 +62,17 @@ def test_same_settings_fails(expected, obtained, lines):
 
 
 def test_same_settings_passes():
-    """float32 roundings, lists for tuples, and settings of a later Keras that are off do not matter."""
+    """float32 rounding, lists instead of tuples, and settings of a later Keras that are off pass."""
     expected = {"learning_rate": 0.001, "beta_1": 0.9, "strides": (1, 1), "seed": None, "smoothing": 0.0}
     obtained = {"learning_rate": 0.0010000000474974513, "strides": [1, 1], "seed": None, "smoothing": 0.0}
-    obtained["beta_1"] = np.float32(0.9)  # Keras 2.13 to 2.15 tell settings in NumPy's numbers
+    obtained["beta_1"] = np.float32(0.9)  # Keras 2.13 to 2.15 give settings as NumPy numbers
     later = {"weight_decay": None, "use_ema": False, "renorm_clipping": {}}
     checks.same_settings("settings", expected, obtained | later, sources=dict.fromkeys(expected, "here"), next="do this")
 
 
 @pytest.mark.parametrize("obtained", [1.0002, 0.9998, math.nan, math.inf])
 def test_close_fails(obtained):
-    """Beyond the tolerance, or no number: the message gives the distance, the bound and its reason."""
+    """A value outside the tolerance, a NaN or an infinite value fails; the message has difference, limit and reason."""
     text = failure(
         checks.close, "loss", 1.0, obtained, {"relative": 1e-4, "why": "rounding"}, source="the log", next="do this"
     )
@@ -81,14 +82,14 @@ def test_close_fails(obtained):
 
 
 def test_close_passes():
-    """Within the tolerance, on either side."""
+    """Values within the tolerance pass on both sides."""
     for obtained in (1.00009, 0.99991):
         checks.close("loss", 1.0, obtained, {"relative": 1e-4, "why": "rounding"}, source="the log", next="do this")
 
 
 @pytest.mark.parametrize(("value", "words"), [(0.15, "above"), (0.07, "below"), (math.inf, "above"), (math.nan, "below")])
 def test_within_band_fails(value, words):
-    """Too bad, too good and no number fail; the message shows the band, the value in it and the distance in SD."""
+    """Values above and below the band, infinite ones and NaN fail; the message has the band and the distance in SD."""
     text = failure(
         chance.within_band, "model1: loss", LOSS, BAND, math.log(value), source="a.csv", next="do this", enlarge="enlarge"
     )
@@ -100,12 +101,12 @@ def test_within_band_fails(value, words):
 
 @pytest.mark.parametrize("value", [0.1, 0.115, 0.085])
 def test_within_band_passes(value):
-    """Inside the band, off its middle on either side."""
+    """Values inside the band pass on both sides of its mean."""
     chance.within_band("model1: loss", LOSS, BAND, math.log(value), source="a.csv", next="do this", enlarge="enlarge")
 
 
 def test_a_small_ensemble_cannot_tell():
-    """Inside the band of five runs there is no pass: the message says how many runs are missing. Outside it is a failure."""
+    """With five runs a value inside the band cannot pass: the message says how many runs are missing. Outside it fails."""
     band = dataclasses.replace(BAND, size=5)
     text = failure(
         chance.within_band, "model1: loss", LOSS, band, math.log(0.1), source="a.csv", next="do this", enlarge="calibrate"
@@ -121,7 +122,7 @@ def test_a_small_ensemble_cannot_tell():
 
 
 def test_a_band_of_counts_ends_at_zero():
-    """A band of error counts never begins below none."""
+    """A band of error counts never starts below zero."""
     band = bands.Band(mean=1.0, deviation=1.0, size=24, runs=1, alpha=1e-4, quartiles=(0, 0.5, 1, 1.5, 2))
     text = failure(
         chance.within_band,
@@ -137,7 +138,7 @@ def test_a_band_of_counts_ends_at_zero():
     assert "obtained  400.0" in text
 
 
-PICTURES = {  # value in half-widths from the mean -> what stands in the line
+PICTURES = {  # value in half-widths from the mean -> the line
     "mean": (0.0, "          [         o         ]          "),
     "inside": (0.5, "          [         |    o    ]          "),
     "above": (1.5, "          [         |         ]    o     "),
@@ -149,13 +150,13 @@ PICTURES = {  # value in half-widths from the mean -> what stands in the line
 
 @pytest.mark.parametrize(("distance", "expected"), PICTURES.values(), ids=PICTURES)
 def test_picture(distance, expected):
-    """The line of text puts the value where it lies."""
+    """The line of text marks the place of the value in its band."""
     assert chance.picture(BAND, BAND.mean + distance * BAND.half_width) == expected
 
 
 @pytest.mark.parametrize("error", [2e-5, math.nan, math.inf])
 def test_near_float64_fails(error):
-    """A tensor beyond its bound fails by name, with the precision it is typical of; a reason is told once."""
+    """A tensor beyond its limit is named, with the precision that its error is typical of; each reason is printed once."""
     findings = [
         checks.Finding("layer 1", 1e-7, 1e-5, "rounding"),
         checks.Finding("layer 2", error, 1e-5, "rounding", "TF32 or float16"),
@@ -169,36 +170,40 @@ def test_near_float64_fails(error):
     checks.near_float64("model1", findings[:1], next="do this")
 
 
-PATH = (np.array([2.0, 1.0]), np.array([[1.0, 4.0], [1.1, 4.1]]), np.full((2, 2), 0.5))
+PATH = Trajectory(np.array([2.0, 1.0]), np.array([[1.0, 4.0], [1.1, 4.1]]), np.full((2, 2), 0.5))
 TOLERANCE = {key: {"first": 1e-3, "growth": 2.0, "most": 1.5e-3} for key in ("loss", "norm")} | {
     "probability": 0.01,
     "why": "x",
 }
-LEFT = {  # (which array, index, factor) -> what the message says
-    "loss": ((0, 0, 1.01), "first difference: step 1, loss: expected 2, obtained 2.02, relative error 0.01, limit 0.001"),
+LEFT = {  # (array, index, factor), and the line of the message
+    "loss": (
+        ("losses", 0, 1.01),
+        "first difference: step 1, loss: expected 2, obtained 2.02, relative error 0.01, limit 0.001",
+    ),
     "norm": (
-        (1, (1, 1), 1.01),
+        ("norms", (1, 1), 1.01),
         "first difference: step 2, norm of b: expected 4.1, obtained 4.141, relative error 0.01, limit 0.0015",
     ),
-    "nan": ((0, 1, math.nan), "first difference: step 2, loss: expected 1, obtained nan"),
-    "probabilities": ((2, ..., 1.1), "probabilities after the last step: mean difference 0.05, limit 0.01"),
+    "nan": (("losses", 1, math.nan), "first difference: step 2, loss: expected 1, obtained nan"),
+    "probabilities": (("probabilities", ..., 1.1), "probabilities after the last step: mean difference 0.05, limit 0.01"),
 }
 
 
 @pytest.mark.parametrize(("change", "message"), LEFT.values(), ids=LEFT)
 def test_same_path_fails(change, message):
-    """The first step and variable that leave the path are named, with the bound of that step."""
+    """The message names the first step and variable that differ, with the limit of this step."""
     array, index, factor = change
-    moved = tuple(part.copy() for part in PATH)
-    moved[array][index] = moved[array][index] * factor
+    changed = getattr(PATH, array).copy()
+    changed[index] *= factor
+    moved = PATH._replace(**{array: changed})
     assert message in failure(
         checks.same_path, "model1", ["a", "b"], PATH, moved, TOLERANCE, source="float64", next="do this"
     )
 
 
 def test_same_path_passes():
-    """Errors below the bound of their step pass."""
-    moved = (PATH[0] * 1.0009, PATH[1] * 0.9991, PATH[2] + 0.009)
+    """Errors below the limit of their step pass."""
+    moved = Trajectory(PATH.losses * 1.0009, PATH.norms * 0.9991, PATH.probabilities + 0.009)
     checks.same_path("model1", ["a", "b"], PATH, moved, TOLERANCE, source="float64", next="do this")
 
 
@@ -206,19 +211,19 @@ DRAWS = np.random.default_rng(5).uniform(-1, 1, 5000)
 WRONG = {  # draws that are not uniform on ±1 -> what the message says
     "shifted": (DRAWS + 0.2, "mean: expected 0"),
     "narrow": (DRAWS * 0.8, "variance: expected 0.333333"),
-    "another shape": (np.random.default_rng(5).normal(0, math.sqrt(1 / 3), 5000), "Kolmogorov-Smirnov: p ="),
+    "another shape": (np.random.default_rng(5).normal(0, math.sqrt(1 / 3), 5000), "limit 3.3e-07: the values do not follow"),
     "nan": (np.append(DRAWS, math.nan), "mean: expected 0"),
 }
 
 
 @pytest.mark.parametrize(("values", "message"), WRONG.values(), ids=WRONG)
 def test_drawn_from_fails(values, message):
-    """Mean, variance and shape are each judged."""
+    """A wrong mean, variance or shape fails."""
     assert message in failure(chance.drawn_from, "kernel", values, stats.uniform(-1, 2), 1e-6, next="do this")
 
 
 def test_the_checks_of_chance():
-    """A right draw passes; a wrong share, and two equal series, fail and say by how much."""
+    """Right draws pass; a wrong share and two equal series fail, and the message has the obtained value."""
     chance.drawn_from("kernel", DRAWS, stats.uniform(-1, 2), 1e-6, next="do this")
     chance.proportion("zeros", 2520, 10000, 0.25, 1e-6, next="do this")
     assert "obtained  0.28   (p =" in failure(chance.proportion, "zeros", 2800, 10000, 0.25, 1e-6, next="do this")
@@ -228,7 +233,7 @@ def test_the_checks_of_chance():
 
 @pytest.mark.parametrize("value", [1.1, math.nan])
 def test_at_most_fails(value):
-    """Beyond the bound, or no number."""
+    """A value above the bound fails, and so does a NaN; the bound itself passes."""
     checks.at_most("weight", 1.0, 1.0, source="the bound", next="do this")
     assert "expected  at most 1   (from the bound)" in failure(
         checks.at_most, "weight", value, 1.0, source="the bound", next="do this"

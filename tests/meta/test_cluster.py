@@ -1,4 +1,4 @@
-"""Does `calibrate --dask` lose nothing and count nothing twice when a worker dies in mid-run? (asked for: -m cluster)"""
+"""Does `calibrate --dask` store every run exactly once when a worker dies during a run? (selected with -m cluster)"""
 
 import time
 
@@ -12,7 +12,7 @@ SEEDS = 5
 
 @pytest.mark.cluster
 def test_a_worker_dies(tmp_path):
-    """One of two workers is killed with a run under way, after the first was stored: every seed is stored, once."""
+    """One of two workers is killed during a run, after the first run was stored: every seed is stored exactly once."""
     command = ["cnnspec", "calibrate", "--models", "model2", "--epochs", "1", "--runs", str(SEEDS), "--out", str(tmp_path)]
     path = tmp_path / "model2.csv"
     with cluster.running(tmp_path, workers=2) as (processes, address, workers):

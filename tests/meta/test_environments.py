@@ -1,4 +1,4 @@
-"""Is a stack other than the one asked for seen, and does every environment of the matrix ask for what it installs?"""
+"""Is a stack other than the requested one detected, and does every environment of the matrix request what it installs?"""
 
 import configparser
 import os
@@ -16,27 +16,27 @@ from tests import test_stack as stack_checks
 
 FRAMEWORK = stack_checks.imported(backend())
 RIGHT = f"python=={stack_checks.imported('python')} {backend()}=={FRAMEWORK} keras=={keras.__version__} backend={backend()}"
-WRONG = {  # words of CNNSPEC_EXPECT -> what is said of them
-    "another framework": (f"{backend()}==1.0.*", f"{backend()}==1.0.*: asked for, {FRAMEWORK} is imported"),
-    "another Keras": ("keras<2", f"keras<2: asked for, {keras.__version__} is imported"),
-    "another Python": ("python<3", f"python<3: asked for, {stack_checks.imported('python')} is imported"),
-    "another backend": ("backend=theano", f"backend=theano: asked for, {backend()} is imported"),
-    "not installed": ("theano>=1", "theano>=1: asked for, but No module named 'theano'"),
-    "no version": ("keras", "keras: neither NAME==VERSION nor backend=NAME"),
-    "no specifier": ("keras=3", "keras=3: neither NAME==VERSION nor backend=NAME"),
-    "no name": ("==3", "==3: neither NAME==VERSION nor backend=NAME"),
+WRONG = {  # words of CNNSPEC_EXPECT -> lines of the message
+    "another framework": (f"{backend()}==1.0.*", f"{backend()}==1.0.*: requested, {FRAMEWORK} is imported"),
+    "another Keras": ("keras<2", f"keras<2: requested, {keras.__version__} is imported"),
+    "another Python": ("python<3", f"python<3: requested, {stack_checks.imported('python')} is imported"),
+    "another backend": ("backend=theano", f"backend=theano: requested, {backend()} is imported"),
+    "not installed": ("theano>=1", "theano>=1: requested, but No module named 'theano'"),
+    "no version": ("keras", "keras: malformed; write NAME==VERSION or backend=NAME"),
+    "no specifier": ("keras=3", "keras=3: malformed; write NAME==VERSION or backend=NAME"),
+    "no name": ("==3", "==3: malformed; write NAME==VERSION or backend=NAME"),
 }
 
 
 @pytest.mark.parametrize(("word", "line"), WRONG.values(), ids=WRONG)
 def test_another_stack_is_named(word, line):
-    """Each word that does not hold is named, with what is imported instead; those that hold are not."""
+    """Each word that is not true here is named, with what is imported; words that are true are not named."""
     assert stack_checks.differences(f"{RIGHT} {word}") == [line]
     assert stack_checks.differences(RIGHT) == []
 
 
 def test_another_stack_is_red(tmp_path):
-    """A run in an environment that is not the one asked for ends red, and names the difference."""
+    """A run in an environment other than the requested one fails and names the difference."""
     arguments = ["-q", "-p", "no:cacheprovider", "--report", str(tmp_path / "report.json"), "tests/test_stack.py"]
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", *arguments],
@@ -47,19 +47,19 @@ def test_another_stack_is_red(tmp_path):
         timeout=300,
     )
     assert ended.returncode == pytest.ExitCode.TESTS_FAILED
-    assert "the stack that CNNSPEC_EXPECT asks for\n  " + WRONG["another framework"][1] in ended.stdout
-    assert "FAIL: 1 checks failed" in ended.stdout
+    assert "the stack that CNNSPEC_EXPECT requests\n  " + WRONG["another framework"][1] in ended.stdout
+    assert "FAIL: 1 check failed" in ended.stdout
 
 
 def test_an_empty_wish_is_red(monkeypatch):
-    """A variable that is set but asks for nothing fails."""
+    """A variable that is set but requests nothing fails."""
     monkeypatch.setenv(stack_checks.VARIABLE, " ")
-    with pytest.raises(pytest.fail.Exception, match="nothing: it is set, but empty"):
+    with pytest.raises(pytest.fail.Exception, match="it is set, but empty"):
         stack_checks.test_what_was_asked_for_is_imported()
 
 
 def test_two_installations_are_seen(monkeypatch):
-    """A second distribution of the same module, of another version, fails the check."""
+    """A second distribution of the same module in another version fails."""
     found = {"keras": ["keras", "keras-of-another-version"]}
     versions = {"keras": keras.__version__, "keras-of-another-version": "1.0"}
     monkeypatch.setattr("importlib.metadata.packages_distributions", lambda: found)
@@ -69,7 +69,7 @@ def test_two_installations_are_seen(monkeypatch):
 
 
 def matrix():
-    """{environment: its section of tox.ini} of the label `matrix`, but 2019's, which runs no pytest."""
+    """{environment: its section of tox.ini} of the label `matrix`, without `legacy`, whose stack does not run pytest."""
     tox = configparser.ConfigParser()
     tox.read(reading.PROJECT / "tox.ini")
     (names,) = re.findall(r"^matrix = (.*)$", tox["tox"]["labels"], re.MULTILINE)
@@ -78,7 +78,7 @@ def matrix():
 
 @pytest.mark.parametrize("name", matrix())
 def test_environments_ask_for_what_they_install(name):
-    """Each environment asks for a Python, framework, Keras and backend; its pins and its interpreter are within that."""
+    """Each environment requests a Python, framework, Keras and backend, and its interpreter and pins agree with them."""
     section = matrix()[name]
     wish = re.search(r"CNNSPEC_EXPECT = (.*)", section["set_env"]).group(1).split()
     asked = {re.match(r"\w+", word).group(): re.sub(r"^\w+", "", word) for word in wish}
@@ -95,7 +95,7 @@ def test_environments_ask_for_what_they_install(name):
 
 
 def test_the_matrix_is_whole():
-    """Every TensorFlow from 2.12 on has an environment, and asks for just that one."""
+    """Every TensorFlow from 2.12 on has an environment that requests exactly this version."""
     minors = sorted(int(name.removeprefix("tf2")) for name in matrix() if re.fullmatch(r"tf2\d+", name))
     assert minors == list(range(12, minors[-1] + 1))
     for minor in minors:
@@ -103,7 +103,7 @@ def test_the_matrix_is_whole():
 
 
 def test_the_readme_lists_the_matrix():
-    """The table of environments in baselines/matrix/README.md has their interpreters and pins, and no others."""
+    """The table of environments in baselines/matrix/README.md has exactly their interpreters and pins."""
     table = {}
     for line in (reading.BASELINES / "matrix" / "README.md").read_text(encoding="utf-8").splitlines():
         if row := re.fullmatch(r"\| `([\w-]+)` \| ([\d.]+) \| (.*) \| (.*) \| (.*) \|", line):

@@ -1,4 +1,4 @@
-"""Do the harness' batches show every sample once an epoch, in the order that is asked for?"""
+"""Do the harness' batches have every sample once per epoch, in the requested order?"""
 
 import numpy as np
 import pytest
@@ -10,7 +10,8 @@ SAMPLES = 1000
 NUMBERS = np.arange(SAMPLES, dtype="float32").reshape(-1, 1)
 
 only_here = pytest.mark.skipif(
-    not pipeline.available(), reason="this stack is trained by Keras' own fit; the batches are for Keras 3.15 on TensorFlow"
+    not pipeline.available(),
+    reason="the harness' batches need Keras 3.15 on TensorFlow; this stack is trained with Keras' own fit",
 )
 
 
@@ -28,18 +29,18 @@ def epochs(reshuffle, count=3):
 
 @only_here
 def test_reshuffled_epochs_have_new_orders():
-    """With a seed to reshuffle by, each epoch has every sample once, in an order of its own; the seed repeats them all."""
+    """With a seed for reshuffling, each epoch has every sample once and in a new order; the same seed repeats all orders."""
     shown = epochs(5)
     assert np.array_equal(np.sort(shown), np.tile(NUMBERS[:, 0], (3, 1)))
     correlations = np.corrcoef([NUMBERS[:, 0], *shown])[np.triu_indices(4, 1)]
-    assert abs(correlations).max() < 4.9 / np.sqrt(SAMPLES - 3)  # by Fisher's transformation 1e-6 for one pair
+    assert abs(correlations).max() < 4.9 / np.sqrt(SAMPLES - 3)  # false-alarm rate 1e-6 per pair, by Fisher's transformation
     assert np.array_equal(shown, epochs(5))
     assert not np.array_equal(shown, epochs(6))
 
 
 @only_here
 def test_a_seeded_fits_epochs_have_one_order():
-    """Without, every epoch repeats the first one's order, as Keras' own seeded fit of arrays does on TensorFlow."""
+    """Without that seed every epoch repeats the first one's order, like Keras' own seeded fit of arrays on TensorFlow."""
     seed_everything(3)
     shown = epochs(None)
     assert np.array_equal(shown[0], shown[1])
@@ -47,12 +48,12 @@ def test_a_seeded_fits_epochs_have_one_order():
 
 
 class Asked(Exception):
-    """What a training asked of its fit."""
+    """The settings that a training passed to `fitting`."""
 
 
 @pytest.mark.parametrize(("dataset", "reshuffle"), [("mnist5k", None), ("mnist", 7)])
 def test_full_mnist_is_reshuffled(monkeypatch, dataset, reshuffle):
-    """Full MNIST is trained in a new order every epoch, drawn from the run's seed; the embedded digits as the stack does."""
+    """Full MNIST is reshuffled every epoch with the run's seed; the embedded digits are shuffled as the stack does it."""
 
     def fitting(model, data, **settings):
         raise Asked(settings)

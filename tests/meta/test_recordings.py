@@ -1,4 +1,4 @@
-"""Is a recording of 2019's stack judged by the right bounds: the stored one by tight ones, one made anew by its own?"""
+"""Does a recording of 2019's stack get the right limits: tight ones if it is the stored one, wider ones if it is new?"""
 
 import shutil
 import types
@@ -10,7 +10,7 @@ from tests import test_trajectory
 
 @pytest.fixture
 def raced(tmp_path):
-    """A copy of the stored recording in which Adam's third loss of model1 is 2 % off, as races of 2019's stack make it."""
+    """A copy of the stored recording in which Adam's third loss of model1 is 2 % larger, as after a race in 2019's stack."""
     folder = tmp_path / "2019"
     shutil.copytree(test_trajectory.STORED / "2019", folder)
     path = folder / "model1-adam.csv"
@@ -23,12 +23,12 @@ def raced(tmp_path):
 
 
 def config(recording):
-    """Stands where pytest's config would."""
+    """Replaces pytest's config."""
     return types.SimpleNamespace(option=types.SimpleNamespace(recording=recording))
 
 
 def test_a_recording_made_anew_has_bounds_of_its_own(raced):
-    """What a race moves is beyond the bounds of the stored recording, and within those of one that --recording names."""
+    """The effect of a race is outside the limits of the stored recording, and within those of one that --recording names."""
     test_trajectory.test_2019_against_float64(raced, config(str(raced)), "model1", "adam")
     with pytest.raises(pytest.fail.Exception, match=r"first difference: step 3, loss: .* limit 0\.011"):
         test_trajectory.test_2019_against_float64(raced, config(None), "model1", "adam")

@@ -1,4 +1,4 @@
-"""Is each model trained once per run of the suite, and does everyone who asks get the same answer?"""
+"""Is each model trained once per run of the suite, and does every caller get the same result?"""
 
 import dataclasses
 import time
@@ -18,7 +18,7 @@ def settings(folder, out=None):
 
 
 def test_trained_once(tmp_path):
-    """Eight askers at once, one training; the run and its figures are kept, copies where --out says."""
+    """Eight simultaneous calls make one training; the run and its figures are stored, and copied to --out."""
     trained = []
 
     def train(model, settings, number):
@@ -36,7 +36,7 @@ def test_trained_once(tmp_path):
 
 
 def test_a_failed_training_fails_for_everyone(tmp_path):
-    """A NaN is reported to all who ask, and the model is not trained again."""
+    """Every caller gets the error of a training with a NaN, and the model is not trained again."""
     trained = []
 
     def train(model, settings, number):
@@ -50,7 +50,7 @@ def test_a_failed_training_fails_for_everyone(tmp_path):
 
 
 def test_further_runs_draw_anew(tmp_path, monkeypatch):
-    """Run 2 has the next seed, its own files, and kernels drawn anew; run 1 keeps the notebook's draw."""
+    """Run 2 has the next seed, separate files and newly drawn kernels; run 1 keeps the notebook's kernels."""
     asked = []
 
     def train(model, data, **given):
@@ -65,7 +65,7 @@ def test_further_runs_draw_anew(tmp_path, monkeypatch):
 
 
 def test_the_command_repeats_the_run():
-    """The command that messages give names everything that the user chose."""
+    """The command in messages has every option that the user chose."""
     asked = trainings.Settings("mnist", "digits.npz", 2, 7, 1, "auto", "as-shipped", Path(), None)
     assert asked.command() == "pytest --dataset mnist --epochs 2 --seed 7 --mnist=digits.npz"
     assert asked.command(seed=8).split()[5:7] == ["--seed", "8"]

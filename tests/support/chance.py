@@ -1,4 +1,4 @@
-"""Comparisons of what chance decides: trainings beside an ensemble's band, draws beside a distribution.
+"""Comparisons of random quantities: a training with an ensemble's band, draws with a distribution.
 
 Each has a declared false-alarm rate: the probability that it fails on a healthy stack.
 """
@@ -22,10 +22,10 @@ CANNOT_TELL = "cannot tell"
 def within_band(
     subject: str, quantity: Quantity, band: Band, value: float, *, source: object, next: str, enlarge: str
 ) -> None:
-    """A measured value lies in the Band of an ensemble; too good fails as well as too bad.
+    """A measured value lies in the Band of an ensemble. A value that is too good fails too.
 
-    Where the ensemble is too small for the asked error rate, a value inside is no pass: the check cannot tell, and
-    fails with the command `enlarge`. A value outside fails in any case.
+    If the ensemble is too small for the false-alarm rate, a value inside the band does not pass: the check cannot tell,
+    fails, and names the command `enlarge`. A value outside the band always fails.
     """
     __tracebackhide__ = True
     margins.note("place in the band", band.used(value))
@@ -41,8 +41,8 @@ def within_band(
     ]
     if band.used(value) <= 1:
         lines += [
-            f"the band of {band.size} runs is {band.width:.1f} times as wide as with infinitely many, limit "
-            f"{bands.WIDEST:g} for a verdict at a false-alarm rate of {band.alpha:.1g}",
+            f"width     with {band.size} runs the band is {band.width:.1f} times as wide as with infinitely many, limit "
+            f"{bands.WIDEST:g} (false-alarm rate {band.alpha:.1g})",
             f"missing   {band.runs_needed - band.size} more runs in the ensemble",
         ]
         fail(f"{CANNOT_TELL}: {subject}", lines, next=enlarge)
@@ -55,7 +55,10 @@ def within_band(
 
 
 def picture(band: Band, value: float, width: int = 41) -> str:
-    """The band as a line of text: `[`, `]` its ends, `|` the ensemble's mean, `o` the value, `<` or `>` beyond the line."""
+    """The band as a line of text: `[` and `]` are its ends, `|` the ensemble's mean, `o` the value.
+
+    `<` or `>`: the value lies beyond the line.
+    """
     cells = [" "] * width
 
     def position(x: float) -> int:
@@ -73,7 +76,7 @@ def picture(band: Band, value: float, width: int = 41) -> str:
 
 
 def banded(model: str, name: str, quantity: Quantity, band: Band, value: float) -> dict[str, Any]:
-    """A value in its band for the verdict: which check it is, the share of the band that it used, and a line of text."""
+    """A value and its band for the verdict: the model, the quantity, the share of the band used, and a line of text."""
     low, high = max(band.mean - band.half_width, quantity.lowest), band.mean + band.half_width
     detected = f"{quantity.show_shift(band.smallest_shift)} ({band.smallest_shift / band.deviation:.1f} SD)"
     return {
@@ -87,7 +90,10 @@ def banded(model: str, name: str, quantity: Quantity, band: Band, value: float) 
 
 
 def drawn_from(subject: str, values: np.ndarray, distribution: Any, false_alarm: float, *, next: str) -> None:
-    """Values are independent draws from a SciPy distribution: mean, variance, Kolmogorov-Smirnov, each with a third of α."""
+    """Values are independent draws from a SciPy distribution.
+
+    Mean, variance and shape (Kolmogorov-Smirnov) are tested, each with a third of the false-alarm rate.
+    """
     __tracebackhide__ = True
     count, alpha = len(values), false_alarm / 3
     mean, variance = distribution.stats()
@@ -107,20 +113,27 @@ def drawn_from(subject: str, values: np.ndarray, distribution: Any, false_alarm:
     p = stats.kstest(values, distribution.cdf).pvalue
     margins.note("Kolmogorov-Smirnov", margins.share_of_p(p, alpha))
     if not p >= alpha:
-        lines.append(f"Kolmogorov-Smirnov: p = {p:.2g}, the values do not follow the distribution")
+        lines.append(f"Kolmogorov-Smirnov: p = {p:.2g}, limit {alpha:.2g}: the values do not follow the distribution")
     if lines:
-        fail(subject, [*lines, f"expected  {count} draws from theory (false-alarm rate {false_alarm:.0e})"], next=next)
+        fail(
+            subject,
+            [
+                *lines,
+                f"expected  {count} draws from {distribution.dist.name}, by theory (false-alarm rate {false_alarm:.0e})",
+            ],
+            next=next,
+        )
 
 
 def proportion(subject: str, successes: int, trials: int, expected: float, false_alarm: float, *, next: str) -> None:
-    """A share of independent trials is the expected one, by the exact binomial test."""
+    """The share of successes in independent trials is the expected one, by the exact binomial test."""
     __tracebackhide__ = True
     p = stats.binomtest(successes, trials, expected).pvalue
     margins.note(subject, margins.share_of_p(p, false_alarm))
     if not p >= false_alarm:
         lines = [
-            f"expected  {expected:.6g} of {trials}   (from theory, false-alarm rate {false_alarm:.0e})",
-            f"obtained  {successes / trials:.6g}   (p = {p:.2g})",
+            f"expected  {expected:.6g} of {trials} trials   (from theory, false-alarm rate {false_alarm:.0e})",
+            f"obtained  {successes / trials:.6g}   (p = {p:.2g}, limit {false_alarm:.0e})",
         ]
         fail(subject, lines, next=next)
 

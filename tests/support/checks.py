@@ -1,6 +1,6 @@
 """Every comparison with an exact or computed value, and every message that a failing one prints.
 
-A message stands alone: the quantity, what was expected and from where, what came, by how much, what to run next.
+A message stands alone: the quantity, what was expected and from where, what was obtained, the difference, what to run next.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 import pytest
 
+from cnnspec.trajectory.start import Trajectory
 from tests.support import margins
 
 
 class Finding(NamedTuple):
-    """One tensor beside the float64 implementation: its relative error, the limit and its reason.
+    """The comparison of one tensor with the float64 implementation: its relative error, the limit and the limit's reason.
 
-    `precision` names the precision that the error is typical of, empty where it is typical of none.
+    `precision` names the precision that the error is typical of; it is empty where the error is typical of none.
     """
 
     name: str
@@ -28,17 +29,14 @@ class Finding(NamedTuple):
     precision: str = ""
 
 
-Trajectory = tuple[np.ndarray, np.ndarray, np.ndarray]  # losses (steps,), norms (steps, variables), final probabilities
-
-
 def fail(subject: str, lines: Iterable[str], *, next: str) -> NoReturn:
-    """Fail the test: a headline, its evidence line by line, and the next thing to do."""
+    """Fail the test with a message: the subject, the evidence line by line, and what to do next."""
     __tracebackhide__ = True
     pytest.fail("\n".join([subject, *(f"  {line}" for line in lines), f"  next      {next}"]), pytrace=False)
 
 
 def equal(subject: str, expected: object, obtained: object, *, source: str, next: str) -> None:
-    """An exact fact: `obtained` from the stack is `expected`, which comes from `source`."""
+    """An exact comparison: `obtained`, from the stack, equals `expected`, from `source`."""
     __tracebackhide__ = True
     if obtained != expected:
         fail(subject, [f"expected  {expected}   (from {source})", f"obtained  {obtained}"], next=next)
@@ -47,9 +45,9 @@ def equal(subject: str, expected: object, obtained: object, *, source: str, next
 def same_settings(
     subject: str, expected: Mapping[str, Any], obtained: Mapping[str, Any], *, sources: Mapping[str, str], next: str
 ) -> None:
-    """Two dicts of settings are the same, keys compared both ways; all differences stand in one message.
+    """Two dicts of settings are equal. Keys are compared both ways, and one message lists all differences.
 
-    A setting that only the stack has passes while it is switched off (None, False, zero, empty): 2019 had no name for it.
+    A setting that only the stack has passes while it is switched off (None, False, zero, empty): 2019 did not have it.
     """
     __tracebackhide__ = True
     lines = []
@@ -66,7 +64,7 @@ def same_settings(
 
 
 def same_value(expected: Any, obtained: Any) -> bool:
-    """Equality of settings; floats are compared as the float32 that a framework stores."""
+    """Equality of settings. Floats are compared with float32's precision, in which a framework stores them."""
     if isinstance(expected, float) and isinstance(obtained, (int, float, np.floating)):
         return math.isclose(expected, obtained, rel_tol=1e-7, abs_tol=0.0) or (expected == obtained == 0)
     if isinstance(expected, (list, tuple)) and isinstance(obtained, (list, tuple)):
@@ -75,12 +73,12 @@ def same_value(expected: Any, obtained: Any) -> bool:
 
 
 def is_off(value: object) -> bool:
-    """True for the value of a setting that is switched off."""
+    """Whether this value means that a setting is switched off."""
     return value is None or value is False or value == 0 or value in ({}, [], ())
 
 
 def close(subject: str, expected: float, obtained: float, tolerance: Mapping[str, Any], *, source: str, next: str) -> None:
-    """`obtained` is `expected` within tolerance["relative"], whose reason is printed with a failure."""
+    """`obtained` equals `expected` within tolerance["relative"]; a failure prints the reason of the tolerance."""
     __tracebackhide__ = True
     difference = abs(obtained - expected) / abs(expected)
     margins.note("difference", margins.share(difference, tolerance["relative"]))
@@ -94,14 +92,17 @@ def close(subject: str, expected: float, obtained: float, tolerance: Mapping[str
 
 
 def at_most(subject: str, value: float, bound: float, *, source: str, next: str) -> None:
-    """`value` is no larger than `bound`; a NaN fails. No margin: the largest of many draws always lies near its bound."""
+    """`value` is no larger than `bound`; a NaN fails.
+
+    No margin is noted: the largest of many draws always lies near its bound.
+    """
     __tracebackhide__ = True
     if not value <= bound:
         fail(subject, [f"expected  at most {bound:.9g}   (from {source})", f"obtained  {value:.9g}"], next=next)
 
 
 def near_float64(subject: str, findings: Sequence[Finding], *, next: str) -> None:
-    """Every tensor lies within its limit of the float64 implementation; all that fail stand in one message."""
+    """Every tensor lies within its limit of the float64 implementation; one message lists all that do not."""
     __tracebackhide__ = True
     for finding in findings:
         margins.note(finding.name, margins.share(finding.error, finding.limit))
@@ -116,7 +117,7 @@ def near_float64(subject: str, findings: Sequence[Finding], *, next: str) -> Non
         fail(subject, [*lines, "expected  the float64 implementation in cnnspec/oracle/", *reasons], next=next)
 
 
-LEAST_NORM = 1e-3  # of a variable; below it a relative error would be one of zero
+LEAST_NORM = 1e-3  # of a variable; the error of a smaller norm is relative to this value, not to one near zero
 
 
 def same_path(
@@ -131,16 +132,18 @@ def same_path(
 ) -> None:
     """Two trajectories agree.
 
-    In step k the relative error of the loss and of each norm is at most first · growth^(k − 1), and never above `most`;
-    probabilities lie on average within their bound. The message names the first step and variable that leave the path.
+    In step k the relative error of the loss and of each norm is at most first · growth^(k − 1), and never above `most`.
+    The mean difference of the probabilities is within its own bound. The message names the first step that differs, and
+    its variables.
     """
     __tracebackhide__ = True
     lines: list[str] = []
     used: dict[str, float] = {}
-    for step in range(len(expected[0])):
-        pairs = [("loss", "loss", expected[0][step], obtained[0][step])]
-        norms = zip(names, expected[1][step], obtained[1][step], strict=True)
-        pairs += [(f"norm of {name}", "norm", was, now) for name, was, now in norms]
+    (due_losses, due_norms, due_probabilities), (losses, norms, probabilities) = expected, obtained
+    for step in range(len(due_losses)):
+        pairs = [("loss", "loss", due_losses[step], losses[step])]
+        rows = zip(names, due_norms[step], norms[step], strict=True)
+        pairs += [(f"norm of {name}", "norm", was, now) for name, was, now in rows]
         for name, kind, was, now in pairs:
             bound = min(tolerance[kind]["first"] * tolerance[kind]["growth"] ** step, tolerance[kind]["most"])
             error = abs(now - was) / max(abs(was), LEAST_NORM)
@@ -148,10 +151,10 @@ def same_path(
             if not error <= bound:
                 values = f"expected {was:.7g}, obtained {now:.7g}, relative error {error:.2g}, limit {bound:.2g}"
                 lines.append(f"step {step + 1}, {name}: {values}")
-        if lines:  # later steps only follow
+        if lines:  # later steps differ as a consequence
             lines[0] = f"first difference: {lines[0]}"
             break
-    error = float(abs(obtained[2] - expected[2]).mean())
+    error = float(abs(probabilities - due_probabilities).mean())
     used["probabilities"] = margins.share(error, tolerance["probability"])
     for kind, share in used.items():
         margins.note(kind, share)

@@ -1,4 +1,4 @@
-"""How far a stack is from float64, which precision such an error is typical of, and what the declared precision allows."""
+"""The error of a stack relative to float64, the precision it is typical of, the limit for the declared precision."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ UNIT_ROUNDOFF = {
     "bfloat16": 2.0**-8,
 }
 # A sum of products whose factors were rounded to p bits has a relative error of 0.2 to 1 unit roundoffs of p. The limits lie
-# between those of neighbouring precisions, as geometric means: an error up to the limit is one of the precision named.
+# between those of neighbouring precisions, as geometric means: an error up to a limit is typical of the precision named.
 PRECISIONS = (
     (1e-12, "float64"),
     (2e-5, "float32"),
     (8e-4, "TF32 or float16"),
     (1e-2, "bfloat16"),
 )
-PRODUCTS = ("Conv2D", "Dense")  # the layers that multiply, and so may do it in a lower precision
+PRODUCTS = ("Conv2D", "Dense")  # the layers that multiply, possibly in a lower precision
 TYPICAL = {"TF32 or float16": UNIT_ROUNDOFF["tf32"], "bfloat16": UNIT_ROUNDOFF["bfloat16"]}
 POLICIES = {"mixed_bfloat16": "bfloat16", "mixed_float16": "float16"}
 
 
 def declared() -> str:
-    """Precision that products are declared to be computed in: Keras' policy, TF32 where a GPU has it switched on."""
+    """The declared precision of products: Keras' policy, or TF32 where a GPU has it switched on."""
     policy = stack.precision()
     if policy == "float32" and stack.current().get("tf32") not in (None, "off"):
         return "tf32"
@@ -40,7 +40,10 @@ def declared() -> str:
 
 
 def error(obtained: ArrayLike, expected: ArrayLike) -> float:
-    """‖obtained − expected‖₂ / ‖expected‖₂ in float64; infinite for a NaN, or for anything but zeros where zeros are due."""
+    """‖obtained − expected‖₂ / ‖expected‖₂ in float64.
+
+    Infinite for a NaN, and where zeros are expected and something else is obtained.
+    """
     obtained, expected = np.asarray(obtained, np.float64), np.asarray(expected, np.float64)
     if obtained.shape != expected.shape:
         raise ValueError(f"shapes {obtained.shape} and {expected.shape} cannot be compared")
@@ -53,27 +56,27 @@ def error(obtained: ArrayLike, expected: ArrayLike) -> float:
 
 
 def share(part: ArrayLike, whole: ArrayLike) -> float:
-    """‖part‖₂ / ‖whole‖₂, 0 for no part at all."""
+    """‖part‖₂ / ‖whole‖₂; 0 where the part is zero."""
     size = float(np.linalg.norm(part))
     return size / float(np.linalg.norm(whole)) if size else 0.0
 
 
 def precision_of(error: float) -> str:
     """Name of the precision that a sum of products with this relative error was computed in."""
-    return next((name for limit, name in PRECISIONS if error <= limit), "none: the operation itself differs")
+    return next((name for limit, name in PRECISIONS if error <= limit), "no known precision: the operation itself differs")
 
 
 def typical_of(layer: str, error: float) -> str:
-    """The lower precision that a layer's error is typical of; empty where that is a guess.
+    """The lower precision that a layer's error is typical of; empty where that would be a guess.
 
-    Only layers that multiply are named one, and only for an error of 0.2 to 1 unit roundoffs of that precision.
+    A precision is named only for layers that multiply, and only for an error of 0.2 to 1 unit roundoffs of it.
     """
     found = [name for name, roundoff in TYPICAL.items() if 0.2 * roundoff <= error <= roundoff]
     return found[0] if found and layer in PRODUCTS else ""
 
 
 def bound(layer: str, quantity: str) -> tuple[float, str]:
-    """Largest accepted error of a quantity of a layer class under the declared precision, and its reason."""
+    """The limit of the error of a quantity of a layer class under the declared precision, and the limit's reason."""
     entry = reading.tolerance("numerics")[layer]
     roundoff = UNIT_ROUNDOFF[declared()]
     return entry[quantity] + (16 * roundoff if roundoff > UNIT_ROUNDOFF["float32"] else 0.0), entry["why"]

@@ -1,11 +1,15 @@
-"""Each model trained once per run of the suite, however many tests and processes look at it."""
+"""Each model is trained once per run of the suite; all tests and processes share the result."""
+
+from __future__ import annotations
 
 import dataclasses
 import functools
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from filelock import FileLock
 
 from cnnspec import mnist, results, training
@@ -30,12 +34,12 @@ class Settings:
     out: Path | None
 
     @property
-    def ensembles(self):
-        """Folder of the reference ensembles that these trainings are judged against."""
+    def ensembles(self) -> Path:
+        """Folder of the reference ensembles that these trainings are compared with."""
         return reading.BASELINES / "ensembles" / self.dataset
 
-    def command(self, seed=None):
-        """Command line that repeats this run's trainings, with another seed if one is given."""
+    def command(self, seed: int | None = None) -> str:
+        """The command that repeats this run's trainings, with `seed` if it is given."""
         words = ["pytest", f"--dataset {self.dataset}", f"--epochs {self.epochs}", f"--seed {seed or self.seed}"]
         words += [f"--runs {self.runs}"] if self.runs > 1 else []
         words += [f"--device {self.device}"] if self.device != "auto" else []
@@ -43,8 +47,8 @@ class Settings:
         return " ".join(words + ([f"--mnist={self.mnist}"] if self.mnist else []))
 
 
-def settings(config, tmp_path_factory):
-    """Settings from pytest's options. Under xdist the workers share the folder above their own."""
+def settings(config: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings from pytest's options. Workers of xdist share the parent of their own folders."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "trainings"
     folder.mkdir(exist_ok=True)
@@ -64,20 +68,25 @@ def settings(config, tmp_path_factory):
 
 
 @functools.lru_cache(maxsize=1)
-def data(dataset, path):
+def data(dataset: str, path: str | None) -> mnist.Dataset:
     """The digits, read once per process."""
     return mnist.load(dataset, path)
 
 
-def name_of(model, number):
-    """Name of the files of a model's run `number`; the first is the notebook's own and bears the model's name."""
+def name_of(model: str, number: int) -> str:
+    """Name of the files of a model's run `number`: the model's name for the first run, then `-run2`, `-run3`, …"""
     return f"{model}-run{number + 1}" if number else model
 
 
-def trained_once(model, settings, number=0, train=None):
-    """The TrainingRun `number` of `model` under `settings`: trained by the first process that asks, read by the others.
+def trained_once(
+    model: str,
+    settings: Settings,
+    number: int = 0,
+    train: Callable[[str, Settings, int], training.TrainingRun] | None = None,
+) -> training.TrainingRun:
+    """The TrainingRun `number` of `model` under `settings`. The first process that asks trains it, the others read it.
 
-    A training that failed is not tried again: everyone who asks gets its error. `train` stands in for the training in tests.
+    A failed training is not repeated: every caller gets its error. Tests pass a `train` of their own.
     """
     path, failure = (settings.folder / f"{name_of(model, number)}.{suffix}" for suffix in ("json", "failure"))
     with FileLock(f"{path}.lock"):
@@ -98,17 +107,17 @@ def trained_once(model, settings, number=0, train=None):
     return training.TrainingRun.from_json(path)
 
 
-def ensemble_behind(model, settings):
-    """Curves of the ensemble to draw behind a run's, none where none is stored (the checks say so)."""
+def ensemble_behind(model: str, settings: Settings) -> list[dict[str, list[float]]]:
+    """Curves of the ensemble to draw behind a run's; empty where none is stored, which the checks report."""
     path = settings.ensembles / f"{model}.csv"
     return store.curves(path, settings.epochs) if path.exists() else []
 
 
-def _train(model, settings, number):
+def _train(model: str, settings: Settings, number: int) -> training.TrainingRun:
     """Train with the seed of run `number`.
 
-    The first run keeps the notebook's draw of the kernels seeded with 1. Further ones draw them anew, as the runs of an
-    ensemble do: a mean of runs that share one draw would spread more than the band of K runs allows.
+    The first run keeps the notebook's kernels that are seeded with 1. Further runs draw them again, as the runs of an
+    ensemble do: the mean of runs with the same kernels would vary more than the band of K runs allows.
     """
     digits = data(settings.dataset, settings.mnist)
     seed = settings.seed + number

@@ -1,7 +1,9 @@
-"""`python -m tests.support.two_processes NAME`: train MODELS as the process of that name in PROCESSES does.
+"""`python -m tests.support.two_processes NAME` trains MODELS; NAME is one of PROCESSES.
 
-Prints digests of the weights as JSON: {"deterministic": bool, model: SHA-256 with seed 0, …, "another seed": SHA-256}.
+It prints JSON: {"deterministic": bool, model: SHA-256 of weights and losses with seed 0, …, "another seed": SHA-256}.
 """
+
+from __future__ import annotations
 
 import functools
 import hashlib
@@ -9,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 from cnnspec import mnist, pipeline, stack
 from cnnspec.architectures import ARCHITECTURES
@@ -16,23 +19,23 @@ from cnnspec.compat import backend, seed_everything
 from cnnspec.facts import reading
 from cnnspec.training import batch_size, compile_model, evaluate, fitting
 
-SAMPLES = 300  # two whole batches and a part of one
+if TYPE_CHECKING:
+    import pytest
+
+SAMPLES = 300  # two full batches and a partial one
 ONE_THREAD = {
     **dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1"),
     "XLA_FLAGS": "--xla_gpu_deterministic_ops=true --xla_cpu_multi_thread_eigen=false",
 }
-MODELS = ("model1", "model4")  # unseeded initialisers and two dropouts; every kind of layer
+MODELS = ("model1", "model4")  # model1: unseeded initialisers, two dropouts; model4: every kind of layer
 HARNESSED = "model4"
-# The second process trains HARNESSED by `training.fitting`, and with another seed too.
+# The second process trains HARNESSED with `training.fitting`, and again with another seed.
 PROCESSES = ("first", "second")
 
 
 @functools.cache
-def started():
-    """{name: running process} of the two that train the same; they are started once, by the first who asks.
-
-    They take what the tests beside them leave of the processor.
-    """
+def started() -> dict[str, subprocess.Popen[str]]:
+    """{name: process} of the two that train the same. The first call starts them, with the lowest priority."""
     found = {
         name: subprocess.Popen(
             [sys.executable, "-m", "tests.support.two_processes", name],
@@ -45,27 +48,27 @@ def started():
         for name in PROCESSES
     }
     if hasattr(os, "setpriority"):
-        # From here and not by preexec_fn, for which Python forks: JAX, multithreaded, warns of forks.
+        # Set here, not with preexec_fn: Python would fork, and JAX warns of forks of a multithreaded process.
         for process in found.values():
             os.setpriority(os.PRIO_PROCESS, process.pid, 19)
     return found
 
 
-def start_early(session):
-    """Start the two processes beside the tests before them, if their tests are among those that will run here."""
+def start_early(session: pytest.Session) -> None:
+    """Start the two processes before all tests, if the tests that need them will run in this process."""
     wanted = any(item.path.name == "test_determinism.py" for item in session.items)
     if wanted and not session.config.option.collectonly and "PYTEST_XDIST_WORKER" not in os.environ:
         for process in started().values():
             session.config.add_cleanup(process.kill)
 
 
-def judge_late(items):
-    """Put the tests that wait for the two processes behind all others."""
+def judge_late(items: list[pytest.Item]) -> None:
+    """Put the tests that wait for the two processes after all others."""
     items.sort(key=lambda item: item.path.name == "test_determinism.py")
 
 
-def switch_determinism_on():
-    """Switch deterministic kernels on where the backend has a switch; returns what the backend then says of it."""
+def switch_determinism_on() -> bool:
+    """Switch deterministic kernels on, where the backend has a switch; returns whether the backend says that they are on."""
     if backend() == "tensorflow":
         import tensorflow
 
@@ -82,9 +85,11 @@ def switch_determinism_on():
     return not stack.gpus() or "xla_gpu_deterministic_ops=true" in os.environ.get("XLA_FLAGS", "")
 
 
-def digest(model, seed, harness=False):
-    """SHA-256 of all weights and of the losses: of the held-out digits first, of two epochs (shuffled, with dropout), and
-    of the digits evaluated at the end."""
+def digest(model: str, seed: int, harness: bool = False) -> str:
+    """SHA-256 of all weights and losses of a training of two epochs, shuffled and with dropout.
+
+    The losses: of the test set before training, of each epoch, and of the train set at the end.
+    """
     whole = mnist.load("mnist5k")
     names = ("x_train", "y_train", "x_test", "y_test")
     data = whole._replace(**{name: getattr(whole, name)[:SAMPLES] for name in names})
@@ -96,12 +101,13 @@ def digest(model, seed, harness=False):
     fit = fitting(built, data) if harness else plain
     log = fit(epochs=2, verbose=0, validation_data=(data.x_test, data.y_test)).history
     losses += [*log["loss"], *log["val_loss"], evaluate(built, "train", data.x_train, data.y_train)["train_loss"]]
-    told = ",".join(float(loss).hex() for loss in losses)
-    return hashlib.sha256(b"".join(array.tobytes() for array in built.get_weights()) + told.encode()).hexdigest()
+    text = ",".join(float(loss).hex() for loss in losses)
+    return hashlib.sha256(b"".join(array.tobytes() for array in built.get_weights()) + text.encode()).hexdigest()
 
 
-def main(name):
-    found = {"deterministic": switch_determinism_on()}
+def main(name: str) -> None:
+    """Train as the process `name` does, and print the digests."""
+    found: dict[str, bool | str] = {"deterministic": switch_determinism_on()}
     second = name == "second"
     found |= {model: digest(model, 0, harness=second and model == HARNESSED) for model in MODELS}
     if second:

@@ -1,1 +1,1 @@
-"""Defects put into the code and into Keras, each of which the suite must notice."""
+"""Defects put into the code and into Keras. The suite must detect each of them."""

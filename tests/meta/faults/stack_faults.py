@@ -1,6 +1,6 @@
-"""Defects put into Keras itself, for `test_faults.py`: a plugin, `pytest -p tests.meta.faults.stack_faults`, FAULT=name.
+"""Defects put into Keras itself, for `test_faults.py`: `FAULT=name pytest -p tests.meta.faults.stack_faults`.
 
-Each fault replaces one function or default of Keras before a test module is imported, as a broken stack would.
+Each fault replaces one function or default of Keras before the test modules are imported.
 """
 
 import functools
@@ -10,11 +10,11 @@ import keras
 import numpy as np
 from keras import layers, optimizers
 
-ops = getattr(keras, "ops", None)  # Keras 2 has none, and none of these faults is for it
+ops = getattr(keras, "ops", None)  # Keras 2 has none; these faults are for Keras 3
 
 
 def default(cls, **changed):
-    """Another default of a class: what the caller does not pass."""
+    """Other defaults of a class, for arguments that the caller does not pass."""
     original = cls.__init__
 
     def patched(self, *arguments, **given):
@@ -24,7 +24,7 @@ def default(cls, **changed):
 
 
 def after_init(cls, change):
-    """Something that happens to every object of a class, out of sight of its configuration."""
+    """Change every object of a class after it is created; its configuration does not show the change."""
     original = cls.__init__
 
     def patched(self, *arguments, **given):
@@ -35,17 +35,17 @@ def after_init(cls, change):
 
 
 def replaced_call(cls, wrap):
-    """Another `call` of a layer class: wrap(original) -> new."""
+    """Replace `call` of a layer class: wrap(original) -> new."""
     cls.call = wrap(cls.call)
 
 
 def set_after_init(cls, **attributes):
-    """Attributes that differ from what the configuration tells."""
+    """Set attributes after creation; the configuration does not show them."""
     after_init(cls, lambda self: [setattr(self, name, value) for name, value in attributes.items()])
 
 
 def rounded(bits):
-    """x as a float32 with `bits` significant bits, through NumPy-free operations, so that gradients pass."""
+    """A function that rounds a float32 to `bits` significant bits, in operations that pass gradients."""
 
     def round_off(x):
         scale = 2.0 ** (24 - bits) + 1.0
@@ -55,7 +55,7 @@ def rounded(bits):
 
 
 def low_precision(bits):
-    """Convolution of operands rounded to `bits` significant bits."""
+    """Convolution whose operands are rounded to `bits` significant bits."""
 
     def wrap(original):
         def call(self, inputs):
@@ -72,7 +72,7 @@ def low_precision(bits):
 
 
 def replaced_kernel(change):
-    """Convolution with another kernel than the stored one."""
+    """Convolution with a changed kernel; the stored kernel stays."""
 
     def wrap(original):
         def call(self, inputs):
@@ -142,7 +142,7 @@ def label_smoothing():
 
 
 def dropout(change):
-    """Dropout whose mask or scale is changed: change(self, inputs, kept) -> outputs, in training."""
+    """Dropout with a changed mask or scale: change(self, inputs, kept) -> outputs, in training."""
 
     def call(self, inputs, training=False):
         if not (training or change.__name__ == "on_at_inference") or self.rate == 0:
@@ -176,7 +176,7 @@ def same_mask():
 
 
 def adam(change):
-    """Another update rule: change(self) runs before every step."""
+    """Adam with other arguments of each step: change(self, gradient, variable, learning_rate) -> new arguments."""
     original = optimizers.Adam.update_step
 
     def update_step(self, gradient, variable, learning_rate):

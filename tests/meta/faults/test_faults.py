@@ -1,7 +1,7 @@
-"""Is a defect in the code seen, and does the message name what changed?
+"""Does the suite detect a defect in the code, and does the message name what changed?
 
-Each fault is one change of the package's source, made in a copy of the project; the module named must turn red and
-say the words. Asked for by `pytest -m faults` or `tox run -e faults`: every fault is a run of its own.
+Each fault is one change of the package's source in a copy of the project. The test module named must fail and print the
+message. Selected with `pytest -m faults` or `tox run -e faults`: every fault needs a separate run.
 """
 
 import os
@@ -20,7 +20,7 @@ from tests.meta.faults.stack_faults import STACK_FAULTS
 
 
 class Fault(NamedTuple):
-    """A defect: the file and text that it changes, the test module that must see it, and what that must say."""
+    """A defect: the file and text that it changes, the test module that must fail, and the message that it must print."""
 
     file: str
     before: str
@@ -160,7 +160,7 @@ FAULTS = {
         "model1, channels_last: the layers in order",
     ),
 }
-if pipeline.available():  # elsewhere the harness fits the arrays itself
+if pipeline.available():  # other stacks are trained with Keras' own fit of arrays
     FAULTS |= {
         "leak of the test set in the harness' batches": Fault(
             "training.py",
@@ -190,7 +190,7 @@ def project(tmp_path):
 
 
 def suite(project, *arguments, **environment):
-    """Run the suite of a project in a process of its own: (exit code, output)."""
+    """Run the suite of a project in a separate process: (exit code, output)."""
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
     result = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=600, env=os.environ | environment)
     return result.returncode, result.stdout
@@ -198,7 +198,7 @@ def suite(project, *arguments, **environment):
 
 @pytest.mark.faults
 def test_the_copy_is_healthy(project):
-    """Without a fault the same modules pass, so that what turns red below is the fault."""
+    """Without a fault the same modules pass, so the failures below come from the faults."""
     modules = sorted({f"tests/{fault.module}" for fault in FAULTS.values()})
     code, output = suite(project, *modules)
     assert code == 0, output
@@ -207,17 +207,17 @@ def test_the_copy_is_healthy(project):
 @pytest.mark.faults
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_a_fault_is_seen_and_named(project, fault):
-    """The suite turns red and its message names what changed."""
+    """The suite fails and its message names what changed."""
     path = project / "cnnspec" / fault.file
     text = path.read_text(encoding="utf-8")
-    assert fault.before in text, f"{fault.file} no longer holds {fault.before!r}: bring this fault up to date"
+    assert fault.before in text, f"{fault.file} no longer contains {fault.before!r}: update this fault"
     path.write_text(text.replace(fault.before, fault.after), encoding="utf-8")
     code, output = suite(project, f"tests/{fault.module}")
     assert code == 1, output
     assert fault.message in re.sub(r"^E +", "", output, flags=re.MULTILINE)
 
 
-# The tiers before any training, in the order of a run; the faults of a stack must be seen by one of them.
+# The tiers before any training, in the order of a run; one of them must detect each fault of a stack.
 BEFORE_TRAINING = [
     f"tests/test_{name}.py"
     for name in ("configuration", "data", "numerics", "optimizer", "stochastic", "trajectory", "determinism", "saving")
@@ -225,10 +225,10 @@ BEFORE_TRAINING = [
 
 
 @pytest.mark.faults
-@pytest.mark.skipif(KERAS_VERSION < (3, 0), reason="these defects are put into Keras 3; they are seen by tox run -e faults")
+@pytest.mark.skipif(KERAS_VERSION < (3, 0), reason="these defects are made for Keras 3: tox run -e faults")
 @pytest.mark.parametrize("fault", STACK_FAULTS)
 def test_a_broken_stack_is_seen_before_training(fault, tmp_path):
-    """A defect in Keras itself turns a tier red that trains nothing; the table of first failures is in the report."""
+    """A tier that trains nothing detects a defect in Keras itself; the first failure is printed."""
     options = ["-x", "-q", "-p", "tests.meta.faults.stack_faults", "--report", str(tmp_path / "report.json")]
     code, output = suite(reading.PROJECT, *options, *BEFORE_TRAINING, FAULT=fault)
     failed = re.findall(r"^FAILED (\S+)", output, flags=re.MULTILINE)

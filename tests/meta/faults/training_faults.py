@@ -1,8 +1,8 @@
-"""Defects that only a training can show: a plugin, `pytest -p tests.meta.faults.training_faults`, FAULT=name.
+"""Defects that only a training can show: `FAULT=name pytest -p tests.meta.faults.training_faults`.
 
 `python -m tests.meta.faults.training_faults --out baselines/ensembles/mnist5k-faults` trains every model with every fault
-and stores the runs as ensembles are: from them, and without training again, `tests/meta/stored/test_faults.py` says how far
-each fault lies outside its bands after every number of epochs.
+and stores the runs like ensembles. From these runs, without training, `tests/meta/stored/test_faults.py` computes how far
+each fault is outside its bands after each number of epochs.
 """
 
 import argparse
@@ -22,24 +22,24 @@ SEED = 1000  # the suite's default
 
 
 def fit_with(change):
-    """`Model.fit` with other arguments: change(arguments) -> new ones."""
+    """Replace `Model.fit`: change(arguments) -> new arguments."""
     original = keras.Model.fit
 
     def fit(self, x, y, **arguments):
         return original(self, **change({"x": x, "y": y, **arguments}))
 
     keras.Model.fit = fit
-    pipeline.available = lambda: False  # the harness then fits arrays, which is what a fault changes
+    pipeline.available = lambda: False  # the harness then fits arrays, which the fault changes
 
 
 def leaked(arguments):
-    """The test set among the images that are trained on."""
+    """The train set with the test set added."""
     extra = dict(zip("xy", arguments["validation_data"], strict=True))
     return arguments | {name: np.concatenate([arguments[name], extra[name]]) for name in "xy"}
 
 
 def wrong_labels(share):
-    """A fit in which this share of the labels, drawn with a fixed seed, names another digit."""
+    """A change of `fit`: this share of the labels, drawn with a fixed seed, becomes another digit."""
 
     def change(arguments):
         generator = np.random.default_rng(5)
@@ -52,12 +52,12 @@ def wrong_labels(share):
 
 
 def without_dropout():
-    """Dropout that lets everything pass."""
+    """Dropout that returns its input."""
     keras.layers.Dropout.call = lambda self, inputs, training=False: inputs
 
 
 def wide_glorot():
-    """`glorot_uniform` with limits twice as wide: four times the variance."""
+    """`glorot_uniform` with limits twice as large: four times the variance."""
     original = keras.initializers.GlorotUniform.__init__
 
     def patched(self, *arguments, **given):
@@ -72,7 +72,7 @@ def fast_adam():
     training.OPTIMIZERS["adam"] = lambda: keras.optimizers.Adam(0.002)
 
 
-TRAINING_FAULTS = {  # name -> what it does to this process
+TRAINING_FAULTS = {  # name -> a function that puts the fault into this process
     "learning rate x 2": fast_adam,
     "dropout off": without_dropout,
     "2 % wrong labels": lambda: fit_with(wrong_labels(0.02)),
@@ -82,7 +82,7 @@ TRAINING_FAULTS = {  # name -> what it does to this process
     "Glorot twice as wide": wide_glorot,
 }
 HEALTHY = "none"
-# What is worth training: the fifth is a healthy run cut short, and only model1 leaves its kernels to Glorot.
+# Not trained: "one epoch short", which is a healthy run with its last epoch cut, and Glorot where a model does not use it.
 STORED = {
     name: ["model1"] if name == "Glorot twice as wide" else MODELS
     for name in (HEALTHY, *TRAINING_FAULTS)
@@ -96,7 +96,7 @@ def folder_of(fault):
 
 
 def train_and_store(out, fault, models):
-    """Train `models` with a fault that is already in place for ten epochs, and store the runs under `out`."""
+    """Train `models` for ten epochs with a fault that is already in this process; store the runs under `out`."""
     data = mnist.load("mnist5k")
     for model in models:
         path = Path(out) / folder_of(fault) / f"{model}.csv"
@@ -116,7 +116,7 @@ if __name__ == "__main__":
     if "FAULT" in os.environ:
         train_and_store(options.out, os.environ["FAULT"], STORED[os.environ["FAULT"]])
     else:
-        for fault in STORED:  # a process each, because a fault cannot be taken back
+        for fault in STORED:  # a process each: a fault cannot be undone
             subprocess.run(
                 [sys.executable, "-m", __spec__.name, "--out", options.out], check=True, env=os.environ | {"FAULT": fault}
             )
