@@ -18,7 +18,7 @@ from cnnspec.compat import loss_of_step
 from cnnspec.trajectory import on_stack
 
 ops = getattr(keras, "ops", keras.backend)  # Keras 2 has no `ops`; both have `shape`
-LARGEST_BATCH = 96
+LARGEST_BATCH = 128
 FORGETTING = 1e-30  # momentum: so small that an earlier step does not count; zero would keep no velocities
 FORGOTTEN = 1e-25  # an earlier step's gradient, times FORGETTING, is smaller; every gradient here is larger
 
