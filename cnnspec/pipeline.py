@@ -1,9 +1,9 @@
-"""The same batches as Keras' own `fit` of arrays, at less cost. Only for TensorFlow.
+"""The same batches as Keras' own `fit` of arrays, in less time. Only for TensorFlow.
 
-Given arrays, Keras hands each batch's indices and the whole arrays through a parallel, autotuned tf.data pipeline, and
-comes back to Python after every step. Here the arrays are captured by the pipeline, a single thread gathers the rows, and
+Given arrays, Keras passes each batch's indices and the whole arrays through a parallel, autotuned tf.data pipeline, and
+returns to Python after every step. Here the pipeline captures the arrays, a single thread gathers the rows, and
 STEPS_PER_EXECUTION steps run between two returns to Python. In Keras' own order of the batches, dropout masks, losses and
-weights stay the same to the last bit (tests/test_determinism.py).
+weights are equal to the last bit (tests/test_determinism.py).
 """
 
 from __future__ import annotations
@@ -15,35 +15,35 @@ import numpy as np
 
 from cnnspec.compat import KERAS_VERSION, backend
 
-STEPS_PER_EXECUTION = 32  # of 469 an epoch on full MNIST: the progress bar still moves
+STEPS_PER_EXECUTION = 32  # an epoch of full MNIST has 469 steps, so the progress bar still moves
 
 
 def available() -> bool:
-    """True where the batches here are Keras' own, and steps can be joined: Keras 3.15 or newer on TensorFlow.
+    """Whether the batches here are Keras' own and steps can be joined: Keras 3.15 or newer on TensorFlow.
 
-    Keras 3.3.3 fails in validation where that has fewer batches than STEPS_PER_EXECUTION; those between were not tried.
+    Keras 3.3.3 fails in validation with fewer batches than STEPS_PER_EXECUTION; the versions in between were not tried.
     """
     return backend() == "tensorflow" and KERAS_VERSION >= (3, 15)
 
 
 def compile_settings() -> dict[str, Any]:
-    """What `compile` is given so that steps are joined; nothing where they cannot be.
+    """Arguments of `compile` that join steps; none if steps cannot be joined.
 
-    They must be set before anything is evaluated: Keras builds its functions once, and one that was built for single steps
-    would then evaluate one batch of every STEPS_PER_EXECUTION and leave the others out.
+    They must be set before the first evaluation: Keras builds its functions once, and a function that was built for single
+    steps would then evaluate only one of every STEPS_PER_EXECUTION batches.
     """
     return {"steps_per_execution": STEPS_PER_EXECUTION} if available() else {}
 
 
 def batches(x: np.ndarray, y: np.ndarray, batch_size: int, reshuffle: int | None = None) -> Any:
-    """A tf.data.Dataset of (images, labels) batches in the order in which a seeded `fit` of the arrays shows them.
+    """A tf.data.Dataset of (images, labels) batches in the order of a seeded `fit` of the arrays.
 
-    Keras draws the permutation by an unseeded tf.random.shuffle in a function of its own, whose seed is then the global
-    seed and the number of draws before it in that function, none; so is this one's, and every epoch has the same order.
-    With a seed as `reshuffle` each epoch has another one, drawn from it. Raises RuntimeError elsewhere.
+    Keras draws the permutation with an unseeded tf.random.shuffle in a function of its own. Its seed is then the global seed
+    and the number of earlier draws in that function, which is 0. The same holds here, and every epoch has the same order.
+    With a seed as `reshuffle`, each epoch has a new order, drawn from that seed. Raises RuntimeError if not `available()`.
     """
     if not available():
-        raise RuntimeError(f"batches in Keras' order are known for Keras 3.15 on TensorFlow, not for this {backend()} stack")
+        raise RuntimeError(f"these batches need Keras 3.15 or newer on TensorFlow, not {backend()}; fit the arrays instead")
     import tensorflow as tf
 
     with tf.device("CPU"):

@@ -1,6 +1,6 @@
-"""What this process runs on: everything that could change a number.
+"""The stack of this process: everything that could change a number.
 
-The framework is asked through its own module, found by Keras' backend name; what it does not tell is left out.
+The framework's facts come from its own module, found by the name of Keras' backend; unknown facts are left out.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from cnnspec.errors import DeviceMissing
 
 
 def require(device: str) -> None:
-    """Raise DeviceMissing when `device` is "gpu" and the framework can use none."""
+    """Raise DeviceMissing if `device` is "gpu" and the framework can use no GPU."""
     if device == "gpu" and not gpus():
         raise DeviceMissing(
-            f"--device gpu: Keras' backend {backend()} finds no GPU it can use; look at nvidia-smi, CUDA_VISIBLE_DEVICES "
-            f"and whether this is a GPU build, or ask for --device cpu"
+            f"--device gpu: Keras' backend {backend()} finds no GPU it can use; check nvidia-smi, CUDA_VISIBLE_DEVICES "
+            f"and whether this is a GPU build, or use --device cpu"
         )
 
 
 def current() -> dict[str, Any]:
-    """The stack as a flat dict of strings and numbers, ready for JSON.
+    """The stack as a flat dict of strings and numbers, for JSON.
 
     Keys: python, platform, keras, backend, framework (name and version), numpy, device, cpu, cores, threads, memory_gib,
-    precision, and whatever of onednn, tf32, cuda, cudnn the framework tells.
+    precision; and onednn, tf32, cuda and cudnn as far as the framework gives them.
     """
     name = backend()
     facts = {
@@ -68,7 +68,7 @@ def available_cores() -> int:
 
 
 def cpu_model() -> str:
-    """The processor's name as the operating system tells it."""
+    """The processor's name, from the operating system."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
             names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
@@ -78,7 +78,7 @@ def cpu_model() -> str:
 
 
 def memory_gib() -> int | None:
-    """The machine's memory in GiB, rounded; None where the operating system does not tell."""
+    """The machine's memory in GiB, rounded; None if the operating system does not give it."""
     try:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
     except (AttributeError, OSError, ValueError):
@@ -86,18 +86,18 @@ def memory_gib() -> int | None:
 
 
 def precision() -> str:
-    """Name of the precision that layers compute in: Keras' dtype policy, in 2019 its floatx."""
+    """Name of the precision that layers compute in: Keras' dtype policy; in 2019 its floatx."""
     return keras.backend.floatx() if IS_2019 else str(keras.mixed_precision.global_policy().name)
 
 
 def gpus() -> list[str]:
-    """Names of the GPUs that the framework can use, empty without one."""
+    """Names of the GPUs that the framework can use; an empty list without a GPU."""
     return _GPUS[backend()]()
 
 
 @contextmanager
 def tf32_off() -> Iterator[None]:
-    """TF32 switched off for as long as the block lasts; without effect where there is no GPU."""
+    """Switch TF32 off during the block; no effect without a GPU."""
     name = backend()
     framework = importlib.import_module(name)
     if name == "tensorflow":

@@ -1,4 +1,4 @@
-"""Train one model once, as the notebook does: seed, compile, fit, evaluate. Makes a TrainingRun and judges nothing."""
+"""Train one model once, as the notebook does: seed, compile, fit, evaluate. The result is a TrainingRun."""
 
 from __future__ import annotations
 
@@ -24,31 +24,35 @@ from cnnspec.mnist import Dataset
 batch_size = 128  # In [39]
 epochs = 10  # In [39]
 
-# The notebook's optimizer is cut off at the page's edge; Adam is the assumption, Adadelta (with Keras 2.2.4's default
-# rate of 1.0, its first argument under every Keras) the rival: baselines/notebook/assumptions.toml.
+# The notebook's optimizer is cut off at the page's edge. Adam is assumed; Adadelta is the alternative (with Keras 2.2.4's
+# default rate of 1.0, its first argument in every Keras): baselines/notebook/assumptions.toml.
 OPTIMIZERS: dict[str, Callable[[], Any]] = {
     "adam": lambda: keras.optimizers.Adam(),
     "adadelta": lambda: keras.optimizers.Adadelta(1.0),
-    # For trajectories, with the SGD_RATE of trajectory/start.py: no division by a gradient's size.
+    # For trajectories, with the SGD_RATE of trajectory/start.py: it does not divide by the size of the gradient.
     "sgd": lambda: keras.optimizers.SGD(0.001),
 }
 
 
-# The notebook did not seed, and its fit showed the samples in a new order every epoch. Keras 3 on TensorFlow, once seeded,
+# The notebook did not seed, and its fit used a new order of the samples in every epoch. Keras 3 on TensorFlow, once seeded,
 # repeats one order, which lowers the training loss of later epochs (baselines/trajectories/README.md). Runs on the embedded
-# digits follow the stack's seeded fit; full MNIST is compared with the notebook, and so is trained in new orders.
+# digits keep the order of the stack's seeded fit. Full MNIST is compared with the notebook, so each epoch has a new order.
 RESHUFFLED = ("mnist",)
+
+# What to do about a loss that is not finite, as the end of a message.
+NEXT = "compare the layers and gradients with float64: pytest tests/test_numerics.py"
 
 
 @dataclasses.dataclass
 class TrainingRun:
     """One training of one model with one seed on one stack.
 
-    `history` has one list per metric with a value per epoch: loss and accuracy (means over the epoch's batches, dropout on),
-    val_loss and val_accuracy (the test set), seconds and, where asked for, train_loss and train_accuracy (the train
-    set evaluated after the epoch). `scores` are test_loss, test_accuracy, train_loss, train_accuracy at the end.
-    `untrained_loss` is the test set's before the first step, which shows how the weights were drawn; the notebook did
-    not take it. Losses are mean categorical cross-entropies in nats, accuracies fractions. `redrawn`: see `redraw_kernels`.
+    `history` has one list per metric with a value per epoch: loss and accuracy (means over the epoch's batches, with dropout
+    on), val_loss and val_accuracy (the test set), seconds and, if requested, train_loss and train_accuracy (the train set,
+    evaluated after the epoch). `scores` are test_loss, test_accuracy, train_loss and train_accuracy after the last epoch.
+    `untrained_loss` is the loss on the test set before the first step, which depends on the drawn weights; the notebook did
+    not measure it. Losses are mean categorical cross-entropies in nats, accuracies fractions. For `redrawn` see
+    `redraw_kernels`.
     """
 
     model: str
@@ -69,24 +73,25 @@ class TrainingRun:
 
     @classmethod
     def from_json(cls, path: str | Path) -> TrainingRun:
-        """Read a run from `path`. Raises MalformedRun for a file that is no JSON or has missing or unknown fields."""
+        """Read a run from `path`. Raises MalformedRun if the file is not JSON, or has missing or unknown fields."""
         try:
             fields = json.loads(Path(path).read_text(encoding="utf-8"))
         except ValueError as error:
-            raise MalformedRun(f"{path} is not a whole JSON file ({error}); train again") from error
+            raise MalformedRun(f"{path} is not a whole JSON file ({error}); train again: python -m cnnspec train") from error
         expected = {field.name for field in dataclasses.fields(cls)}
         found = set(fields) if isinstance(fields, dict) else set()
         if found != expected:
             raise MalformedRun(
-                f"{path} is not a training run: missing {sorted(expected - found)}, unknown {sorted(found - expected)}"
+                f"{path} is not a training run: missing {sorted(expected - found)}, unknown {sorted(found - expected)}; "
+                f"train again: python -m cnnspec train"
             )
         return cls(**fields)
 
 
 class EpochRecorder(keras.callbacks.Callback):
-    """Record every epoch's metrics and seconds, and stop with NonFiniteLoss at the first loss that is not finite.
+    """Record the metrics and seconds of every epoch; raise NonFiniteLoss at the first loss that is not finite.
 
-    With `train_data` (x, y), also evaluate the train set after each epoch; its time is not counted.
+    With `train_data` (x, y), the train set is also evaluated after each epoch; that time is not counted.
     """
 
     def __init__(self, description: str, train_data: tuple[np.ndarray, np.ndarray] | None = None) -> None:
@@ -106,12 +111,12 @@ class EpochRecorder(keras.callbacks.Callback):
             metrics.update(evaluate(self.model, "train", *self.train_data))
         for name, value in metrics.items():
             if not math.isfinite(value):
-                raise NonFiniteLoss(f"{self.description}: {name} is {value} in epoch {epoch + 1}")
+                raise NonFiniteLoss(f"{self.description}: {name} is {value} in epoch {epoch + 1}; {NEXT}")
             self.history.setdefault(name, []).append(value)
 
 
 def compile_model(model: Any, optimizer: str = "adam", **settings: Any) -> None:
-    """In [8]: compile `model` for classification with one of OPTIMIZERS; `settings` go to `compile` as they are."""
+    """In [8]: compile `model` for classification with one of OPTIMIZERS; `settings` are passed to `compile`."""
     model.compile(
         loss=keras.losses.categorical_crossentropy, optimizer=OPTIMIZERS[optimizer](), metrics=["accuracy"], **settings
     )
@@ -120,9 +125,9 @@ def compile_model(model: Any, optimizer: str = "adam", **settings: Any) -> None:
 def fitting(model: Any, data: Dataset, batch_size: int = batch_size, reshuffle: int | None = None) -> Callable[..., Any]:
     """A function that fits a compiled model to the train set of a Dataset; it takes further arguments of `fit`.
 
-    Where `pipeline.available()`, the batches come from there, and `pipeline.compile_settings` join their steps: the same
-    losses and weights in less time, or, with a seed as `reshuffle`, a new order in every epoch. Elsewhere it is Keras' own
-    fit of the arrays, as in the notebook, which repeats one order with Keras 3.0 to 3.14 on TensorFlow.
+    If `pipeline.available()`, the batches come from `pipeline`, whose `compile_settings` join their steps: the same losses
+    and weights in less time or, with a seed as `reshuffle`, a new order in every epoch. Otherwise it is Keras' own fit of
+    the arrays, as in the notebook, which repeats one order with Keras 3.0 to 3.14 on TensorFlow.
     """
     if not pipeline.available():
         return functools.partial(model.fit, data.x_train, data.y_train, batch_size=batch_size)
@@ -131,10 +136,10 @@ def fitting(model: Any, data: Dataset, batch_size: int = batch_size, reshuffle: 
 
 
 def redraw_kernels(model: Any, seed: int) -> None:
-    """Draw anew, from other seeds, every kernel whose initialiser has a seed.
+    """Draw every kernel whose initialiser has a seed again, from another seed.
 
-    The notebook's `he_uniform(seed=1)` names one draw on one stack and another on the next, so what a reference
-    ensemble must cover is the spread over draws, not one of them.
+    The notebook's `he_uniform(seed=1)` gives different draws on different stacks. A reference ensemble must therefore cover
+    the spread over draws, not a single draw.
     """
     generator = np.random.RandomState(seed)
     for layer in model.layers:
@@ -164,7 +169,7 @@ def train(
 ) -> TrainingRun:
     """Train model `name` on a Dataset with a seed and return its TrainingRun.
 
-    `verbose=1` shows Keras' progress bar; `redraw` applies `redraw_kernels`. Raises KeyError for an unknown name,
+    `verbose=1` shows Keras' progress bar; `redraw` calls `redraw_kernels`. Raises KeyError for an unknown name, and
     NonFiniteLoss.
     """
     forget_models()
@@ -176,7 +181,7 @@ def train(
     description = f"{name} on {data.name} with seed {seed}"
     untrained_loss = evaluate(model, "test", data.x_test, data.y_test)["test_loss"]
     if not math.isfinite(untrained_loss):
-        raise NonFiniteLoss(f"{description}: the test loss is {untrained_loss} before the first step")
+        raise NonFiniteLoss(f"{description}: the test loss is {untrained_loss} before the first step; {NEXT}")
     recorder = EpochRecorder(
         description,
         train_data=(data.x_train, data.y_train) if evaluate_train_each_epoch else None,

@@ -35,10 +35,11 @@ def expected(model, optimizer):
     return in_float64.run(model, mnist.load("mnist5k"), optimizer, "tf.keras")
 
 
-def bounds():
-    """The limits of each trajectory's distance from float64; some differ for Keras 2."""
-    of_keras_2 = reading.tolerance("trajectory_keras_2") if KERAS_VERSION < (3, 0) else {}
-    return reading.tolerance("trajectory") | of_keras_2
+def limits(name):
+    """The limits of a trajectory's distance from float64; some differ for Keras 2."""
+    if KERAS_VERSION < (3, 0) and name in reading.tolerance("trajectory_keras_2"):
+        return reading.tolerance(f"trajectory_keras_2.{name}")
+    return reading.tolerance(f"trajectory.{name}")
 
 
 @functools.cache
@@ -61,7 +62,7 @@ def test_against_float64(model, optimizer):
         names(model),
         expected(model, optimizer),
         obtained(model, optimizer),
-        bounds()[f"{model}-{optimizer}"],
+        limits(f"{model}-{optimizer}"),
         source="the float64 implementation in cnnspec/oracle/",
         next=NEXT,
     )
@@ -106,7 +107,7 @@ def test_against_2019(recording, model):
             start.Trajectory(each.losses, each.norms[:, trained], probabilities=np.zeros(1))  # equal: not compared
             for each in (recorded, here)
         ),
-        reading.tolerance("trajectory_2019")[f"{model}-sgd"],
+        reading.tolerance(f"trajectory_2019.{model}-sgd"),
         source=f"the recording of TensorFlow 1.13.1 and Keras 2.2.4 in {recording}",
         next=NEXT,
     )

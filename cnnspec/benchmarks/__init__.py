@@ -1,1 +1,1 @@
-"""How fast an epoch is, and how close to what the hardware can do."""
+"""How fast an epoch is, and how close to the limits of the hardware."""

@@ -1,4 +1,4 @@
-"""What this hardware can do at most, measured by the backend under test: a matrix product and a copy through memory."""
+"""Limits of this hardware, measured with the backend under test: a matrix product, and an addition in memory."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def measure(
 ) -> dict[str, float]:
     """{"gflops": of a square matrix product, "gbytes": per second of an addition}, the best of `repeats`.
 
-    `precision` is the policy that the model computes in; the product is taken in its compute type. The addition reads and
-    writes each number once, the allocation of its result included. Needs Keras 3 (keras.ops).
+    `precision` is the policy of the model; the product is computed in its compute type. The addition reads and writes each
+    number once, and allocates its result. Needs Keras 3 (keras.ops).
     """
     dtype = "bfloat16" if precision == "mixed_bfloat16" else "float32"
     size = size or SIZE["gpu" if gpu else "cpu"]
@@ -33,7 +33,7 @@ def measure(
 
 
 def best(compute: Callable[[], Any], repeats: int) -> float:
-    """Fewest seconds of `repeats` computations, each waited for, after one that is not counted."""
+    """Seconds of the fastest of `repeats` computations, after one that is not counted."""
 
     def seconds() -> float:
         started = time.perf_counter()
@@ -45,5 +45,5 @@ def best(compute: Callable[[], Any], repeats: int) -> float:
 
 
 def wait(tensor: Any) -> None:
-    """Wait until a tensor is computed: one number of it is read."""
+    """Wait until a tensor is computed, by reading one number of it."""
     keras.ops.convert_to_numpy(keras.ops.cast(tensor[(0,) * len(tensor.shape)], "float32"))  # NumPy has no bfloat16

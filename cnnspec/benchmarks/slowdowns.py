@@ -1,4 +1,4 @@
-"""Did a machine get slower? Benchmarks beside the stored runs of the same machine, with a declared false-alarm rate."""
+"""Did a machine become slower? Benchmarks compared with the machine's stored runs, at a declared false-alarm rate."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from collections.abc import Mapping, Sequence
 
 from cnnspec.benchmarks.timings import TRUSTED_SPREAD, Key, Timing
 
-FALSE_ALARM = 0.01  # of a whole run that is compared with the stored ones, shared out evenly among its timings
-LEAST_RUNS = 3  # stored runs that a spread from run to run is taken from
+FALSE_ALARM = 0.01  # of a whole run that is compared with the stored ones, divided evenly among its timings
+LEAST_RUNS = 3  # stored runs that are needed for a spread from run to run
 THE_SUITE = "the suite itself"
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """A timing beside the stored runs: `outcome` is one of OUTCOMES, `text` says it in a line."""
+    """A timing compared with the stored runs: `outcome` is one of OUTCOMES, `text` explains it in one line."""
 
     outcome: str
     text: str
 
 
 OUTCOMES = ("new", "no spread yet", "not to be trusted", "slower", "faster", "as before")
-FAILED = ("not to be trusted", "slower")  # a timing that cannot be trusted has shown nothing
+FAILED = ("not to be trusted", "slower")  # a timing that cannot be trusted proves nothing, so it fails too
 
 
 def compare(measured: Mapping[Key, Timing], runs: Sequence[Mapping[Key, Timing]]) -> dict[Key, Comparison]:
     """The Comparison of each timing of a run with stored runs.
 
-    One-sided on either side: with N stored medians of mean m on the log scale, a timing is slower when
-    log(median) − m > t(1 − α; f) · s · √(1 + 1/N), the prediction bound of one further run. s is the timing's own standard
-    deviation or, where it is larger, that of its kind, pooled over the models with f degrees of freedom: stored runs that
-    agree by chance are no reason to blame the next. α is FALSE_ALARM by the number of timings.
+    One-sided in each direction: with N stored medians of mean m on the log scale, a timing is slower if
+    log(median) − m > t(1 − α; f) · s · √(1 + 1/N), the prediction bound of one further run. s is the larger of two standard
+    deviations: the timing's own, and that of its kind, pooled over the models with f degrees of freedom. So stored runs that
+    agree by chance do not make the next run fail. α is FALSE_ALARM divided by the number of timings.
     """
     stored: dict[Key, list[Timing]] = {}
     for run in runs:
@@ -45,7 +45,7 @@ def compare(measured: Mapping[Key, Timing], runs: Sequence[Mapping[Key, Timing]]
 
 
 def kind(key: Key) -> str:
-    """What a timing has in common with those of the other models; what has no model is the suite's own."""
+    """The kind of a timing, which those of the other models share; timings without a model are the suite's own."""
     return key.what if key.model else THE_SUITE
 
 
@@ -58,11 +58,12 @@ def _pooled(of: str, logs: Mapping[Key, Sequence[float]]) -> tuple[int, float]:
 
 
 def _limits(timing: Timing, before: Sequence[Timing]) -> str:
-    """What was reached beside a Timing and beside the stored ones, which tells a slower machine from slower code."""
+    """The hardware's limit beside a Timing and beside the stored ones, which separates a slower machine from slower code."""
     limits = [other.limit_gflops for other in before if other.limit_gflops]
     if not (limits and timing.limit_gflops):
         return ""
-    return f"; a matrix product beside it reached {timing.limit_gflops:.0f} GFLOP/s, {statistics.fmean(limits):.0f} there"
+    before_it = f"{statistics.fmean(limits):.0f} GFLOP/s in the stored runs"
+    return f"; a matrix product in the same run reached {timing.limit_gflops:.0f} GFLOP/s, {before_it}"
 
 
 def _compared(timing: Timing, before: Sequence[Timing], pooled: tuple[int, float], alpha: float) -> Comparison:
@@ -73,17 +74,20 @@ def _compared(timing: Timing, before: Sequence[Timing], pooled: tuple[int, float
     if not timing.trusted:
         return Comparison(
             "not to be trusted",
-            f"{now}; {spread}, limit {TRUSTED_SPREAD:.0%}: a busy or throttled machine; leave it alone, try again",
+            f"{now}; {spread}, limit {TRUSTED_SPREAD:.0%}: the machine was busy or throttled; "
+            f"stop other work on it and measure again",
         )
     if not before:
-        return Comparison("new", f"{now}; {spread}; nothing is stored for it, tox run -e bench-update stores it")
+        return Comparison(
+            "new", f"{now}; {spread}; not compared, because nothing is stored; store it: tox run -e bench-update"
+        )
     logs = [math.log(other.median) for other in before]
     centre = statistics.fmean(logs)
     change = math.exp(math.log(timing.median) - centre) - 1
-    number = "1 stored run" if len(logs) == 1 else f"the mean of {len(logs)} stored runs"
-    said = f"{now}: {abs(change):.1%} {'slower' if change >= 0 else 'faster'} than {number} ({math.exp(centre):.4g} s)"
+    stored = "1 stored run" if len(logs) == 1 else f"the mean of {len(logs)} stored runs"
+    said = f"{now}: {abs(change):.1%} {'slower' if change >= 0 else 'faster'} than {stored} ({math.exp(centre):.4g} s)"
     if len(logs) < LEAST_RUNS:
-        needed = f"a limit needs {LEAST_RUNS} stored runs: tox run -e bench-update"
+        needed = f"a limit needs {LEAST_RUNS} stored runs, add them: tox run -e bench-update"
         return Comparison("no spread yet", f"{said}; {needed}; {spread}")
     freedom, deviation = pooled
     deviation = max(deviation, statistics.stdev(logs))

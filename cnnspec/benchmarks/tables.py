@@ -1,4 +1,4 @@
-"""Timings as tables: one run, and stored runs of other stacks and machines beside it."""
+"""Timings as tables: of one run, and of stored runs of several stacks and machines."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ COLUMNS = (
     "device MiB",
     "relative to plain fit",
 )
-DOUBTFUL = "!: the rounds differ so much that the timing cannot be trusted; leave the machine alone, try again"
+DOUBTFUL = "!: not to be trusted, the rounds differ too much; stop other work on this machine and measure again"
 
 
 def rows_of(timings: Iterable[Timing]) -> list[tuple[str, ...]]:
-    """Rows of a table of one run. Limit: GFLOP/s of a matrix product; GB/s: of an addition in memory."""
+    """Rows of a table of one run. limit: GFLOP/s of a matrix product; GB/s: of an addition in memory."""
     return [
         (
             str(timing.key),
@@ -48,14 +48,14 @@ def rows_of(timings: Iterable[Timing]) -> list[tuple[str, ...]]:
 
 
 def title(dataset: str) -> str:
-    """What an epoch of the data set is, beside full MNIST's."""
+    """Number of images in an epoch of the data set, compared with full MNIST's."""
     images, whole = SAMPLES[dataset][0], SAMPLES["mnist"][0]
     times = f"; full MNIST has {whole}, {whole / images:g} times as many" if images < whole else ""
     return f"{dataset}: an epoch has {images} images{times}"
 
 
 def ratios(values: Sequence[float]) -> str:
-    """Least, median and greatest of ratios that were taken round by round."""
+    """Least, median and greatest of the ratios of the rounds."""
     return f"{min(values):.2f} {median(values):.2f} {max(values):.2f}" if values else ""
 
 
@@ -65,10 +65,10 @@ ACROSS = ("hardware", "stack", "data", "model", "seconds", "of limit", "relative
 def rows_across(contents: Iterable[dict[str, Any]], of: str = "plain fit") -> list[tuple[str, ...]]:
     """Rows of a table of stored files: epochs of every model on each machine and stack.
 
-    Machines are compared by the share of their own limit and by the models' times as ratios to model2's, not by seconds.
+    Machines are compared by the share of their own limit, and by each model's time relative to model2's, not by seconds.
     `contents` are files as `timings.read` gives them; `of` names the variant.
     """
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for content in contents:
         measured: dict[Key, Timing] = content["runs"][-1]["timings"]
         base = measured.get(Key("model2", of))
@@ -76,11 +76,11 @@ def rows_across(contents: Iterable[dict[str, Any]], of: str = "plain fit") -> li
         for timing in measured.values():
             if timing.model and timing.what == of:
                 relative = f"{timing.median / base.median:.2f}" if base else ""
-                place = (content["hardware"], stack, content["dataset"], timing.model)
-                rows.append((*place, f"{timing.median:.4g}", number(timing.share, ".0%"), relative))
+                names = (content["hardware"], stack, content["dataset"], timing.model)
+                rows.append((*names, f"{timing.median:.4g}", number(timing.share, ".0%"), relative))
     return rows
 
 
 def number(value: float | None, form: str) -> str:
-    """A number in a format; nothing for None."""
+    """A number in a format; an empty text for None."""
     return "" if value is None else format(value, form)

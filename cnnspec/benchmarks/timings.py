@@ -1,7 +1,7 @@
 """Timings of benchmarks, and the stored ones: one JSON per hardware, stack and data set.
 
-A file holds several runs of the suite's benchmarks, each with the seconds of every round: rounds show whether the machine
-was quiet, runs show how far one differs from the next.
+A file holds several runs of the suite's benchmarks, each with the seconds of every round. The spread of the rounds shows
+whether the machine was quiet; the runs show how much one differs from the next.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from cnnspec.errors import TimingsError
 from cnnspec.files import write_whole
 from cnnspec.names import hardware, slug
 
-TRUSTED_SPREAD = 0.10  # quartile distance by median; above it the machine was busy or throttled
+TRUSTED_SPREAD = 0.10  # quartile distance divided by median; above it the machine was busy or throttled
 KEPT_RUNS = 10
 SAME_STACK = ("python", "keras", "framework", "device", "threads", "precision", "onednn", "tf32", "cuda", "cudnn")
 
 
 class Key(NamedTuple):
-    """What a timing is of: a model, None for the suite itself, and what of it, "plain fit" or "inference by 128"."""
+    """What was timed: a model (None for the suite itself), and what of it, such as "plain fit" or "inference by 128"."""
 
     model: str | None
     what: str
@@ -35,12 +35,12 @@ class Key(NamedTuple):
 
 @dataclasses.dataclass
 class Timing:
-    """What was measured of one thing: seconds of each round, and what a round did.
+    """The timing of one thing: seconds of each round, and what a round computed.
 
-    Where a round repeats it, `seconds` are means and `fewest` those of the fastest repetition, which waits inside the
-    framework leave alone. `images` per repetition, `flops` per image (`flops.py`), limits in GFLOP/s and GB/s, memory in
-    MiB, `first` the seconds of the first round, with its compilation, `ratios` the seconds of each round relative to the
-    plain fit beside it. None: not measured.
+    If a round repeats it, `seconds` are the means of the rounds and `fewest` the seconds of the fastest repetition, which
+    waits inside the framework do not change. `images` per repetition, `flops` per image (`flops.py`), limits in GFLOP/s and
+    GB/s, memory in MiB. `first` are the seconds of the first round, with its compilation. `ratios` are the seconds of each
+    round relative to the plain fit right before it. None: not measured.
     """
 
     model: str | None
@@ -58,7 +58,7 @@ class Timing:
 
     @property
     def key(self) -> Key:
-        """What this timing is of, by which it is found among others."""
+        """What was timed; it identifies this timing among others."""
         return Key(self.model, self.what)
 
     @property
@@ -68,7 +68,7 @@ class Timing:
 
     @property
     def spread(self) -> float:
-        """Distance of the quartiles of the rounds' fewest seconds by their median; infinite for fewer than three rounds."""
+        """Quartile distance of the rounds' fewest seconds divided by their median; infinite for fewer than three rounds."""
         rounds = self.fewest or self.seconds
         if len(rounds) < 3:
             return math.inf
@@ -77,27 +77,27 @@ class Timing:
 
     @property
     def trusted(self) -> bool:
-        """True where the rounds agree within TRUSTED_SPREAD."""
+        """Whether the rounds agree within TRUSTED_SPREAD."""
         return self.spread <= TRUSTED_SPREAD
 
     @property
     def images_per_second(self) -> float | None:
-        """Images a second, None where no images are counted."""
+        """Images per second; None if no images are counted."""
         return self.images / self.median if self.images else None
 
     @property
     def gflops(self) -> float | None:
-        """Achieved GFLOP/s, None where none are counted."""
+        """Achieved GFLOP/s; None if none are counted."""
         return self.flops * self.images / self.median / 1e9 if self.flops else None
 
     @property
     def share(self) -> float | None:
-        """Achieved arithmetic as a share of the limit measured beside it, None without either."""
+        """Achieved arithmetic as a share of the limit measured in the same run; None without either."""
         return self.gflops / self.limit_gflops if self.gflops and self.limit_gflops else None
 
 
 def by_key(timings: Iterable[Timing]) -> dict[Key, Timing]:
-    """Timings by what they are of."""
+    """{Key: Timing} of timings."""
     return {timing.key: timing for timing in timings}
 
 
@@ -111,25 +111,27 @@ def read(path: Path | str) -> dict[str, Any]:
 
     Raises TimingsError.
     """
-    remedy = "restore it with git, or remove it and measure again: tox run -e bench-update"
+    remedy = "restore it from git, or remove it and measure again: tox run -e bench-update"
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
         for run in content["runs"]:
             run["timings"] = by_key(Timing(**timing) for timing in run["timings"])
             if not all(timing.seconds and min(timing.seconds) > 0 for timing in run["timings"].values()):
-                raise ValueError("a timing without positive seconds")
+                raise ValueError("a timing has no seconds, or seconds that are not positive")
         content["stack"]["framework"], content["dataset"], content["hardware"]
     except OSError as error:
-        raise TimingsError(f"{path} cannot be read ({error.strerror}); tox run -e bench writes such a file") from error
+        raise TimingsError(
+            f"{path} cannot be read ({error.strerror}); tox run -e bench writes runs/bench/figures.json"
+        ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise TimingsError(f"{path} is malformed ({type(error).__name__}: {error}); {remedy}") from error
     return content
 
 
 def stored(folder: Path | str, stack: dict[str, Any], dataset: str) -> dict[str, Any] | None:
-    """The content that a stack is compared with in the folder of its hardware, None where nothing is stored for it.
+    """The stored file that a stack is compared with, from the folder of its hardware; None if there is none.
 
-    That of the same framework version, else the latest of the same framework; other data sets never.
+    The file of the same framework version, else the latest of the same framework, always of the same data set.
     """
     backend = stack["framework"].split()[0]
     contents = [read(path) for path in sorted(Path(folder).glob("*.json"))]
@@ -143,16 +145,16 @@ def store(
 ) -> tuple[Path, list[Key]]:
     """Add a run to the file of its stack in `folder`, whole or not at all; returns (path, keys of the timings left out).
 
-    Left out are timings that are not to be trusted. A run of another stack (SAME_STACK) under the same name begins the
-    file anew; KEPT_RUNS are kept. Raises TimingsError, and stores nothing, where no timing is to be trusted.
+    Timings that are not to be trusted are left out. If the file holds runs of another stack (SAME_STACK), it is replaced;
+    the last KEPT_RUNS runs are kept. Raises TimingsError, and stores nothing, if no timing is to be trusted.
     """
     measured = by_key(timings)
     doubtful = [key for key, timing in measured.items() if not timing.trusted]
     kept = {key: timing for key, timing in measured.items() if timing.trusted}
     if not kept:
         raise TimingsError(
-            f"not stored: the rounds of every timing spread by more than {TRUSTED_SPREAD:.0%}; this machine was busy or "
-            f"throttled: leave it alone and run tox run -e bench-update again"
+            f"not stored: the rounds of every timing spread by more than {TRUSTED_SPREAD:.0%}, so the machine was busy or "
+            f"throttled; stop other work on it and measure again: tox run -e bench-update"
         )
     path = Path(folder) / file_name(stack, dataset)
     runs: list[dict[str, Any]] = []
@@ -166,7 +168,7 @@ def store(
 
 
 def write(path: Path | str, stack: dict[str, Any], dataset: str, runs: list[dict[str, Any]]) -> None:
-    """Write a file of timings, whole or not at all; `runs` have date, command and timings, {Key: Timing}."""
+    """Write a file of timings, whole or not at all; each of `runs` has date, command and timings {Key: Timing}."""
     listed = [{**run, "timings": [dataclasses.asdict(timing) for timing in run["timings"].values()]} for run in runs]
     content = {"hardware": hardware(stack), "stack": stack, "dataset": dataset, "runs": listed}
     write_whole(path, json.dumps(content, indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""Where the time of an epoch goes: TensorFlow's own trace, by kind of layer. A trace slows what it traces a little."""
+"""How the time of an epoch is divided among kinds of layers, from TensorFlow's own trace, which slows the epoch a little."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-KINDS = {  # part of an operation's path -> what it belongs to; the first that fits
+KINDS = {  # part of an operation's path -> kind; the first that fits
     "conv2d": "convolution",
     "batch_normalization": "normalisation",
     "max_pooling2d": "pooling",
@@ -17,13 +17,13 @@ KINDS = {  # part of an operation's path -> what it belongs to; the first that f
     "dropout": "dropout",
     "adam": "Adam",
 }
-OPERATION = re.compile(r"^(?!EagerLocalExecute)(?P<path>[^: ]+):(?P<type>\w+)$")  # of the trace's many other events
+OPERATION = re.compile(r"^(?!EagerLocalExecute)(?P<path>[^: ]+):(?P<type>\w+)$")  # the trace has many other events
 
 
 def of_epoch(epoch: Callable[[], object], steps: int) -> dict[str, float]:
-    """Milliseconds a step of one epoch, by `summary`; epoch() trains it in `steps` steps. Needs TensorFlow.
+    """The `summary` of one epoch, which epoch() trains in `steps` steps. Needs TensorFlow.
 
-    Raises RuntimeError where this TensorFlow leaves no trace that can be read.
+    Raises RuntimeError if TensorFlow writes no trace.
     """
     import tensorflow
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
@@ -36,7 +36,7 @@ def of_epoch(epoch: Callable[[], object], steps: int) -> dict[str, float]:
         tensorflow.profiler.experimental.stop()
         paths = list(Path(folder).rglob("*.xplane.pb"))
         if not paths:
-            raise RuntimeError("TensorFlow's profiler left no trace; profile on another version")
+            raise RuntimeError("TensorFlow's profiler wrote no trace; profile with another TensorFlow version")
         trace = xplane_pb2.XSpace.FromString(paths[0].read_bytes())
     planes = [plane for plane in trace.planes if plane.name.startswith("/device:GPU")]
     events = []
@@ -49,10 +49,10 @@ def of_epoch(epoch: Callable[[], object], steps: int) -> dict[str, float]:
 
 
 def summary(events: Iterable[tuple[str, float, float]], wall: float, steps: int) -> dict[str, float]:
-    """{what: milliseconds a step} of (name, start, seconds) events in an epoch of `wall` seconds, the longest first.
+    """{kind: milliseconds per step} of (name, start, seconds) events in an epoch of `wall` seconds, the longest first.
 
-    Sums of operations by layer and direction may exceed the wall clock, for operations run side by side; "no operation" is
-    the time in which none ran: Python, dispatch, waiting for a batch.
+    The sums over kinds and directions may exceed the wall clock, because operations run in parallel. In the time of
+    "no operation" none ran: Python, dispatch, waiting for a batch.
     """
     sums: dict[str, float] = collections.defaultdict(float)
     spans: list[tuple[float, float]] = []
@@ -66,7 +66,7 @@ def summary(events: Iterable[tuple[str, float, float]], wall: float, steps: int)
 
 
 def group(path: str) -> str:
-    """What an operation belongs to, by its path in the graph."""
+    """Kind and direction of an operation, by its path in the graph."""
     kind = next((word for part, word in KINDS.items() if part in path), "loss, metrics, the rest")
     direction = ", gradient" if "gradient_tape" in path else ""
     return kind + (direction if kind in KINDS.values() else "")

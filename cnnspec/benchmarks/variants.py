@@ -1,4 +1,4 @@
-"""Ways to train an epoch: what a benchmark compares. Each uses the stock layers; the rest is what it is called."""
+"""The ways to train an epoch that a benchmark compares. All use the stock layers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cnnspec.mnist import Dataset
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """How an epoch is trained; what is None or False stays as the framework ships it.
+    """How an epoch is trained; a setting that is None keeps the framework's default.
 
     `way` is a key of WAYS, `threads` bounds the CPU threads of an operation, `tf32=False` switches TF32 off.
     """
@@ -33,7 +33,7 @@ class Variant:
 PLAIN = "plain fit"
 VARIANTS = {
     PLAIN: Variant(),  # model.fit as the notebook calls it
-    "harness": Variant(way="harness"),  # training.fitting, what every training of this suite runs
+    "harness": Variant(way="harness"),  # training.fitting, as in every training of this suite
     "steps joined": Variant(steps_per_execution=pipeline.STEPS_PER_EXECUTION),
     "XLA on": Variant(jit_compile=True),
     "XLA off": Variant(jit_compile=False),
@@ -41,35 +41,35 @@ VARIANTS = {
     "1 thread": Variant(threads=1),
     "2 threads": Variant(threads=2),
     "TF32 off": Variant(tf32=False),
-    "bare step": Variant(way="bare"),  # the floor: no metrics, no callbacks, no shuffle, data in memory
+    "bare step": Variant(way="bare"),  # the least work: no metrics, no callbacks, no shuffling, data in memory
 }
 
 
 def unavailable(variant: Variant, backend: str, gpus: int, cores: int) -> str | None:
-    """Why a Variant would measure nothing of its own on this backend, number of GPUs and of cores; None where it would."""
+    """Why a Variant is left out on this backend with so many GPUs and cores; None if it is measured."""
     if backend != "tensorflow" and variant.way != "fit":
-        return f"the {variant.way} way is written for TensorFlow, not for {backend}"
+        return f"the {variant.way} way is written for TensorFlow only, not for {backend}"
     if backend != "tensorflow" and variant.steps_per_execution > 1:
-        return f"on {backend}, joined steps return to Python all the same"
+        return f"on {backend}, joined steps return to Python after each step"
     if backend == "jax" and (variant.jit_compile is not None or variant.threads):
-        return "JAX always compiles by XLA, which has threads of its own"
+        return "JAX always compiles with XLA, which uses its own threads"
     if backend == "torch" and variant.jit_compile is not None:
-        return "XLA is not PyTorch's compiler"
+        return "PyTorch does not compile with XLA"
     if variant.tf32 is not None and not gpus:
-        return "TF32 is a GPU's"
+        return "only GPUs have TF32"
     if variant.threads and gpus:
-        return "the threads of the CPU do not compute where there is a GPU"
+        return "with a GPU, the CPU's threads do not compute"
     if variant.threads and variant.threads >= cores:
-        return f"{PLAIN} uses all {cores} cores already"
+        return f"{PLAIN} already uses all cores ({cores})"
     if variant.jit_compile is False and not gpus:
-        return f"{PLAIN} is without XLA on a CPU already"
+        return f"on a CPU, {PLAIN} already runs without XLA"
     return None
 
 
 def prepare(model: str, variant: Variant, data: Dataset, seed: int) -> tuple[Any, Callable[[], float]]:
-    """(model, epoch) of a fresh model: epoch() trains one epoch on a Dataset and returns its mean loss, dropout on.
+    """(model, epoch) of a new model: epoch() trains one epoch on a Dataset and returns its mean loss, with dropout on.
 
-    Precision and TF32 are settings of the whole process, which therefore measures one variant only.
+    Precision and TF32 are settings of the whole process, so a process measures only one variant.
     """
     if variant.precision != "float32":
         import keras

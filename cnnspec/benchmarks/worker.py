@@ -1,14 +1,14 @@
-"""One model and Variant in a process of its own, which answers requests: `python -m cnnspec.benchmarks.worker JSON`.
+"""A process that trains one model in one Variant and answers requests: `python -m cnnspec.benchmarks.worker JSON`.
 
-The JSON has model, dataset, mnist (a path or null), images (so many of the train set, null for all), seed and variant (the
-fields of a Variant). A line of input is a request, a line of output its answer in JSON: {"seconds": …} and what belongs to
-it.
+The JSON has model, dataset, mnist (a path or null), images (their number in the train set, null for all), seed and variant
+(the fields of a Variant). Each line of input is a request. Each line of output is an answer in JSON: {"seconds": …} and
+further fields.
 
-    epoch          train an epoch: its mean loss
+    epoch          train an epoch; answers its mean loss
     predict N K    predict K images in batches of N
-    limit          measure the hardware's limits in the precision and threads of the variant
-    memory         the peaks so far, host and device, in MiB
-    profile        train an epoch under TensorFlow's profiler: milliseconds a step, by kind of layer
+    limit          measure the hardware's limits with the precision and threads of the variant
+    memory         peak memory so far, of host and device, in MiB
+    profile        train an epoch under TensorFlow's profiler; answers milliseconds per step, by kind of layer
 """
 
 from __future__ import annotations
@@ -69,11 +69,11 @@ def answer(seconds: float, **facts: Any) -> None:
 def host_memory() -> float:
     """Peak of this process' resident memory in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)  # bytes there, KiB elsewhere
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)  # bytes on macOS, KiB elsewhere
 
 
 def device_memory() -> float | None:
-    """Peak of the first GPU's memory in MiB, None without one."""
+    """Peak of the first GPU's memory in MiB; None without a GPU."""
     if not stack.gpus():
         return None
     if backend() == "tensorflow":

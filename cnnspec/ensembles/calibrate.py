@@ -1,4 +1,4 @@
-"""Many runs make an ensemble: one fresh process per run, resumable, on any concurrent.futures.Executor."""
+"""Make an ensemble of many runs: a process of its own for each, resumable, on any concurrent.futures.Executor."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from cnnspec.training import TrainingRun
 
 @contextlib.contextmanager
 def executor(dask: str | None = None) -> Iterator[Executor]:
-    """The concurrent.futures.Executor that runs go to: one run at a time here, or the Dask cluster at an address.
+    """The concurrent.futures.Executor for the runs: one run at a time on this machine, or the Dask cluster at an address.
 
-    Workers of a cluster need this package, the stack to calibrate and, for full MNIST, the file under the same path. A
-    worker that dies takes nothing along but its run, which Dask gives to another one. Raises ClusterMissing.
+    Workers of a cluster need this package, the stack to calibrate and, for full MNIST, the file under the same path. If a
+    worker dies, only its current run is lost, and Dask gives that run to another worker. Raises ClusterMissing.
     """
     if dask is None:
         with ThreadPoolExecutor(max_workers=1) as local:
@@ -32,11 +32,15 @@ def executor(dask: str | None = None) -> Iterator[Executor]:
     try:
         from distributed import Client
     except ImportError as error:
-        raise ClusterMissing("Dask is not installed here; python -m pip install distributed") from error
+        raise ClusterMissing(
+            "Dask is not installed in this environment; install it: python -m pip install distributed"
+        ) from error
     try:
         client = Client(dask, timeout="10s")
     except (OSError, ValueError) as error:
-        raise ClusterMissing(f"no Dask scheduler answers at {dask} ({error}); start one: dask scheduler") from error
+        raise ClusterMissing(
+            f"no Dask scheduler answers at {dask} ({error}); start one with `dask scheduler`, and workers"
+        ) from error
     with client, client.get_executor() as cluster:
         yield cluster
 
@@ -62,7 +66,10 @@ def train_in_fresh_process(
         process = subprocess.run(command, cwd=str(reading.PROJECT), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         if process.returncode:
             output = process.stdout.decode("utf-8", "replace")[-2000:]
-            raise RunFailed(f"{' '.join(command)} ended with {process.returncode}:\n{output}")
+            raise RunFailed(
+                f"a training ended with exit code {process.returncode}; run its command by hand to find the cause: "
+                f"{' '.join(command)}\nIts last output:\n{output}"
+            )
         return TrainingRun.from_json(next(Path(folder).glob("*.json")))
 
 
@@ -77,16 +84,17 @@ def calibrate(
     mnist: Path | None = None,
     report: Callable[[str], object] = print,
 ) -> None:
-    """Fill the ensembles under `out` (one CSV per model) with a run of every seed that they lack.
+    """Train every seed that the ensembles in `out` (one CSV per model) lack, and store its run.
 
-    Runs go to the Executor `workers` seed by seed, so that an interruption leaves the models equally far; finished rows are
-    stored at once. `train_each_epoch` is on for mnist5k, where it is cheap, and off for full MNIST.
-    Raises EnsembleError for a run from another stack, RunFailed.
+    Runs are submitted to the Executor `workers` seed by seed, so that after an interruption each model has about as many
+    runs. Each row is stored when its run ends. `train_each_epoch` is on for mnist5k, where it is cheap, and off for full
+    MNIST. Raises EnsembleError for a run from another stack, RunFailed.
     """
     files = {model: Path(out) / f"{model}.csv" for model in models}
     stored = {model: store.seeds(file) for model, file in files.items()}
     wanted = [(model, seed) for seed in seeds for model in models if seed not in stored[model]]
-    report(f"{len(wanted)} runs to do, {len(files) * len(list(seeds)) - len(wanted)} already stored under {out}")
+    number = "1 run" if len(wanted) == 1 else f"{len(wanted)} runs"
+    report(f"{number} to train, {len(files) * len(list(seeds)) - len(wanted)} already stored in {out}")
     settings: dict[str, Any] = {
         "epochs": epochs,
         "optimizer": optimizer,

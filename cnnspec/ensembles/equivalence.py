@@ -1,9 +1,9 @@
-"""Do two ensembles train to the same place? Two one-sided tests (TOST) on the logarithm of each loss.
+"""Do two ensembles train to the same losses? Two one-sided tests (TOST) on the logarithm of each loss.
 
-Two stacks are called equivalent in a loss when both hypotheses "the second's is larger by MARGIN or more" and "smaller
-by MARGIN or more" are rejected at ALPHA: the same as saying that the 1 − 2 ALPHA confidence interval of the ratio
-lies within the margin (Schuirmann, 1987). Welch's t serves, since two stacks need not spread alike. An interval that leaves
-the margin proves no difference: only one that does not hold 1 does.
+Two stacks are equivalent in a loss if both hypotheses "the second's is larger by MARGIN or more" and "smaller by MARGIN or
+more" are rejected at ALPHA. This is the same as: the 1 − 2 ALPHA confidence interval of the ratio lies within the margin
+(Schuirmann, 1987). Welch's t is used, because the two stacks may have different spreads. An interval that leaves the margin
+does not show a difference; one that does not contain 1 does.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from cnnspec.names import MODELS
 
 MARGIN = 0.10  # of the loss; stated before the 2019 ensemble was made
 ALPHA = 0.05
-LOSSES = ("loss", "val_loss", "train_loss")  # after the last epoch: while training, of the test set, of the train set
+LOSSES = ("loss", "val_loss", "train_loss")  # in the last epoch: while training, on the test set, on the train set
 
 
 def compare(first: Sequence[float], second: Sequence[float]) -> tuple[float, float, float, str]:
@@ -43,7 +43,7 @@ def compare(first: Sequence[float], second: Sequence[float]) -> tuple[float, flo
 
 
 def table(first: str | Path, second: str | Path, epochs: int) -> pd.DataFrame:
-    """A frame, a row per model and loss: the two folders' ensembles compared after `epochs` epochs. Raises EnsembleError."""
+    """A frame with a row per model and loss: two folders' ensembles compared after `epochs` epochs. Raises EnsembleError."""
     rows = []
     for model in MODELS:
         samples = [store.curves(Path(folder) / f"{model}.csv", epochs) for folder in (first, second)]

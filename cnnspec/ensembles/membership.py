@@ -1,18 +1,20 @@
-"""Is a training of full MNIST, the notebook's above all, a plausible member of a reference ensemble?
+"""Is a training on full MNIST, in particular the notebook's, a plausible member of a reference ensemble?
 
-The ensembles on full MNIST are small (a run takes minutes), so that Student's t for one number after another could
-hardly blame anything. A run is therefore judged as a whole, by its residuals from the N runs of its model's ensemble,
+The ensembles on full MNIST are small (a run takes minutes): a band for each single number, from Student's t, would be too
+wide to detect anything. A run is therefore judged as a whole, by its residuals from the N runs of its model's ensemble,
 
     r_me = (x_me − μ_me) / (s_m √(1 + 1/N))     for metrics m and epochs e
 
-with x the logarithm of a loss or the square root of a number of errors and μ the ensemble's mean. There is one deviation
-s_m per metric, pooled over the epochs and moderated, because so few runs tell it badly: s_m² = (d g_m² + (N − 1) v_m) /
-(d + N − 1) with v_m the model's own variance, g_m the geometric mean of all models' deviations, and d = PRIOR_RUNS
-(Smyth, *Statistical Applications in Genetics and Molecular Biology* 3, 2004, article 3; there d is fitted).
+with x the logarithm of a loss or the square root of a number of errors and μ the ensemble's mean. There is one standard
+deviation s_m per metric, pooled over the epochs. It is moderated, because an estimate from so few runs is inexact:
+s_m² = (d g_m² + (N − 1) v_m) / (d + N − 1) with v_m the model's own variance, g_m the geometric mean of all models' standard
+deviations, and d = PRIOR_RUNS (Smyth, *Statistical Applications in Genetics and Molecular Biology* 3, 2004, article 3, which
+fits d to the data).
 
-Two figures are judged: the distance D, which is the root of the mean of r², and the farthest single value, max |r|. What
-healthy runs have is measured by leaving each stored run of each model out of its own ensemble; the logarithm of either must
-then lie in the prediction interval of those (Student's t, one sided: a run cannot be too near).
+Two figures are judged: the distance D, the square root of the mean of r², and the farthest single value, max |r|. Both are
+in standard deviations (SD). Their values for healthy runs are measured: each stored run of each model is left out of its own
+ensemble and judged by the others. The logarithm of a new run's figure must lie in the prediction interval of those
+(Student's t, one-sided: a run cannot be too near).
 """
 
 from __future__ import annotations
@@ -23,7 +25,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from scipy import stats
 
 from cnnspec.ensembles import bands, store
@@ -31,10 +32,11 @@ from cnnspec.errors import EnsembleError
 from cnnspec.names import MODELS, SAMPLES
 
 FALSE_ALARM_RATE = 0.001  # declared for each of the two figures of one model's run
-# A part of it sets the bound; the rest is kept back for tails heavier than the normal's, as in `bands`. What is blamed
-# was counted on small ensembles drawn from the stored runs on mnist5k: baselines/ensembles/README.md.
+# A part of it sets the limit; the rest is reserved for tails heavier than the normal distribution's, as in `bands`. False
+# alarms were counted on small ensembles drawn from the stored runs on mnist5k: baselines/ensembles/README.md.
 ALPHA = FALSE_ALARM_RATE / bands.RESERVE
-# Runs that the other models' spread weighs. Of 0, 2, 4 and 8 it caught most of the stored faults, and blamed no more.
+# Weight of the other models' spread, as a number of runs. Of 0, 2, 4 and 8, the value 2 detected most of the stored faults,
+# with no more false alarms.
 PRIOR_RUNS = 2
 LOSSES = ("loss", "val_loss", "train_loss")
 ERRORS = ("accuracy", "val_accuracy", "train_accuracy")
@@ -45,7 +47,7 @@ Figure = Callable[[Run], float]  # `distance` or `farthest`
 
 
 def judged(curves: Mapping[str, Sequence[float]], dataset: str = "mnist") -> Run:
-    """{metric: array (epochs,)} of a run's curves on the judged scale: log nats, √errors; train_… at the end only."""
+    """{metric: array (epochs,)} of a run's curves on the judged scale: log nats, √errors; train_… in the last epoch only."""
     train, test = SAMPLES[dataset]
     values = {metric: np.log(curves[metric]) for metric in LOSSES}
     for metric in ERRORS:
@@ -60,23 +62,26 @@ def show(metric: str, value: float) -> str:
 
 
 def deviation(metric: str, others: np.ndarray) -> float:
-    """s_m of an ensemble's values (runs, epochs) of a metric, at least that of rounding a number of errors, 1/√12 of one."""
+    """s_m of an ensemble's values (runs, epochs) of a metric; at least that of rounding, 1/√12 of an error."""
     least = 1 / math.sqrt(12) / (2 * max(float(others.mean()), 1.0)) if metric in ERRORS else 0.0
     return max(math.sqrt(others.var(axis=0, ddof=1).mean()), least)
 
 
 class Reference:
-    """Ensembles of several models on one data set, {model: [run, …]} with runs as `judged` gives them.
+    """Ensembles of several models on one data set, {model: [run, …]} with runs as `judged` gives them, stored in `folder`.
 
-    `healthy` holds the residuals of every run of every model from the others of its model. Raises EnsembleError for fewer
-    than three runs of a model: with one left out, two are the least that have a spread.
+    `healthy` holds the residuals of every run of every model from the other runs of its model. Raises EnsembleError for
+    fewer than three runs of a model: with one left out, two must remain to have a spread.
     """
 
-    def __init__(self, runs: dict[str, list[Run]]) -> None:
+    def __init__(self, runs: dict[str, list[Run]], folder: str | Path = "FOLDER") -> None:
         few = {model: len(ensemble) for model, ensemble in runs.items() if len(ensemble) < 3}
         if few or not runs:
-            counts = ", ".join(f"{model} has {size}" for model, size in few.items()) or "there is none"
-            raise EnsembleError(f"an ensemble needs three runs at least, {counts}; calibrate with more --runs")
+            counts = ", ".join(f"{model} has {size}" for model, size in few.items()) or "there is no model"
+            command = store.command(Path(folder) / f"{next(iter(few), 'model1')}.csv", runs=3)
+            raise EnsembleError(
+                f"the ensemble in {folder} needs at least 3 runs per model, but {counts}; add runs: {command}"
+            )
         self.runs = runs
         deviations = {model: self._deviations(ensemble) for model, ensemble in runs.items()}
         metrics = next(iter(deviations.values()))
@@ -120,16 +125,16 @@ class Reference:
         return plausibility(figure(found), [figure(other) for other in self.healthy], alpha or ALPHA)
 
     def smallest_shift(self, place: Plausibility, figure: Figure) -> float:
-        """Shift of all values at once, in units of r, with which `bands.POWER` of the healthy runs exceed a bound.
+        """Smallest shift of all values at once, in SD, with which `bands.POWER` of the healthy runs exceed a limit.
 
-        `place` is the Plausibility whose bound it is. Each healthy run counts twice, shifted up and down.
+        The limit is `place.bound`. Each healthy run counts twice, shifted up and shifted down.
         """
 
-        def caught(shift: float) -> bool:
+        def detected(shift: float) -> bool:
             moved = [{m: r + side * shift for m, r in run.items()} for run in self.healthy for side in (-1, 1)]
             return bool(np.mean([figure(run) > place.bound for run in moved]) >= bands.POWER)
 
-        return next(float(shift) for shift in np.arange(0.1, 1000, 0.1) if caught(shift))
+        return next(float(shift) for shift in np.arange(0.1, 1000, 0.1) if detected(shift))
 
     @staticmethod
     def _deviations(ensemble: list[Run]) -> dict[str, float]:
@@ -137,9 +142,9 @@ class Reference:
 
 
 def stored(folder: str | Path, models: Iterable[str] = MODELS, epochs: int = 10) -> Reference:
-    """Reference of the runs stored in a folder of one CSV per model. Raises EnsembleError, also for a model it lacks."""
+    """Reference of the runs stored in a folder of one CSV per model. Raises EnsembleError, also for a missing model."""
     runs = {model: store.curves(Path(folder) / f"{model}.csv", epochs) for model in models}
-    return Reference({model: [judged(run) for run in curves] for model, curves in runs.items()})
+    return Reference({model: [judged(run) for run in curves] for model, curves in runs.items()}, folder)
 
 
 def distance(found: Run) -> float:
@@ -154,28 +159,29 @@ def farthest(found: Run) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class Plausibility:
-    """One figure of a run, D or max |r|, among those of healthy runs."""
+    """One figure of a run, D or max |r|, compared with those of healthy runs."""
 
     value: float
     usual: float  # geometric mean of the healthy runs'
-    bound: float
-    runs: int  # healthy runs behind the bound
-    probability: float  # that a healthy run's is as large
+    bound: float  # largest plausible value
+    runs: int  # healthy runs that the bound is computed from
+    probability: float  # that a healthy run's figure is as large
     alpha: float
 
     @property
     def plausible(self) -> bool:
-        """Whether the run is a plausible member, a NaN is not."""
+        """Whether the run is a plausible member; a NaN is not."""
         return self.value <= self.bound
 
     @property
     def conclusive(self) -> bool:
-        """Whether the healthy runs are enough for `alpha`: of infinitely many the bound would reach half as far."""
+        """Whether there are enough healthy runs for `alpha`: the bound is at most `bands.WIDEST` times as far out as with
+        infinitely many."""
         return _reach(self.alpha, self.runs) <= bands.WIDEST * float(stats.norm.ppf(1 - self.alpha))
 
 
 def plausibility(value: float, healthy: Sequence[float], alpha: float) -> Plausibility:
-    """Plausibility of a figure's value among those of healthy runs, at a false-alarm rate."""
+    """Plausibility of a figure's value, compared with those of healthy runs, at a false-alarm rate."""
     logs = np.log(healthy)
     size, scale = len(logs), float(logs.std(ddof=1))
     bound = math.exp(logs.mean() + _reach(alpha, size) * scale)
@@ -184,51 +190,5 @@ def plausibility(value: float, healthy: Sequence[float], alpha: float) -> Plausi
 
 
 def _reach(alpha: float, size: int) -> float:
-    """Standard deviations from the mean of `size` healthy runs to the bound that one more exceeds with probability α."""
+    """Distance, in SD, of the bound from the mean of `size` healthy runs; a further one exceeds it with probability α."""
     return float(stats.t.ppf(1 - alpha, size - 1)) * math.sqrt(1 + 1 / size)
-
-
-def likelihood_table(
-    run_of: Callable[[str], Mapping[str, Sequence[float]]], folders: Iterable[str | Path], epochs: int = 10
-) -> pd.DataFrame:
-    """A frame, a row per model that all folders hold: how a run, `run_of(model)` -> curves, sits in each folder's ensemble.
-
-    Per folder: the two figures with their probability among the folder's own left-out runs, and the log-likelihood summed
-    over all values, and averaged over the epochs of a metric and summed over metrics. Epochs of a run hang together, so that
-    the evidence lies between the two: the sum counts every epoch as news, the other counts a curve as one number. The last
-    row adds the models' log-likelihoods up. Raises EnsembleError.
-    """
-    references = {}
-    for folder in map(Path, folders):
-        models = [model for model in MODELS if (folder / f"{model}.csv").exists()]
-        if not models:
-            raise EnsembleError(f"{folder} holds no ensemble; name a folder of one CSV per model")
-        references[folder.name] = stored(folder, models, epochs)
-    rows: list[dict[str, str]] = []
-    sums: dict[str, float] = {}
-    for model in MODELS:
-        if not all(model in reference.runs for reference in references.values()):
-            continue
-        row, run = {"model": model}, judged(run_of(model))
-        for name, reference in references.items():
-            found = reference.residuals(run, reference.runs[model])
-            row[f"{name}: runs"] = str(len(reference.runs[model]))
-            for figure in (distance, farthest):
-                place = reference.plausibility(found, figure)
-                row[f"{name}: {figure.__name__}"] = f"{place.value:.2f} s (p = {place.probability:.2g})"
-            densities = reference.log_density(run, model).values()
-            for how, value in {
-                "every epoch": sum(values.sum() for values in densities),
-                "a curve as one": sum(values.mean() for values in densities),
-            }.items():
-                column = f"{name}: log-likelihood, {how}"
-                row[column] = _nats(value)
-                sums[column] = sums.get(column, 0.0) + value
-        rows.append(row)
-    rows.append({"model": "together", **{column: _nats(value) for column, value in sums.items()}})
-    return pd.DataFrame(rows).fillna("")
-
-
-def _nats(value: float) -> str:
-    """A log-likelihood with one decimal; adding 0.0 takes the sign from a zero."""
-    return f"{round(value, 1) + 0.0:.1f}"

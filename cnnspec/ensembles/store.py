@@ -1,4 +1,4 @@
-"""Stored runs of known-good stacks: one CSV per data set and model, a row per run, appended whole or not at all."""
+"""Stored runs of known-good stacks: one CSV per data set and model, one row per run, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -36,40 +36,47 @@ def row_of(run: TrainingRun) -> dict[str, str]:
     return {key: f"{value:.7g}" if isinstance(value, float) else str(value) for key, value in row.items()}
 
 
-def read(path: str | Path) -> pd.DataFrame:
-    """The ensemble stored at `path`: a frame, a row per run, metrics as floats. Raises EnsembleError."""
-    path = Path(path)
+def command(path: Path, runs: int = 24) -> str:
+    """The command that makes the ensemble at `path`, with data set and optimizer by the folder's name."""
     dataset = "mnist5k" if path.parent.name.startswith("mnist5k") else "mnist"
-    remedy = f"make it with: python -m cnnspec calibrate --models {path.stem} --dataset {dataset} --out {path.parent}"
+    optimizer = "adadelta" if "adadelta" in path.parent.name else "adam"
+    settings = f"--dataset {dataset} --optimizer {optimizer} --epochs 10 --runs {runs}"
+    return f"python -m cnnspec calibrate --models {path.stem} {settings} --out {path.parent}"
+
+
+def read(path: str | Path) -> pd.DataFrame:
+    """The ensemble stored at `path`: a frame with a row per run, metrics as floats. Raises EnsembleError."""
+    path = Path(path)
+    remedy = f"restore it from git, or remove it and make it again with: {command(path)}"
     try:
         frame = pd.read_csv(str(path), dtype={"python": str, "numpy": str, "keras": str})
     except FileNotFoundError as error:
-        raise EnsembleError(f"{path} is missing; {remedy}") from error
+        raise EnsembleError(f"{path} is missing; make it with: {command(path)}") from error
     except ValueError as error:
-        raise EnsembleError(f"{path} is malformed ({error}); restore it, or {remedy}") from error
+        raise EnsembleError(f"{path} is malformed ({str(error).strip()}); {remedy}") from error
     missing = [column for column in (*IDENTITY, *STACK, "untrained_loss", "final_test_loss") if column not in frame]
     if missing:
-        raise EnsembleError(f"{path} lacks the columns {missing}; restore it, or {remedy}")
+        raise EnsembleError(f"{path} lacks the columns {missing}; {remedy}")
     numbers = frame.loc[:, "untrained_loss":]
     bad = [column for column in numbers if not pd.api.types.is_numeric_dtype(numbers[column])]
     bad += [column for column in numbers if column not in bad and numbers[column].isna().any()]
     if bad:
-        raise EnsembleError(f"{path} has gaps or text where numbers belong, in {bad}; restore it, or {remedy}")
+        raise EnsembleError(f"{path} has empty cells or text where numbers belong, in {bad}; {remedy}")
     if frame.seed.duplicated().any():
         repeated = sorted(frame.seed[frame.seed.duplicated()])
-        raise EnsembleError(f"{path} counts the seeds {repeated} twice; remove the repeated rows")
+        raise EnsembleError(f"{path} has more than one row for the seeds {repeated}; remove the repeated rows")
     return frame
 
 
 def seeds(path: str | Path) -> set[int]:
-    """The seeds stored at `path`, empty where there is no file yet."""
+    """The seeds stored at `path`; none if the file does not exist."""
     return set(read(path).seed) if Path(path).exists() else set()
 
 
 def append(path: str | Path, run: TrainingRun) -> None:
-    """Add a run to the ensemble at `path`, made when missing. A seed already there is left as it is.
+    """Add a run to the ensemble at `path`; the file is made if it is missing. A seed that is stored is not stored again.
 
-    Raises EnsembleError, with the file untouched, for a run from another stack or of other settings.
+    Raises EnsembleError, and leaves the file unchanged, for a run from another stack or of other settings.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,15 +99,15 @@ def append(path: str | Path, run: TrainingRun) -> None:
 def check_same(path: Path, stored: Mapping[str, str], row: Mapping[str, str]) -> None:
     """Raise EnsembleError unless two rows have the same columns, settings and stack."""
     if list(stored) != list(row):
-        raise EnsembleError(f"{path} holds other columns than a run of {row['epochs']} epochs has; choose another --out")
+        raise EnsembleError(f"{path} has other columns than a run of {row['epochs']} epochs; choose another --out")
     keys = [key for key in IDENTITY if key != "seed"] + list(SAME_STACK)
-    different = [f"{key} {stored[key]} there, {row[key]} here" for key in keys if stored[key] != row[key]]
+    different = [f"{key}: {stored[key]} stored, {row[key]} new" for key in keys if stored[key] != row[key]]
     if different:
         raise EnsembleError(f"{path} holds runs of another stack or setting ({'; '.join(different)}); choose another --out")
 
 
 def run_curves(run: TrainingRun) -> dict[str, list[float]]:
-    """Curves of a TrainingRun for `bands.mean`: its history, its untrained loss, the train set evaluated last."""
+    """Curves of a TrainingRun for `bands.mean`: history, untrained loss, the train set evaluated after the last epoch."""
     return {
         **run.history,
         "untrained_loss": [math.nan if run.untrained_loss is None else run.untrained_loss],
@@ -112,14 +119,14 @@ def run_curves(run: TrainingRun) -> dict[str, list[float]]:
 def curves(path: str | Path, epochs: int) -> list[dict[str, list[float]]]:
     """Curves of every run stored at `path`, as if each had ended after `epochs` epochs. Raises EnsembleError.
 
-    The train set's evaluation is known after every epoch where the runs recorded it, else only after the last.
+    The evaluated train set is known after every epoch if the runs recorded it, else only after the last epoch.
     """
     frame = read(path)
     trained = int(frame.epochs.min())
     if epochs > trained:
-        raise EnsembleError(f"{path} holds runs of {trained} epochs, too few to judge {epochs}; ask for --epochs {trained}")
+        raise EnsembleError(f"{path} holds runs of {trained} epochs, too few to judge {epochs}; use --epochs {trained}")
     if f"train_loss_{epochs}" not in frame and epochs != trained:
-        raise EnsembleError(f"{path} knows the evaluated train loss only after {trained} epochs; ask for --epochs {trained}")
+        raise EnsembleError(f"{path} has the evaluated train loss only after {trained} epochs; use --epochs {trained}")
     every = {metric: range(1, epochs + 1) for metric in ("loss", "accuracy", "val_loss", "val_accuracy")}
     return [
         {

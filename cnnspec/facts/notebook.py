@@ -56,7 +56,7 @@ def literal(text: str) -> Any:
 def layers(model: str) -> list[dict[str, Any]]:
     """The layers of a model as the notebook defines them: one dict per layer, {"class": …, setting: value, …}.
 
-    They are read once; copy them before you change one. Raises BaselineError.
+    The dicts are cached: copy one before you change it. Raises BaselineError.
     """
     configuration = facts_of(model, "configuration")
     return [
@@ -69,12 +69,12 @@ def layers(model: str) -> list[dict[str, Any]]:
 
 
 def normalised_models() -> list[str]:
-    """The models with a BatchNormalization layer, which compute something else in training than in inference."""
+    """The models with a BatchNormalization layer, whose inference depends on moving averages."""
     return [model for model in MODELS if any(layer["class"] == "BatchNormalization" for layer in layers(model))]
 
 
 def trained_models() -> list[str]:
-    """The models whose training the notebook shows: those with a log, scores and a column in its results table."""
+    """The models whose training the notebook shows, by its scores."""
     trained = set(facts("scores")["model"])
     return [model for model in MODELS if model in trained]
 
@@ -92,9 +92,9 @@ def results_table() -> pd.DataFrame:
 
 
 def curves(model: str) -> dict[str, list[float]]:
-    """The notebook's own run of a model as `store.curves` gives a stored one: {metric: values after each epoch}.
+    """The notebook's own run of a model in the form of `store.curves`: {metric: values after each epoch}.
 
-    The train set was evaluated once, after the last epoch (In [12] and its like).
+    The train set was evaluated once, after the last epoch (In [12] and the corresponding cells).
     """
     log, scores = history(model), facts_of(model, "scores")
     trained = scores[scores["split"] == "train"].set_index("metric")["value"].astype(float)

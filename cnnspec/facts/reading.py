@@ -1,9 +1,11 @@
-"""Reading `baselines/`: every stored figure that a verdict is judged against lies there, beside the package."""
+"""Read the files of `baselines/`, the folder with every stored figure that a verdict is judged against."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -11,11 +13,19 @@ from cnnspec.errors import BaselineError
 
 PROJECT = Path(__file__).resolve().parents[2]
 BASELINES = PROJECT / "baselines"
-RESTORE = "it is part of a checkout: restore the file with git, and run from a checkout"
 
 
-def read_csv(path, columns, remedy=RESTORE):
-    """A CSV as a frame of strings with exactly `columns`. Raises BaselineError, which ends with `remedy`."""
+def restore(path: str | Path) -> str:
+    """What to do about a damaged file of the repository, as the end of a message."""
+    return f"restore it: git checkout HEAD -- {path}"
+
+
+def read_csv(path: str | Path, columns: Sequence[str], remedy: str | None = None) -> pd.DataFrame:
+    """A CSV as a frame of strings with exactly `columns`.
+
+    Raises BaselineError; its message ends with `remedy`, by default the command that restores the file.
+    """
+    remedy = remedy or restore(path)
     try:
         frame = pd.read_csv(str(path), dtype=str, keep_default_na=False, encoding="utf-8")
     except FileNotFoundError as error:
@@ -27,8 +37,9 @@ def read_csv(path, columns, remedy=RESTORE):
     return frame
 
 
-def read_table(path, remedy=RESTORE):
-    """A CSV of nothing but finite numbers as a frame of floats. Raises BaselineError, which ends with `remedy`."""
+def read_table(path: str | Path, remedy: str | None = None) -> pd.DataFrame:
+    """A CSV of finite numbers as a frame of floats. Raises BaselineError, see `read_csv`."""
+    remedy = remedy or restore(path)
     try:
         frame = pd.read_csv(str(path)).astype(float)
     except FileNotFoundError as error:
@@ -36,14 +47,15 @@ def read_table(path, remedy=RESTORE):
     except ValueError as error:  # parser errors, and words where numbers belong
         raise BaselineError(f"{path} is malformed ({str(error).strip()}); {remedy}") from error
     if frame.isna().any().any():
-        raise BaselineError(f"{path} has gaps where numbers belong; {remedy}")
+        raise BaselineError(f"{path} has empty cells where numbers belong; {remedy}")
     return frame
 
 
-def read_toml(path, remedy=RESTORE):
-    """A TOML file as a dict. Raises BaselineError, which ends with `remedy`."""
+def read_toml(path: Path, remedy: str | None = None) -> dict[str, Any]:
+    """A TOML file as a dict. Raises BaselineError, see `read_csv`."""
     import tomllib  # Python 3.11; the package itself also runs on 2019's Python 3.7
 
+    remedy = remedy or restore(path)
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -52,14 +64,27 @@ def read_toml(path, remedy=RESTORE):
         raise BaselineError(f"{path} is malformed ({str(error).strip()}); {remedy}") from error
 
 
-def digests(dataset):
+def digests(dataset: str) -> dict[str, str]:
     """SHA-256 of each raw uint8 array of a data set, {x_train: …, y_train: …, …}. Raises BaselineError."""
-    return read_toml(BASELINES / "datasets.toml")[dataset]["sha256"]
+    return _table(BASELINES / "datasets.toml", dataset)["sha256"]
 
 
-def tolerance(name):
-    """A bound and its reason, {relative: …, why: …}, from `tolerances.toml`. Raises BaselineError, KeyError."""
-    return _read_once(BASELINES / "tolerances.toml")[name]
+def tolerance(name: str) -> dict[str, Any]:
+    """A limit and its reason, {relative: …, why: …}, from `tolerances.toml`. Raises BaselineError.
+
+    `name` is the table's, with a dot before each part of it: "numerics.Conv2D".
+    """
+    return _table(BASELINES / "tolerances.toml", name)
 
 
-_read_once = functools.lru_cache(maxsize=None)(read_toml)  # hundreds of bounds are asked for in a run
+def _table(path: Path, name: str) -> dict[str, Any]:
+    """One table of a TOML file, by its dotted name."""
+    table = _read_once(path)
+    for part in name.split("."):
+        if part not in table:
+            raise BaselineError(f"{path} has no table [{name}]; add it, with the fields that its other tables have")
+        table = table[part]
+    return table
+
+
+_read_once = functools.lru_cache(maxsize=None)(read_toml)  # a run of the suite looks up hundreds of limits

@@ -1,1 +1,1 @@
-"""The numbers that the models must give, in float64 by the formulas. NumPy is the only package imported here."""
+"""The models in float64, from the formulas. NumPy is the only package that is imported here."""

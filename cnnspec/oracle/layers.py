@@ -1,10 +1,10 @@
-"""Which numbers must the four models give? Layers, gradients and optimizer steps in float64, by the formulas.
+"""Layers and their gradients in float64, from the formulas: the expected numbers of the models.
 
-Independent of any framework: the only package imported is NumPy. Images are (batch, height, width, channels). A layer
-is a dict of its Keras settings, {"class": "Dense", "units": 10, ...}; its weights are arrays in Keras'
-order. The *gradient* of an array is the derivative of the loss by it. A layer is one function: it returns its
-output and a *pullback*, which turns the gradient of the output into (gradient of the input, [gradient of each
-weight]). Arguments are widened to float64, never changed in place. What has no formula here is a ValueError.
+Independent of any framework: the only package imported is NumPy. Images are (batch, height, width, channels). A layer is a
+dict of its Keras settings, {"class": "Dense", "units": 10, ...}; its weights are arrays in Keras' order. The *gradient* of
+an array is the derivative of the loss with respect to it. Each layer is one function: it returns its output and a
+*pullback*, which turns the gradient of the output into (gradient of the input, [gradient of each weight]). Arguments are
+converted to float64 and never changed in place. A layer, setting or activation without a formula raises ValueError.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 Array = NDArray[np.float64]
 Layer = Mapping[str, Any]  # the settings of a layer
 Weights = Sequence[Array]  # of a layer
-Mask = ArrayLike | None  # what a Dropout keeps; None is all
+Mask = ArrayLike | None  # True where a Dropout keeps its input; None keeps all
 Gradients = tuple[Array, list[Array | None]]  # of the input and of each weight, None for a moving statistic
 Pullback = Callable[[Array], Gradients]
 Output = tuple[Array, Pullback]
@@ -189,7 +189,7 @@ LAYERS: dict[str, Callable[[Layer, Weights, Array, bool, Mask], Output]] = {
     "Flatten": flatten,
 }
 AXES = {"Conv2D": 3, "MaxPooling2D": 3, "Dense": 1}  # of the input, without the batch axis
-FIXED = {  # the settings that the formulas take for granted
+FIXED = {  # the settings that the formulas assume
     "use_bias": True,
     "dilation_rate": (1, 1),
     "groups": 1,
@@ -233,7 +233,7 @@ def named_shapes(layer: Layer, input_shape: tuple[int, ...]) -> dict[str, tuple[
 def run_layer(
     layer: Layer, weights: Sequence[ArrayLike], x: ArrayLike, training: bool = False, mask: Mask = None
 ) -> tuple[Array, Callable[[ArrayLike], Gradients]]:
-    """(output, pullback) of one layer with its activation; `mask` is what a Dropout keeps, None is all."""
+    """(output, pullback) of one layer with its activation; `mask` is True where a Dropout keeps x, None keeps all."""
     x, needed = np.asarray(x, np.float64), named_shapes(layer, np.shape(x)[1:])
     obtained = [np.shape(weight) for weight in weights]
     if obtained != list(needed.values()):
@@ -246,7 +246,7 @@ def run_layer(
 
 
 def weight_shapes(layers: Iterable[Layer], input_shape: tuple[int, ...]) -> list[list[tuple[int, ...]]]:
-    """The shapes of the weights, a list per layer, for inputs of `input_shape`, which has no batch axis."""
+    """The shapes of the weights, a list per layer, for inputs of `input_shape` (without the batch axis)."""
     x, shapes = np.zeros((1, *input_shape)), []
     for layer in layers:
         shapes.append(list(named_shapes(layer, x.shape[1:]).values()))

@@ -1,4 +1,4 @@
-"""A whole model in float64: its layers in a row, the loss, and every gradient of it."""
+"""A whole model in float64: its layers in sequence, the loss, and all gradients of the loss."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from cnnspec.oracle.layers import Array, Gradients, Layer, Mask, log_softmax, moving_statistics, run_layer
 
-Masks = Sequence[Mask] | None  # of the Dropout layers, in order; None is all
+Masks = Sequence[Mask] | None  # one per Dropout layer, in order; None keeps all
 
 
 def softmax_crossentropy(logits: ArrayLike, targets: ArrayLike, clip: float | None = None) -> tuple[float, Array]:

@@ -1,1 +1,1 @@
-"""The first steps of training without chance, on the stack under test and in float64."""
+"""The first steps of training without randomness, on the stack under test and in float64."""

@@ -22,9 +22,9 @@ CONVENTIONS = {"float64": "keras-3", "float64-2019": "keras-2.2.4"}  # folder of
 def run(name: str, data: Dataset, optimizer: str, convention: str, steps: int = start.STEPS) -> start.Trajectory:
     """The Trajectory of model `name` in float64, of `steps` steps.
 
-    `convention` is one that `oracle.layers.moving_statistics` knows. In 2019's, Adam counts its steps one ahead: Keras 2.2.4
-    on TensorFlow 1.13.1 reads the counter after raising it, mostly, so that its first step, measured, is 0.744
-    learning rates long, √(1 − beta_2²) / (1 − beta_1²) · (1 − beta_1) / √(1 − beta_2), where the formula has 1.
+    `convention` is one that `oracle.layers.moving_statistics` knows. With 2019's, Adam's step counter is one ahead: Keras
+    2.2.4 on TensorFlow 1.13.1 mostly reads the counter after it was raised. Its measured first step is therefore 0.744
+    learning rates long, √(1 − beta_2²) / (1 − beta_1²) · (1 − beta_1) / √(1 − beta_2); by the formula it is 1.
     """
     settings = notebook.globals_toml()["compile"]["optimizer_settings"]
     hyperparameters = ("learning_rate", "beta_1", "beta_2", "epsilon")

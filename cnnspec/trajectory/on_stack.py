@@ -1,4 +1,4 @@
-"""The first steps of training on the stack under test, or on the notebook's own of 2019. Nothing here is judged."""
+"""The first steps of training on the stack under test, or on the notebook's own of 2019."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cnnspec.trajectory.start import WITNESSES, Trajectory, batches, draw_weight
 def build(name: str) -> Sequential:
     """Model `name` with drawn weights and without dropout, not compiled.
 
-    Dropout is switched off in the model's configuration: Keras 2.2.4 has decided when the model is built.
+    Dropout is switched off in the model's configuration, because Keras 2.2.4 reads the rate when the model is built.
     """
     config = ARCHITECTURES[name]().get_config()
     for layer in config["layers"]:

@@ -1,4 +1,4 @@
-"""Trajectories in files: two CSVs for each model and optimizer, with losses and norms by step, and final probabilities."""
+"""Trajectories in files: two CSVs per model and optimizer, losses and norms of each step, and the final probabilities."""
 
 from __future__ import annotations
 
@@ -8,19 +8,26 @@ from cnnspec.facts.reading import read_table
 from cnnspec.files import write_whole
 from cnnspec.trajectory.start import Trajectory, weight_names
 
+# Who computed the recordings of a folder in baselines/trajectories -> the command that makes the folder anew.
+COMMANDS = {
+    "2019": "tox run -e legacy -- baselines/trajectories/2019",
+    "float64": "python -m cnnspec trajectory --by float64 --out baselines/trajectories/float64",
+    "float64-2019": "python -m cnnspec trajectory --by float64-2019 --out baselines/trajectories/float64-2019",
+}
 
-def record(folder: str | Path, name: str, optimizer: str, walked: Trajectory) -> None:
-    """Write a trajectory to two CSV files in `folder`, each whole or not at all.
 
-    Its variables are named by the classes of the layers that model `name` is built of.
+def record(folder: str | Path, name: str, optimizer: str, steps: Trajectory) -> None:
+    """Write a trajectory of model `name` to two CSV files in `folder`, each whole or not at all.
+
+    Variables are named after the classes of the model's layers.
     """
     from cnnspec.architectures import ARCHITECTURES  # it needs Keras, and reading a recording does not
 
-    losses, lengths, probabilities = walked
+    losses, lengths, probabilities = steps
     classes = [type(layer).__name__ for layer in ARCHITECTURES[name]().layers]
     lines = [["step", "loss", *weight_names(classes)]]
-    for step, (loss, row) in enumerate(zip(losses, lengths), start=1):
-        lines.append([str(step), f"{loss:.9g}"] + [f"{value:.9g}" for value in row])
+    for number, (loss, row) in enumerate(zip(losses, lengths), start=1):
+        lines.append([str(number), f"{loss:.9g}"] + [f"{value:.9g}" for value in row])
     write_whole(Path(folder) / f"{name}-{optimizer}.csv", "".join(",".join(line) + "\n" for line in lines))
     rows = [",".join(f"{value:.9g}" for value in row) + "\n" for row in probabilities]
     header = ",".join(f"digit_{digit}" for digit in range(probabilities.shape[1])) + "\n"
@@ -29,8 +36,9 @@ def record(folder: str | Path, name: str, optimizer: str, walked: Trajectory) ->
 
 def recorded(folder: str | Path, name: str, optimizer: str) -> tuple[list[str], Trajectory]:
     """(variable names, trajectory) as `record` wrote them. Raises BaselineError."""
-    remedy = "record it with: tox run -e legacy -- baselines/trajectories/2019"
+    command = COMMANDS.get(Path(folder).name, f"python -m cnnspec trajectory --out {folder}")
+    remedy = f"record it with: {command}"
     steps = read_table(Path(folder) / f"{name}-{optimizer}.csv", remedy)
     probabilities = read_table(Path(folder) / f"{name}-{optimizer}-probabilities.csv", remedy)
     lengths = steps.drop(columns=["step", "loss"])
-    return list(lengths), Trajectory(steps["loss"].to_numpy(), lengths.to_numpy(), probabilities.to_numpy())
+    return list(lengths.columns), Trajectory(steps["loss"].to_numpy(), lengths.to_numpy(), probabilities.to_numpy())

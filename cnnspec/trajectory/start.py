@@ -1,6 +1,6 @@
-"""The first steps of training without chance: NumPy-drawn weights, fixed batches in order, dropout off.
+"""The first steps of training without randomness: weights drawn by NumPy, fixed batches in order, dropout off.
 
-Every stack, the float64 implementation and the notebook's own stack of 2019 can take the same steps, so that they can be
+Every stack, also the notebook's own of 2019, and the float64 implementation compute the same steps, so that they can be
 compared number by number.
 """
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from cnnspec.mnist import Dataset  # it needs Keras, and these steps do not
 
 STEPS = 30
-BATCH = 16  # images a step; so few that the float64 reference keeps up
-WITNESSES = 64  # test images whose predicted probabilities end a trajectory
+BATCH = 16  # images per step; few, because the float64 implementation is slow
+WITNESSES = 64  # test images that are predicted after the last step
 SEED = 1905
 OPTIMIZERS = ("adam", "sgd")  # of training.OPTIMIZERS
 SGD_RATE = 0.001
 
 
 class Trajectory(NamedTuple):
-    """What a model went through: its loss and norms at each step, and what it predicts after the last one."""
+    """Loss and norms of the variables at each step, and the probabilities that are predicted after the last step."""
 
     losses: np.ndarray  # (STEPS,)
     norms: np.ndarray  # (STEPS, variables), of every variable after the step, in the order of `weight_names`
@@ -33,11 +33,11 @@ class Trajectory(NamedTuple):
 def draw_weights(shapes: Iterable[Sequence[Sequence[int]]], seed: int = SEED) -> list[list[np.ndarray]]:
     """Weights of a model, one list of float32 arrays per layer, for the shapes of each layer's weights in Keras' order.
 
-    Kernels are uniform with LeCun's bound √(3 / fan in), which keeps the softmax from saturating, and every second input
-    channel has the negative weights of the one before it, so that the mean of an image turns no unit off for all of a
-    batch (a BatchNormalization behind such a unit would magnify rounding). Biases are uniform in ±0.05;
-    BatchNormalization's gamma, beta, moving mean and moving variance lie around 1, 0, 0, 1. RandomState's stream is
-    frozen (NEP 19): the same on every stack.
+    Kernels are uniform with LeCun's bound √(3 / fan in), which keeps the softmax from saturating. Every second input
+    channel has the negative weights of the one before it: otherwise the mean of an image could turn a unit off for a whole
+    batch, and a BatchNormalization behind that unit would magnify rounding. Biases are uniform in ±0.05.
+    BatchNormalization's gamma, beta, moving mean and moving variance lie around 1, 0, 0, 1. The stream of RandomState is
+    frozen (NEP 19), so the weights are the same on every stack.
     """
     generator = np.random.RandomState(seed)
 

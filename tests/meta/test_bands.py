@@ -29,17 +29,17 @@ def test_false_alarm_rate(runs, size):
     alpha = 0.02
     factor = Band(0.0, 1.0, size, runs, alpha).half_width
     ensembles, news = simulated(runs, size)
-    blamed = np.abs(news - ensembles.mean(axis=1)) > factor * ensembles.std(axis=1, ddof=1)
-    assert abs(blamed.mean() - alpha) < 4 * math.sqrt(alpha * (1 - alpha) / SUITES)
+    failed = np.abs(news - ensembles.mean(axis=1)) > factor * ensembles.std(axis=1, ddof=1)
+    assert abs(failed.mean() - alpha) < 4 * math.sqrt(alpha * (1 - alpha) / SUITES)
 
 
 @pytest.mark.parametrize("runs", [1, 3])
 def test_smallest_shift(runs):
-    """The smallest shift is caught in 95 % of all cases. σ is 1 here, so the shift in s is the shift."""
+    """The smallest shift is detected in 95 % of all cases. σ is 1 here, so the shift in SD is the shift itself."""
     reference = Band(0.0, 1.0, 24, runs, 1e-3)
     ensembles, news = simulated(runs, 24, shift=reference.smallest_shift)
-    caught = np.abs(news - ensembles.mean(axis=1)) > reference.half_width * ensembles.std(axis=1, ddof=1)
-    assert abs(caught.mean() - bands.POWER) < 4 * math.sqrt(0.05 * 0.95 / SUITES)
+    detected = np.abs(news - ensembles.mean(axis=1)) > reference.half_width * ensembles.std(axis=1, ddof=1)
+    assert abs(detected.mean() - bands.POWER) < 4 * math.sqrt(0.05 * 0.95 / SUITES)
 
 
 def test_half_width_by_hand():
@@ -50,20 +50,21 @@ def test_half_width_by_hand():
     assert reference.half_width == pytest.approx(2.364624 * math.sqrt(6) * math.sqrt(1 + 1 / 8), rel=1e-6)
 
 
-def test_more_runs_see_smaller_shifts():
-    """K = 3 and K = 5 catch smaller shifts than K = 1."""
+def test_more_runs_detect_smaller_shifts():
+    """K = 3 and K = 5 new runs detect smaller shifts than K = 1."""
     shifts = [Band(0.0, 1.0, 24, runs, bands.ALPHA).smallest_shift for runs in (1, 3, 5)]
     assert shifts == sorted(shifts, reverse=True)
     assert len(set(shifts)) == 3
 
 
 def test_one_run_has_no_spread():
-    """One run makes no band."""
-    with pytest.raises(ValueError, match="an ensemble of 1 runs has no spread; 2 are the least"):
-        band(LOSS, [0.1], alpha=0.01)
+    """An ensemble of one run has no band; the message counts the runs."""
+    for values, number in (([], "0 runs"), ([0.1], "1 run")):
+        with pytest.raises(ValueError, match=f"an ensemble of {number} has no spread; at least 2 runs are needed"):
+            band(LOSS, values, alpha=0.01)
 
 
-def test_a_small_ensemble_cannot_tell():
+def test_a_small_ensemble_is_not_conclusive():
     """t(0.995; N − 1) √(1 + 1/N) from a printed table, against twice z(0.995) = 2.5758: N = 4 is too few, N = 5 enough."""
     four, five = (Band(0.0, 1.0, size, 1, 0.01) for size in (4, 5))
     assert four.width == pytest.approx(5.8409 * math.sqrt(1 + 1 / 4) / 2.5758, rel=1e-4)
@@ -73,19 +74,19 @@ def test_a_small_ensemble_cannot_tell():
 
 
 def test_a_smaller_error_rate_takes_a_larger_ensemble():
-    """The fewer healthy runs may be blamed, the more stored runs a verdict takes."""
+    """The lower the false-alarm rate, the more stored runs a verdict needs."""
     needed = [Band(0.0, 1.0, 2, 1, alpha).runs_needed for alpha in (0.05, 1e-3, 2e-5)]
     assert needed == sorted(set(needed))
 
 
 def test_a_count_that_never_varies_keeps_a_spread():
-    """Eight errors in every run: log 9, and a rounding of 1/√12 errors is 1/√12 / 9 there."""
+    """Eight errors in every run: log 9, where a rounding of 1/√12 errors is 1/√12 / 9."""
     reference = band(QUANTITIES["test errors"], [math.log(9)] * 8, alpha=0.01)
     assert reference.deviation == pytest.approx(1 / math.sqrt(12) / 9)
 
 
 def test_nan_is_never_within():
-    """A NaN uses more than the whole band."""
+    """A NaN lies outside every band."""
     assert Band(0.0, 1.0, 24, 1, 0.01).used(math.nan) == math.inf
 
 

@@ -1,4 +1,4 @@
-"""Do benchmarks stay off until they are asked for, refuse company, and measure what they say?"""
+"""Do benchmarks run only on request and alone, and do they measure what they say?"""
 
 import subprocess
 import sys
@@ -14,20 +14,20 @@ from tests.benchmarks import test_scaling as scale
 from tests.benchmarks.process import Measuring, MeasuringFailed
 from tests.plugin import benchmarks
 
-UNAVAILABLE = {  # variant, backend, GPUs, cores -> the reason's beginning, None where it measures something of its own
+UNAVAILABLE = {  # variant, backend, GPUs, cores -> beginning of the reason why it is left out; None if it is measured
     "plain fit": ("plain fit", "jax", 0, 2, None),
-    "bare on JAX": ("bare step", "jax", 0, 2, "the bare way is written for TensorFlow, not for jax"),
-    "harness on PyTorch": ("harness", "torch", 0, 2, "the harness way is written for TensorFlow, not for torch"),
+    "bare on JAX": ("bare step", "jax", 0, 2, "the bare way is written for TensorFlow only, not for jax"),
+    "harness on PyTorch": ("harness", "torch", 0, 2, "the harness way is written for TensorFlow only, not for torch"),
     "joined steps on PyTorch": ("steps joined", "torch", 0, 2, "on torch, joined steps return"),
-    "XLA on JAX": ("XLA on", "jax", 0, 2, "JAX always compiles by XLA"),
+    "XLA on JAX": ("XLA on", "jax", 0, 2, "JAX always compiles with XLA"),
     "XLA on a CPU": ("XLA on", "tensorflow", 0, 2, None),
-    "XLA off on a CPU": ("XLA off", "tensorflow", 0, 2, "plain fit is without XLA"),
+    "XLA off on a CPU": ("XLA off", "tensorflow", 0, 2, "on a CPU, plain fit already runs without XLA"),
     "XLA off on a GPU": ("XLA off", "tensorflow", 1, 16, None),
-    "TF32 on a CPU": ("TF32 off", "tensorflow", 0, 2, "TF32 is a GPU's"),
+    "TF32 on a CPU": ("TF32 off", "tensorflow", 0, 2, "only GPUs have TF32"),
     "TF32 on a GPU": ("TF32 off", "tensorflow", 1, 16, None),
-    "two threads on two cores": ("2 threads", "tensorflow", 0, 2, "plain fit uses all 2 cores already"),
+    "two threads on two cores": ("2 threads", "tensorflow", 0, 2, "plain fit already uses all cores (2)"),
     "two threads on four cores": ("2 threads", "tensorflow", 0, 4, None),
-    "one thread beside a GPU": ("1 thread", "tensorflow", 1, 16, "the threads of the CPU do not compute"),
+    "one thread beside a GPU": ("1 thread", "tensorflow", 1, 16, "with a GPU, the CPU's threads do not compute"),
 }
 
 
@@ -37,8 +37,8 @@ def pytest_in_a_process(*arguments):
     return subprocess.run(command, cwd=reading.PROJECT, capture_output=True, text=True, timeout=300)
 
 
-def test_off_until_asked_for():
-    """Plain pytest leaves every benchmark out and says how to turn them on."""
+def test_off_by_default():
+    """Plain pytest leaves every benchmark out and says how to run them."""
     ended = pytest_in_a_process("--collect-only")
     assert benchmarks.OFF in ended.stdout
     assert "tox run -e bench" in benchmarks.OFF
@@ -47,7 +47,7 @@ def test_off_until_asked_for():
 
 
 def test_refused_under_xdist():
-    """Workers would measure each other: one line, and an exit code of its own."""
+    """pytest-xdist is refused, because workers would slow each other: one line, and the exit code of a usage error."""
     ended = pytest_in_a_process("--benchmark-enable", "-n", "2")
     assert ended.returncode == pytest.ExitCode.USAGE_ERROR
     assert f"ERROR: {benchmarks.ALONE}" in ended.stderr.splitlines()
@@ -55,20 +55,20 @@ def test_refused_under_xdist():
 
 @pytest.mark.parametrize(("variant", "backend", "gpus", "cores", "reason"), UNAVAILABLE.values(), ids=UNAVAILABLE)
 def test_variants_say_why_they_are_left_out(variant, backend, gpus, cores, reason):
-    """A variant that would measure the same as plain fit, or nothing, is left out with the reason."""
+    """A variant that would measure the same as plain fit, or nothing, is left out with a reason."""
     said = variants.unavailable(variants.VARIANTS[variant], backend, gpus, cores)
     assert said is None if reason is None else said.startswith(reason)
 
 
 def pedantic(function, setup, rounds, iterations):
-    """Rounds as pytest-benchmark runs them."""
+    """Run rounds as pytest-benchmark does."""
     for _ in range(rounds * iterations):
         setup()
         function()
 
 
-def test_each_round_has_its_neighbour():
-    """After a warm-up that is not counted, each round comes after one of its neighbour."""
+def test_each_round_follows_one_of_plain_fit():
+    """After a warm-up that is not counted, each round runs right after a round of what it is compared with."""
     order, left = [], {"mine": [2.0, 2.0, 2.1, 2.0, 4.0, 2.0], "theirs": [4.0, 4.0, 16.0, 1.0, 1.0]}
 
     def once(whose):
@@ -83,7 +83,7 @@ def test_each_round_has_its_neighbour():
 
 
 def test_rounds_go_on_until_they_agree():
-    """A busy minute at the beginning is left behind; where rounds never agree, it ends at LONGEST times as many."""
+    """Rounds of a busy minute at the beginning are dropped; if rounds never agree, it stops at LONGEST times as many."""
     benchmark = types.SimpleNamespace(pedantic=pedantic, extra_info={})
     left = [2.0, 9.0, 5.0, 7.0, *[2.0] * 5]
     last = [7.0, 2.0, 2.0, 2.0, 2.0]  # quartiles 2 and 2
@@ -95,7 +95,7 @@ def test_rounds_go_on_until_they_agree():
 
 
 def test_short_epochs_share_a_round():
-    """Epochs of 0.8 s are measured three at a time: their mean and their fastest are the round's."""
+    """A round has three epochs of 0.8 s; it keeps their mean and their fastest."""
     left = [0.8] + [1.0, 2.0, 3.0] * 4
     benchmark = types.SimpleNamespace(pedantic=pedantic, extra_info={})
     assert rounds.repeat(benchmark, lambda: left.pop(0), lambda: 4.0) == ([2.0] * 4, [1.0] * 4, [4.0] * 4)
@@ -103,12 +103,12 @@ def test_short_epochs_share_a_round():
 
 
 def test_the_number_of_rounds():
-    """Short rounds are five, long ones three."""
+    """There are five short rounds, or three long ones."""
     assert [rounds.rounds_for(seconds) for seconds in (0.01, 2.2, 100.0)] == [5, 4, 3]
 
 
 def test_a_fast_wrong_answer_fails():
-    """A first loss outside the band of the ensemble fails, and names the variant; the ensemble's own losses pass."""
+    """A loss outside the band of the ensemble fails and names the variant; losses of the ensemble pass."""
     settings = types.SimpleNamespace(ensembles=reading.BASELINES / "ensembles" / "mnist5k", dataset="mnist5k")
     right = [1.36, 0.57]  # seed 0 of the ensemble, rounded
     rounds.judge_losses("model2, fast", "model2", settings, right)
@@ -119,14 +119,14 @@ def test_a_fast_wrong_answer_fails():
 
 
 def test_a_process_that_ends_says_why():
-    """What a process printed before it ended stands in the error, with its command."""
+    """The error has the last output of a process that ended."""
     settings = types.SimpleNamespace(dataset="mnist5k", mnist="nowhere.npz", seed=0)
     with pytest.raises(MeasuringFailed, match="mnist5k; ask for the data set mnist"):
         Measuring("model2", variants.VARIANTS[variants.PLAIN], settings)
 
 
 def test_a_process_measures():
-    """A process answers with positive numbers, its losses fall, and an unknown request ends it with what is known."""
+    """A process answers with positive numbers, its losses fall, and an unknown request ends it and is named."""
     settings = types.SimpleNamespace(dataset="mnist5k", mnist=None, seed=1000)
     process = Measuring("model4", variants.VARIANTS[variants.PLAIN], settings)
     try:
@@ -143,7 +143,7 @@ def test_a_process_measures():
 
 
 def test_processes_take_turns():
-    """After an epoch each, every round has as many of each process as fill it; all are ended, also after a failure."""
+    """After an epoch each, a round has as many epochs of each process as fill it; all processes end, after a failure too."""
     order, seconds = (
         [],
         {"a": iter([2.0, 3.0, 4.0, 5.0, 6.0, 7.0, *[9.0] * 9]), "b": iter([1.0, *[0.5, 1.5] * scale.ROUNDS, *[9.0] * 9])},
@@ -179,14 +179,14 @@ def test_processes_take_turns():
 
 
 def test_a_line_through_points():
-    """Points on 3 + 2 x have that intercept and slope; one of four that is off by 1 shows in the largest distance."""
+    """Points on 3 + 2 x give that intercept and slope; a point that is off by 1 shows in the largest distance."""
     assert scale.line_through([(1, 5), (2, 7), (4, 11)]) == pytest.approx((3, 2, 0), abs=1e-12)
     intercept, slope, distance = scale.line_through([(0, 0), (1, 1), (2, 2), (3, 4)])  # least squares: −0.2 + 1.3 x
     assert (intercept, slope, distance) == pytest.approx((-0.2, 1.3, 0.4 / 4))
 
 
 def test_the_best_of_some(monkeypatch):
-    """The limit is the fastest of the repeats that are counted; the first is not."""
+    """The limit is the fastest repeat; the first one is not counted."""
     clock = iter([0.0, 1.0, 10.0, 15.0, 20.0, 23.0, 30.0, 34.0])
     monkeypatch.setattr(ceiling.time, "perf_counter", lambda: next(clock))
     monkeypatch.setattr(ceiling, "wait", lambda tensor: None)
@@ -196,7 +196,7 @@ def test_the_best_of_some(monkeypatch):
 @pytest.mark.skipif(compat.KERAS_VERSION < (3, 0), reason="Keras 2 has no keras.ops, by which limits are measured")
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 def test_limits_are_measured(monkeypatch, precision):
-    """2 n³ operations and 8 bytes a number, by the seconds of the fastest repeat."""
+    """2 n³ operations and 8 bytes per number, divided by the seconds of the fastest repeat."""
     monkeypatch.setattr(ceiling, "best", lambda compute, repeats: ceiling.wait(compute()) or 0.5)
     found = ceiling.measure(precision, size=10, copied=1000)
     assert found == {"gflops": pytest.approx(4e-6), "gbytes": pytest.approx(16e-6)}

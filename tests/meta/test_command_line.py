@@ -1,20 +1,25 @@
-"""Does `python -m cnnspec` do what it says, and do its exit codes mean something?"""
+"""Do the commands of `python -m cnnspec` do what their help says, and end with the right exit codes?"""
 
 import dataclasses
+import functools
 import re
+import tomllib
 
+import numpy as np
 import pytest
 
 from cnnspec import __main__ as command_line
 from cnnspec import mnist, training
+from cnnspec.ensembles import likelihood
 from cnnspec.errors import NonFiniteLoss
 from cnnspec.facts.reading import BASELINES
+from cnnspec.trajectory import in_float64, recordings, start
 from tests.meta.test_files import RUN
 
 
 @pytest.fixture
 def trainings(monkeypatch):
-    """Stands where `training.train` would: records its calls and returns a made-up run."""
+    """Replace `training.train` by a function that records its calls and returns a made-up run."""
     calls = []
 
     def train(model, data, **settings):
@@ -45,7 +50,7 @@ def not_finite(model, data, **settings):
 
 
 def test_a_nan_is_exit_code_4(monkeypatch, tmp_path, capsys):
-    """A loss that is not finite ends with code 4, and nothing is written."""
+    """A loss that is not finite ends the command with code 4, and nothing is written."""
     monkeypatch.setattr(training, "train", not_finite)
     assert command_line.main(["train", "model1", "--out", str(tmp_path)]) == 4
     assert "error: model1 on mnist5k with seed 0: loss is nan in epoch 2" in capsys.readouterr().err
@@ -53,7 +58,7 @@ def test_a_nan_is_exit_code_4(monkeypatch, tmp_path, capsys):
 
 
 def test_bad_data_is_exit_code_3(tmp_path, capsys):
-    """Data that are missing end with code 3 and one line."""
+    """A missing file of data ends the command with code 3 and one line."""
     missing = str(tmp_path / "none.npz")
     assert command_line.main(["train", "model1", "--dataset", "mnist", "--mnist", missing]) == 3
     assert capsys.readouterr().err == (
@@ -62,7 +67,7 @@ def test_bad_data_is_exit_code_3(tmp_path, capsys):
 
 
 def test_a_missing_gpu_is_exit_code_5(monkeypatch, capsys):
-    """A GPU that was asked for and is not there ends with code 5."""
+    """--device gpu without a GPU ends the command with code 5."""
     monkeypatch.setattr("cnnspec.stack.gpus", list)
     assert command_line.main(["train", "model1", "--device", "gpu"]) == 5
     assert "finds no GPU" in capsys.readouterr().err
@@ -73,43 +78,80 @@ def test_a_missing_gpu_is_exit_code_5(monkeypatch, capsys):
     [[], ["train"], ["train", "model5"], ["train", "model1", "--epochs", "0"], ["train", "model1", "--epochs", "x"]],
 )
 def test_a_wrong_command_line_is_exit_code_2(arguments, capsys):
-    """A command line that makes no sense ends with code 2 and says why."""
+    """A wrong command line ends with code 2 and shows the usage."""
     with pytest.raises(SystemExit) as ended:
         command_line.main(arguments)
     assert ended.value.code == 2
     assert "usage: python -m cnnspec" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["calibrate", "--help"], ["report", "--help"]])
+COMMANDS = command_line.parser()._subparsers._group_actions[0].choices  # {name: its parser}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], *([name, "--help"] for name in COMMANDS)], ids=" ".join)
 def test_help_explains_itself(arguments, capsys):
-    """Every help text lists the exit codes, and no option is without an explanation."""
+    """Every help text says what the command does, and lists the exit codes."""
     with pytest.raises(SystemExit) as ended:
         command_line.main(arguments)
     assert ended.value.code == 0
     output = capsys.readouterr().out
+    assert re.search(r"\n\n[A-Z][^\n]+", output)
     assert "exit codes:" in output
-    unexplained = re.findall(r"^  (--[a-z-]+(?: [A-Z{][^ ]*)?)\n(?=  -|\n)", output, re.MULTILINE)
-    assert unexplained == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_argument_is_explained(name):
+    """No option and no argument is without a help text, and every option with a default names it."""
+    actions = COMMANDS[name]._actions
+    assert [action.dest for action in actions if not action.help] == []
+    silent = [
+        action.dest
+        for action in actions
+        if action.default not in (None, False, [], "==SUPPRESS==") and "default" not in action.help
+    ]
+    assert silent == []
 
 
 def test_place(capsys):
-    """`place` says for each model how the notebook lies in an ensemble, and adds the log-likelihoods up."""
+    """`place` compares the notebook with an ensemble, model by model, and adds up the log-likelihoods."""
     assert command_line.main(["place", str(BASELINES / "ensembles" / "mnist5k")]) == 0
     header, _, *rows = (line.split(" | ") for line in capsys.readouterr().out.splitlines())
-    assert [row[0] for row in rows] == ["| model1", "| model2", "| model3", "| model4", "| together"]
-    every = header.index("mnist5k: log-likelihood, every epoch")
-    assert float(rows[-1][every]) == pytest.approx(sum(float(row[every]) for row in rows[:-1]), abs=0.25)
+    assert [row[0] for row in rows] == ["| model1", "| model2", "| model3", "| model4", "| all models"]
+    summed = header.index(likelihood.column("mnist5k", likelihood.INDEPENDENT))
+    assert float(rows[-1][summed]) == pytest.approx(sum(float(row[summed]) for row in rows[:-1]), abs=0.25)
 
 
 def test_an_empty_folder_is_exit_code_3(tmp_path, capsys):
     """`place` of a folder without ensembles ends with code 3 and one line."""
     assert command_line.main(["place", str(tmp_path)]) == 3
-    assert capsys.readouterr().err == f"error: {tmp_path} holds no ensemble; name a folder of one CSV per model\n"
+    assert capsys.readouterr().err == (
+        f"error: {tmp_path} holds no ensemble; name a folder with a CSV per model, such as model1.csv\n"
+    )
+
+
+def test_trajectory(monkeypatch, tmp_path, capsys):
+    """`trajectory --models model1` records model1 only; its steps, here two, are the stored ones."""
+    monkeypatch.setattr(in_float64, "run", functools.partial(in_float64.run, steps=2))
+    assert command_line.main(["trajectory", "--by", "float64", "--models", "model1", "--out", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines() == ["recorded model1, adam", "recorded model1, sgd"]
+    files = [f"model1-{optimizer}{kind}.csv" for optimizer in start.OPTIMIZERS for kind in ("", "-probabilities")]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*files, "provenance.toml"])
+    for optimizer in start.OPTIMIZERS:
+        names, steps = recordings.recorded(tmp_path, "model1", optimizer)
+        stored_names, stored = recordings.recorded(BASELINES / "trajectories" / "float64", "model1", optimizer)
+        assert names == stored_names
+        np.testing.assert_allclose(steps.losses, stored.losses[:2], rtol=1e-7)
+        np.testing.assert_allclose(steps.norms, stored.norms[:2], rtol=1e-7)
+        assert steps.probabilities.shape == stored.probabilities.shape
+        np.testing.assert_allclose(steps.probabilities.sum(axis=1), 1, rtol=1e-7)
+    provenance = tomllib.loads((tmp_path / "provenance.toml").read_text(encoding="utf-8"))
+    assert provenance["command"] == f"python -m cnnspec trajectory --by float64 --models model1 --out {tmp_path.as_posix()}"
+    assert provenance["stack"]["keras"]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_loss_that_is_not_finite_stops_the_run(value):
-    """The recorder stops at the end of the epoch and names model, metric and epoch."""
+    """The recorder stops at the end of the epoch; its message names model, metric and epoch."""
     recorder = training.EpochRecorder("model1 on mnist5k with seed 0")
     recorder.on_epoch_begin(0)
     recorder.on_epoch_end(0, {"loss": 0.5, "val_loss": 0.4})
@@ -118,7 +160,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(value):
 
 
 def test_2019s_metric_names_are_translated():
-    """Keras 2.2.4 logs acc; the record says accuracy."""
+    """Keras 2.2.4 logs `acc`; the record has `accuracy`."""
     recorder = training.EpochRecorder("model1")
     recorder.on_epoch_end(0, {"acc": 0.5, "val_acc": 0.25})
     assert {name: recorder.history[name] for name in ("accuracy", "val_accuracy")} == {

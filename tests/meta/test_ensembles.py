@@ -1,10 +1,11 @@
-"""Do ensembles grow whole, resume where they stopped, and refuse what does not belong?"""
+"""Are runs added to an ensemble whole and once, after an interruption too, and runs of another stack refused?"""
 
 import dataclasses
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
+from cnnspec import __main__ as command_line
 from cnnspec.ensembles import calibrate, store
 from cnnspec.errors import EnsembleError, RunFailed
 from cnnspec.training import TrainingRun
@@ -21,7 +22,7 @@ def run(seed, model="model1", epochs=2, **stack):
 
 
 def test_rows_come_back(tmp_path):
-    """What was appended is read again, in order, numbers as numbers."""
+    """Appended runs are read again in the same order, with numbers as numbers."""
     for seed in (4, 2):
         store.append(tmp_path / "model1.csv", run(seed))
     frame = store.read(tmp_path / "model1.csv")
@@ -30,53 +31,58 @@ def test_rows_come_back(tmp_path):
     assert store.curves(tmp_path / "model1.csv", 1)[0]["val_loss"] == pytest.approx([1 / 5])
 
 
-def test_a_seed_counts_once(tmp_path):
-    """A seed that is stored already is not stored again."""
+def test_a_seed_is_stored_once(tmp_path):
+    """A seed that is already stored is not stored again."""
     for _ in range(2):
         store.append(tmp_path / "model1.csv", run(1))
     assert store.read(tmp_path / "model1.csv").seed.tolist() == [1]
 
 
 def test_another_stack_is_refused(tmp_path):
-    """A run from another stack, or of other settings, is refused and the file stays as it was."""
+    """A run from another stack, or of other settings, is refused, and the file is unchanged."""
     path = tmp_path / "model1.csv"
     store.append(path, run(1))
     before = path.read_bytes()
-    with pytest.raises(EnsembleError, match=r"framework x there, torch 2 here\); choose another --out"):
+    with pytest.raises(EnsembleError, match=r"framework: x stored, torch 2 new\); choose another --out"):
         store.append(path, run(2, framework="torch 2"))
-    with pytest.raises(EnsembleError, match="optimizer adam there, adadelta here"):
+    with pytest.raises(EnsembleError, match="optimizer: adam stored, adadelta new"):
         store.append(path, dataclasses.replace(run(2), optimizer="adadelta"))
-    with pytest.raises(EnsembleError, match="holds other columns than a run of 3 epochs"):
+    with pytest.raises(EnsembleError, match="has other columns than a run of 3 epochs; choose another --out"):
         store.append(path, run(2, epochs=3))
     assert path.read_bytes() == before
 
 
 def test_writers_at_once(tmp_path):
-    """Eight writers at once lose no row and tear none."""
+    """Eight writers at once: every row is stored, and whole."""
     path = tmp_path / "model1.csv"
     with ThreadPoolExecutor(8) as executor:
         list(executor.map(lambda seed: store.append(path, run(seed)), range(24)))
     assert sorted(store.read(path).seed) == list(range(24))
 
 
-def header(text):
-    return text.splitlines()[0] + "\n"
-
-
+REMEDY = "restore it from git, or remove it and make it again with: python -m cnnspec calibrate --models model1 --dataset"
 MALFORMED = {
     "missing": (None, "is missing; make it with: python -m cnnspec calibrate --models model1 --dataset"),
-    "empty": (lambda text: "", "is malformed"),
-    "columns missing": (lambda text: "seed,loss_1\n1,0.5\n", "lacks the columns"),
-    "row cut short": (lambda text: text[: text.rindex(",")], "has gaps or text where numbers belong"),
-    "a word": (lambda text: text.replace("0.5", "half"), "has gaps or text where numbers belong"),
-    "nan": (lambda text: text.replace("0.5", "nan"), "has gaps or text where numbers belong"),
-    "seed twice": (lambda text: text + text.splitlines()[1] + "\n", r"counts the seeds \[1\] twice"),
+    "empty": (lambda text: "", f"is malformed .*; {REMEDY}"),
+    "columns missing": (lambda text: "seed,loss_1\n1,0.5\n", f"lacks the columns .*; {REMEDY}"),
+    "row cut short": (lambda text: text[: text.rindex(",")], f"has empty cells or text where numbers belong, .*; {REMEDY}"),
+    "a word": (lambda text: text.replace("0.5", "half"), f"has empty cells or text where numbers belong, .*; {REMEDY}"),
+    "nan": (lambda text: text.replace("0.5", "nan"), f"has empty cells or text where numbers belong, .*; {REMEDY}"),
+    "seed twice": (
+        lambda text: text + text.splitlines()[1] + "\n",
+        r"has more than one row for the seeds \[1\]; remove the repeated rows",
+    ),
+}
+FOLDERS = {  # folder -> settings in the command that makes its ensembles
+    "mnist5k": "--dataset mnist5k --optimizer adam",
+    "mnist": "--dataset mnist --optimizer adam",
+    "mnist-adadelta": "--dataset mnist --optimizer adadelta",
 }
 
 
 @pytest.mark.parametrize(("spoil", "message"), MALFORMED.values(), ids=MALFORMED)
 def test_a_malformed_ensemble_is_refused(tmp_path, spoil, message):
-    """A damaged file gets one error that names it and the remedy."""
+    """A damaged file raises one error that names the file and says what to do."""
     path = tmp_path / "model1.csv"
     if spoil:
         store.append(path, run(1))
@@ -85,15 +91,26 @@ def test_a_malformed_ensemble_is_refused(tmp_path, spoil, message):
         store.read(path)
 
 
+@pytest.mark.parametrize(("folder", "settings"), FOLDERS.items())
+def test_the_remedy_is_a_command(tmp_path, folder, settings):
+    """The command in the message is one that the command line takes, with the settings of the folder."""
+    path = tmp_path / folder / "model2.csv"
+    with pytest.raises(EnsembleError) as error:
+        store.read(path)
+    command = str(error.value).partition("python -m cnnspec ")[2]
+    assert command == f"calibrate --models model2 {settings} --epochs 10 --runs 24 --out {path.parent}"
+    assert command_line.parser().parse_args(command.split()).out == path.parent
+
+
 def test_too_many_epochs_are_refused(tmp_path):
-    """An ensemble of two epochs cannot judge three."""
+    """An ensemble of runs of two epochs cannot judge runs of three."""
     store.append(tmp_path / "model1.csv", run(1))
-    with pytest.raises(EnsembleError, match="too few to judge 3; ask for --epochs 2"):
+    with pytest.raises(EnsembleError, match="too few to judge 3; use --epochs 2"):
         store.curves(tmp_path / "model1.csv", 3)
 
 
 class StubbornExecutor:
-    """Runs nothing but answers with made-up runs, and fails from the `failing`th submission on."""
+    """Answers with made-up runs instead of training, and fails from the `failing`th submission on."""
 
     def __init__(self, failing=1000):
         self.failing, self.submitted = failing, []
@@ -104,12 +121,12 @@ class StubbornExecutor:
         if len(self.submitted) < self.failing:
             future.set_result(run(seed, model, settings["epochs"]))
         else:
-            future.set_exception(RunFailed("the power went out"))
+            future.set_exception(RunFailed("the power failed"))
         return future
 
 
 def test_calibrate_resumes(tmp_path):
-    """Interrupted and started again, calibrate does what is missing and nothing twice."""
+    """Interrupted and started again, calibrate trains the missing runs and none twice; it says how many."""
     lines = []
     arguments = {"out": tmp_path, "models": ["model1", "model2"], "dataset": "mnist5k", "seeds": range(3), "epochs": 2}
     with pytest.raises(RunFailed, match="power"):
@@ -120,4 +137,7 @@ def test_calibrate_resumes(tmp_path):
     everything = {(model, seed) for model in ("model1", "model2") for seed in range(3)}
     assert set(executor.submitted) == everything - stored
     assert all(store.seeds(tmp_path / f"{model}.csv") == {0, 1, 2} for model in ("model1", "model2"))
+    assert lines[0] == f"6 runs to train, 0 already stored in {tmp_path}"
     assert "min left" in lines[-1]
+    calibrate.calibrate(executor, report=lines.append, **arguments | {"seeds": range(4), "models": ["model1"]})
+    assert lines[-2] == f"1 run to train, 3 already stored in {tmp_path}"

@@ -1,4 +1,4 @@
-"""Does the comparison of two ensembles call equivalent what is, different what is not, and neither what it cannot tell?"""
+"""Is the comparison of two ensembles right: equivalent, different, or cannot tell, at the declared error rate?"""
 
 import math
 
@@ -14,7 +14,7 @@ def sample(ratio, runs, spread, generator):
 
 CASES = {  # true ratio, runs, spread of the logarithm -> verdict
     "equal, narrow": (1.0, 24, 0.02, "equivalent"),
-    "within the margin and seen": (1.05, 24, 0.01, "equivalent"),
+    "a difference within the margin": (1.05, 24, 0.01, "equivalent"),
     "far apart": (1.3, 24, 0.02, "different"),
     "equal, wide": (1.0, 4, 0.5, "cannot tell"),
 }
@@ -22,7 +22,7 @@ CASES = {  # true ratio, runs, spread of the logarithm -> verdict
 
 @pytest.mark.parametrize(("ratio", "runs", "spread", "verdict"), CASES.values(), ids=CASES)
 def test_verdicts(ratio, runs, spread, verdict):
-    """The four kinds of answer."""
+    """Each verdict, for two samples whose true ratio is known."""
     generator = np.random.default_rng(3)
     found = equivalence.compare(sample(1.0, runs, spread, generator), sample(ratio, runs, spread, generator))
     assert found[3] == verdict
@@ -44,7 +44,7 @@ def test_by_hand():
 
 
 def test_the_error_rate():
-    """Two stacks that differ by just the margin are called equivalent in one case of twenty."""
+    """Two stacks that differ by exactly the margin are found equivalent in one case of twenty."""
     generator = np.random.default_rng(5)
     called = [
         equivalence.compare(sample(1.0, 24, 0.03, generator), sample(1.1, 12, 0.03, generator))[3] == "equivalent"

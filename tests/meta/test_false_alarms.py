@@ -26,7 +26,7 @@ def stored(model, epochs):
 
 @pytest.mark.parametrize("epochs", EPOCHS)
 def test_the_judged_quantities_look_normal(epochs):
-    """Shapiro and Wilk's test, 40 quantities of 24 runs: none is so far from normal as 1 % of such ensembles have one."""
+    """Shapiro and Wilk's test rejects none of the 44 quantities of 24 runs, at 1 % for all together."""
     p = {
         f"{model}, {name}": stats.shapiro(values).pvalue
         for model in MODELS
@@ -37,18 +37,18 @@ def test_the_judged_quantities_look_normal(epochs):
 
 
 @pytest.mark.parametrize("epochs", EPOCHS)
-def test_no_stored_run_is_blamed_by_the_others(epochs):
-    """Each run judged by the bands of the others of its model: none of the 24 × 24 × 24 × 24 suites of them is blamed."""
+def test_no_stored_run_fails_by_the_others(epochs):
+    """Each run judged by the bands of the others of its model: none of the 24 × 24 × 24 × 24 suites of them fails."""
     for model in MODELS:
         assert not false_alarms.left_out(stored(model, epochs), bands.ALPHA).any(), model
 
 
 @pytest.mark.parametrize("epochs", EPOCHS)
 def test_a_large_rate_is_kept_too(epochs):
-    """At α = 0.05 a check blames about one left-out run in twenty: where a rate can be counted, it is the declared one.
+    """At α = 0.05 a check fails about one left-out run in twenty: a rate that is large enough to be counted is kept.
 
-    Quantities of a run hang together and left-out runs share an ensemble, so that the share's own spread is taken from
-    as many ensembles drawn from the normal distribution: it must lie within the middle 99.9 % of theirs.
+    Quantities of a run are correlated, and left-out runs share an ensemble. The spread of the share is therefore taken from
+    500 ensembles drawn from the normal distribution: the share must lie within the middle 99.9 % of theirs.
     """
     generator = np.random.default_rng(1)
     for model in MODELS:
@@ -62,7 +62,7 @@ def test_a_large_rate_is_kept_too(epochs):
 @pytest.mark.parametrize("draw", [false_alarms.normal, false_alarms.resampled], ids=lambda draw: draw.__name__)
 @pytest.mark.parametrize("epochs", EPOCHS)
 def test_the_suites_rate_is_kept(epochs, draw):
-    """Of 20,000 simulated healthy suites, no more than 0.1 % are blamed."""
+    """Of 20,000 simulated healthy suites, no more than 0.1 % fail."""
     models = [stored(model, epochs) for model in MODELS]
     assert false_alarms.simulated_suites(models, SUITES, draw=draw) <= bands.FALSE_ALARM_RATE
 
@@ -75,7 +75,7 @@ def test_the_table_is_in_the_readme():
 
 
 def test_the_simulation_counts_alarms():
-    """Bands for a rate of 0.05 per check blame far more of the simulated suites: the count is no constant zero."""
+    """With a rate of 0.05 per check far more of the simulated suites fail: the count is not always zero."""
     models = [stored(model, 10) for model in MODELS]
     assert false_alarms.simulated_suites(models, 500, alpha=0.05) > 0.3
 
@@ -83,6 +83,6 @@ def test_the_simulation_counts_alarms():
 def test_left_out_by_hand():
     """Nine runs at −4 … 4 and one at 100: only the last is outside the band of the others."""
     runs = np.repeat(np.array([*range(-4, 5), 100.0])[:, None], len(bands.QUANTITIES), axis=1)
-    blamed = false_alarms.left_out(runs + 200, 0.001)
-    assert blamed.sum(axis=0).tolist() == [1] * len(bands.QUANTITIES)
-    assert blamed[-1].all()
+    outside = false_alarms.left_out(runs + 200, 0.001)
+    assert outside.sum(axis=0).tolist() == [1] * len(bands.QUANTITIES)
+    assert outside[-1].all()

@@ -83,7 +83,7 @@ OMISSIONS = {
     "no tolerances": Omission(
         ("name", "function", "summary", "configuration", "totals", "trajectories"),
         ("tests/test_trajectory.py", "-k", "model5"),
-        "baselines/tolerances.toml has no trajectory.model5-adam; add it",
+        "tolerances.toml has no table [trajectory.model5-adam]; add it",
     ),
     "no ensemble": Omission(
         ("name", "function", "summary", "configuration", "totals"),

@@ -1,4 +1,4 @@
-"""Are files written whole or not at all, and malformed ones refused with one clear error?"""
+"""Are files written whole or not at all, and malformed ones refused with one error that says what to do?"""
 
 import json
 
@@ -24,7 +24,7 @@ RUN = training.TrainingRun(
 
 
 def test_an_error_leaves_the_old_file(tmp_path):
-    """A write that fails midway leaves what was there, and nothing beside it."""
+    """A write that fails midway leaves the old file unchanged, and no other file."""
     path = tmp_path / "a.json"
     write_whole(path, "old")
 
@@ -40,7 +40,7 @@ def test_an_error_leaves_the_old_file(tmp_path):
 
 
 def test_a_run_survives_its_file(tmp_path):
-    """A TrainingRun comes back from JSON as it went, to the last bit."""
+    """A TrainingRun that is written as JSON and read again is equal to the last bit."""
     RUN.to_json(tmp_path / "run.json")
     assert training.TrainingRun.from_json(tmp_path / "run.json") == RUN
 
@@ -55,7 +55,7 @@ def test_a_run_survives_its_file(tmp_path):
     ids=["truncated", "no run", "unknown field"],
 )
 def test_a_malformed_run_is_refused(tmp_path, spoil, message):
-    """A damaged or foreign JSON file gets one error that says what is wrong."""
+    """A damaged or foreign JSON file raises one error that says what is wrong."""
     path = tmp_path / "run.json"
     RUN.to_json(path)
     path.write_text(spoil(path.read_text()))
@@ -73,7 +73,7 @@ BAD_CSV = {
 
 @pytest.mark.parametrize(("text", "message"), BAD_CSV.values(), ids=BAD_CSV)
 def test_a_malformed_baseline_is_refused(tmp_path, text, message):
-    """A missing or malformed CSV gets one error that ends with the remedy."""
+    """A missing or malformed CSV raises one error that ends with what to do."""
     path = tmp_path / "a.csv"
     if text is not None:
         path.write_text(text)
@@ -83,9 +83,28 @@ def test_a_malformed_baseline_is_refused(tmp_path, text, message):
 
 @pytest.mark.parametrize(("text", "message"), [(None, "is missing"), ("a = ", "is malformed")], ids=["missing", "malformed"])
 def test_a_malformed_toml_is_refused(tmp_path, text, message):
-    """The same for TOML."""
+    """The same for TOML; by default the message ends with the command that restores the file."""
     path = tmp_path / "a.toml"
     if text is not None:
         path.write_text(text)
-    with pytest.raises(BaselineError, match=message):
+    with pytest.raises(BaselineError, match=message) as error:
         reading.read_toml(path)
+    assert str(error.value).endswith(f"; restore it: git checkout HEAD -- {path}")
+
+
+@pytest.mark.parametrize("text", ["a,b\n1,\n", "a,b\n1,x\n"], ids=["empty cell", "word"])
+def test_a_table_of_numbers_holds_numbers(tmp_path, text):
+    """An empty cell or a word in a table of numbers raises one error that names the file."""
+    path = tmp_path / "a.csv"
+    path.write_text(text)
+    with pytest.raises(
+        BaselineError, match=f"{path} (has empty cells where numbers belong|is malformed .*); record it again"
+    ):
+        reading.read_table(path, "record it again")
+
+
+@pytest.mark.parametrize(("look_up", "file"), [(reading.tolerance, "tolerances"), (reading.digests, "datasets")])
+def test_an_unknown_name_is_refused(look_up, file):
+    """A limit or a data set that a file does not have raises one error that names both."""
+    with pytest.raises(BaselineError, match=rf"{file}.toml has no table \[gone\]; add it"):
+        look_up("gone")

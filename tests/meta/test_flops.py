@@ -1,4 +1,4 @@
-"""Is the arithmetic that a benchmark counts what the layers do?"""
+"""Are the multiply-adds that a benchmark counts those that the layers compute?"""
 
 import itertools
 
@@ -42,13 +42,13 @@ FIRST = {"model1": 26 * 26 * 32 * 9, "model2": 28 * 28 * 32 * 9, "model3": 28 * 
 
 @pytest.mark.parametrize(("layer", "input_shape", "output_shape", "due"), LAYERS.values(), ids=LAYERS)
 def test_layers(layer, input_shape, output_shape, due):
-    """Each kind of layer has the products counted by hand."""
+    """Each kind of layer has the number of products that is counted by hand."""
     assert products(layer, input_shape, output_shape) == due
 
 
 @pytest.mark.parametrize("case", [name for name, case in LAYERS.items() if case[0]["class"] == "Conv2D"])
 def test_a_convolution_by_loops(case):
-    """A convolution and its two gradients, one product at a time: as many as counted, and they give the right numbers."""
+    """A convolution and its two gradients, one product at a time: as many as counted, and the results are right."""
     layer, input_shape, output_shape, due = LAYERS[case]
     generator = np.random.default_rng(0)
     (height, width), (down, across) = layer["kernel_size"], layer["strides"]
@@ -85,15 +85,15 @@ def test_a_convolution_by_loops(case):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_totals(model):
-    """Forward, each model has the products of its convolutions and dense layers; training has three times as many, but
-    for the gradient of the images."""
+    """Forward, each model has the products of its convolutions and dense layers; training has three times as many, without
+    the gradient of the images."""
     assert flops_per_image(model, training=False) == 2 * TOTALS[model]
     assert flops_per_image(model) == 2 * (3 * TOTALS[model] - FIRST[model])
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_the_summary_agrees(model):
-    """Products per output position of each Conv2D and Dense are the kernel weights that the notebook's summary prints."""
+    """Each Conv2D and Dense has as many products per output position as the notebook's summary prints kernel weights."""
     summary = notebook.facts("summary").query("model == @model")
     rows = list(zip(summary.itertuples(), multiply_adds(model), strict=True))
     for row, counted in rows:
@@ -106,6 +106,6 @@ def test_the_summary_agrees(model):
 
 
 def test_an_unknown_layer_is_refused():
-    """A layer without a rule is no layer without work."""
-    with pytest.raises(ValueError, match="no rule for the multiply-adds of a LSTM"):
+    """A layer without a rule is an error, not a layer without arithmetic."""
+    with pytest.raises(ValueError, match="no rule for the multiply-adds of LSTM; add one"):
         products({"class": "LSTM"}, (3, 4), (5,))

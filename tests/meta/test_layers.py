@@ -42,7 +42,7 @@ WITHOUT_FRAMEWORK = [
     "trajectory.start",
     "trajectory.recordings",
     "trajectory.in_float64",
-    *(f"ensembles.{name}" for name in ("store", "bands", "false_alarms", "equivalence", "membership")),
+    *(f"ensembles.{name}" for name in ("store", "bands", "false_alarms", "equivalence", "likelihood", "membership")),
     *(f"benchmarks.{name}" for name in ("flops", "timings", "slowdowns", "tables")),
     *(f"reports.{name}" for name in ("report", "words", "markdown", "page", "charts", "benchmarks", "html")),
     "results",

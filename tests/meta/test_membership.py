@@ -1,17 +1,19 @@
-"""Does the combined test of a run against a small ensemble keep its false-alarm rate, and does it see what it should?"""
+"""Does the combined test of a run against a small ensemble keep its false-alarm rate, and does it detect a shift?"""
 
 import functools
 import math
+import shutil
 
 import numpy as np
 import pytest
 
 from cnnspec.ensembles import membership, store
+from cnnspec.errors import EnsembleError
 from cnnspec.facts import notebook, reading
 from cnnspec.names import MODELS
 
 EPOCHS = 10
-SIZES = {"model1": 5, "model2": 5, "model3": 3, "model4": 5}  # of the ensembles on full MNIST, as the least that are stored
+SIZES = {"model1": 5, "model2": 5, "model3": 3, "model4": 5}  # runs of each stored ensemble on full MNIST
 METRICS = membership.LOSSES + membership.ERRORS
 FIGURES = [membership.distance, membership.farthest]
 
@@ -23,10 +25,10 @@ def stored(model):
     return [membership.judged(curves, "mnist5k") for curves in store.curves(path, EPOCHS)]
 
 
-def blamed(trials, figure=membership.distance, alpha=membership.ALPHA, shift=0.0, seed=11):
-    """Share of left runs that are blamed: small ensembles are drawn from the stored runs, and a run of those left is judged.
+def failed(trials, figure=membership.distance, alpha=membership.ALPHA, shift=0.0, seed=11):
+    """Share of runs that fail: small ensembles are drawn from the stored runs, and a further stored run is judged by them.
 
-    `shift`, in standard deviations of its metric over all stored runs, is added to every value of the judged run.
+    `shift`, in standard deviations of each metric over all stored runs, is added to every value of the judged run.
     """
     generator = np.random.default_rng(seed)
     scales = {
@@ -44,14 +46,14 @@ def blamed(trials, figure=membership.distance, alpha=membership.ALPHA, shift=0.0
 
 @pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.__name__)
 def test_false_alarms(figure):
-    """Of healthy runs about α are blamed: at most α plus four standard errors of a binomial count."""
-    assert blamed(100, figure, 0.02) <= 0.02 + 4 * math.sqrt(0.02 * 0.98 / 400)
+    """Of healthy runs a share of about α fails: at most α plus four standard errors of a binomial count."""
+    assert failed(100, figure, 0.02) <= 0.02 + 4 * math.sqrt(0.02 * 0.98 / 400)
 
 
 @pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.__name__)
-def test_a_shifted_run_is_seen(figure):
-    """A run whose every value lies twenty-four deviations off is called implausible in eight of ten cases or more."""
-    assert blamed(20, figure, shift=24.0) >= 0.8
+def test_a_shifted_run_is_detected(figure):
+    """A run whose values are all shifted by 24 SD fails in at least eight of ten cases."""
+    assert failed(20, figure, shift=24.0) >= 0.8
 
 
 def two_models():
@@ -64,7 +66,7 @@ STANDARD_ERROR = math.sqrt(10 / 3)  # of a residual of model1: s² = (2 · 4 + 2
 
 
 def test_residuals_by_hand():
-    """A run one standard error off in the first epoch and at the mean in the second; d = 2 runs weigh for g."""
+    """A run one standard error from the mean in the first epoch and at the mean in the second; g weighs as 2 runs."""
     reference = two_models()
     found = reference.residuals({"loss": np.array([-STANDARD_ERROR, 0.0])}, reference.runs["model1"])
     assert found["loss"].tolist() == pytest.approx([-1.0, 0.0])
@@ -73,19 +75,19 @@ def test_residuals_by_hand():
 
 
 def test_left_out_by_hand():
-    """Without −4 model2's other runs have mean 2 and variance 8: s² = (2 · 4 + 8) / 3, times 1.5 it is 8, r = −6 / √8."""
+    """Without −4, model2's runs have mean 2 and variance 8: s² = (2 · 4 + 8) / 3, times 1.5 is 8, so r = −6 / √8."""
     found = [run["loss"][0] for run in two_models().healthy]
     model1 = 1.5 / math.sqrt((2 * 4 + 0.5) / 3 * 1.5)
     assert found == pytest.approx([-model1, 0.0, model1, -6 / math.sqrt(8), 0.0, 6 / math.sqrt(8)])
 
 
 def test_equal_counts_have_the_spread_of_rounding():
-    """Runs that happen to have equally many errors, 100 each: s is 1/√12 of an error, a twentieth of that on its root."""
+    """Runs with the same number of errors, 100 each: the SD is 1/√12 of an error, on the square root a twentieth of that."""
     assert membership.deviation("val_accuracy", np.full((3, 1), 10.0)) == pytest.approx(1 / math.sqrt(12) / 20)
 
 
 def test_judged_by_hand():
-    """Losses become logarithms, accuracies roots of error counts: 60,000 train and 10,000 test images."""
+    """Losses become logarithms, accuracies square roots of error counts, of 60,000 train and 10,000 test images."""
     curves = {metric: [math.e if metric in membership.LOSSES else 0.99] for metric in METRICS}
     found = {metric: float(values[0]) for metric, values in membership.judged(curves).items()}
     assert found == pytest.approx(
@@ -113,13 +115,27 @@ def test_the_bound_by_hand():
 
 @pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.__name__)
 def test_a_nan_is_not_plausible(figure):
-    """A run with a NaN is no member, by either figure."""
+    """A run with a NaN is not plausible, by either figure."""
     reference = membership.Reference({"model2": stored("model2")[:9]})
     run = {**stored("model2")[9], "val_loss": np.full(EPOCHS, math.nan)}
     assert not reference.plausibility(reference.residuals(run, reference.runs["model2"]), figure).plausible
 
 
-def test_few_healthy_runs_cannot_tell():
+def test_few_runs_are_refused(tmp_path):
+    """Two runs of a model are refused; the message names the folder, the model and the command that adds runs."""
+    folder = reading.BASELINES / "ensembles" / "mnist5k"
+    text = (folder / "model1.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    (tmp_path / "model1.csv").write_text("".join(text[:3]), encoding="utf-8")
+    shutil.copy(folder / "model2.csv", tmp_path)
+    with pytest.raises(EnsembleError) as error:
+        membership.stored(tmp_path, ["model1", "model2"])
+    assert str(error.value) == (
+        f"the ensemble in {tmp_path} needs at least 3 runs per model, but model1 has 2; add runs: "
+        f"python -m cnnspec calibrate --models model1 --dataset mnist --optimizer adam --epochs 10 --runs 3 --out {tmp_path}"
+    )
+
+
+def test_few_healthy_runs_are_not_conclusive():
     """Three healthy runs are too few for the bound, eighteen are enough."""
     made = [float(number) for number in range(1, 19)]
     assert not membership.plausibility(1.0, made[:3], membership.ALPHA).conclusive
@@ -127,14 +143,14 @@ def test_few_healthy_runs_cannot_tell():
 
 
 def test_the_smallest_shift_by_hand():
-    """The farthest healthy run is 6 / √8 = 2.12 off; moved inwards, it needs 3 + 2.12 to exceed a bound of 3."""
+    """The farthest healthy run lies at 6 / √8 = 2.12; shifted towards the mean, it needs 3 + 2.12 to exceed a bound of 3."""
     place = membership.Plausibility(value=1.0, usual=1.0, bound=3.0, runs=6, probability=0.5, alpha=0.001)
     assert two_models().smallest_shift(place, membership.distance) == pytest.approx(5.2)
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_the_notebooks_curves_are_whole(model):
-    """Ten epochs of four metrics and the evaluated train scores, as Out of In [9] to In [36] have them."""
+    """Ten epochs of four metrics and the evaluated train scores, from the outputs of In [9] to In [36]."""
     found = membership.judged(notebook.curves(model))
     assert {metric: len(values) for metric, values in found.items()} == {
         metric: 1 if metric.startswith("train") else EPOCHS for metric in METRICS
@@ -142,16 +158,16 @@ def test_the_notebooks_curves_are_whole(model):
 
 
 def test_log_density_by_hand():
-    """One standard error off with ν = 2 + 3 − 1 = 4: the density of t is 3/8 · (1 + 1/4)^−2.5 there, over the scale."""
+    """One standard error from the mean, ν = 2 + 3 − 1 = 4: t's density is 3/8 · (1 + 1/4)^−2.5, divided by the scale."""
     found = two_models().log_density({"loss": np.array([STANDARD_ERROR])}, "model1")["loss"]
     assert found == pytest.approx(math.log(3 / 8 * 1.25**-2.5 / STANDARD_ERROR))
 
 
 def test_the_nearer_ensemble_is_likelier():
-    """A run is likelier among the stored runs of its model than among those moved by four of their deviations."""
-    run, *here = stored("model2")[:9]
-    moved = {m: 4 * membership.deviation(m, np.array([other[m] for other in here])) for m in METRICS}
-    there = [{m: other[m] + moved[m] for m in METRICS} for other in here]
-    reference = membership.Reference({"here": here, "there": there})
-    sums = [sum(values.sum() for values in reference.log_density(run, name).values()) for name in ("here", "there")]
+    """A run is likelier among the stored runs of its model than among the same runs shifted by 4 SD."""
+    run, *own = stored("model2")[:9]
+    shift = {m: 4 * membership.deviation(m, np.array([other[m] for other in own])) for m in METRICS}
+    shifted = [{m: other[m] + shift[m] for m in METRICS} for other in own]
+    reference = membership.Reference({"own": own, "shifted": shifted})
+    sums = [sum(values.sum() for values in reference.log_density(run, name).values()) for name in ("own", "shifted")]
     assert sums[0] > sums[1]

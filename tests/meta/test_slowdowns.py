@@ -1,4 +1,4 @@
-"""Is slower called slower, and an unchanged machine not?"""
+"""Does a slower timing fail, and an unchanged machine pass?"""
 
 import math
 
@@ -11,7 +11,7 @@ from tests.meta.test_timings import timed
 
 
 def alone(timing, before):
-    """The Comparison of a run's only Timing with the same of stored runs."""
+    """The Comparison of a run's only Timing with that of stored runs."""
     return slowdowns.compare({timing.key: timing}, [{timing.key: other} for other in before])[timing.key]
 
 
@@ -28,7 +28,7 @@ COMPARED = {  # median now, medians stored, outcome
 
 @pytest.mark.parametrize(("now", "before", "outcome"), COMPARED.values(), ids=COMPARED)
 def test_outcomes(now, before, outcome):
-    """Slower is what lies beyond the spread of the stored runs, and only there is a spread."""
+    """A timing is slower if it lies beyond the spread of the stored runs, which takes three of them."""
     compared = alone(timed(now), [timed(median) for median in before])
     assert compared.outcome == outcome
     assert compared.outcome in slowdowns.OUTCOMES
@@ -44,14 +44,14 @@ def test_the_bound_by_hand():
 
 
 def test_a_slower_machine_shows():
-    """Where it was measured, the limit beside a slower figure stands with the limit of the stored runs."""
+    """The text of a slower timing has the hardware's limit in this run and in the stored runs, if it was measured."""
     compared = alone(timed(2.0, limit_gflops=60.0), [timed(1.0, limit_gflops=limit) for limit in (90.0, 110.0, 100.0)])
     assert compared.outcome == "slower"
-    assert compared.text.endswith("; a matrix product beside it reached 60 GFLOP/s, 100 there")
+    assert compared.text.endswith("; a matrix product in the same run reached 60 GFLOP/s, 100 GFLOP/s in the stored runs")
 
 
 def test_runs_that_agree_by_chance():
-    """model2's runs agree to the digit, but model1's show how far runs of that kind differ; another kind shows nothing.
+    """model2's runs are equal, but model1's show how much runs of that kind differ; another kind does not count.
 
     model1: logarithms 0, 0.1 and 0.2 have s = 0.1, pooled with model2's 0 over 4 degrees of freedom s = 0.0707. With α a
     third of 0.01, t(1 − 0.00333; 4) = 5.1668 and √(4/3): 0.4219, which is 52.5 % slower.
@@ -70,16 +70,16 @@ def test_runs_that_agree_by_chance():
     assert slowdowns.compare(now, other)[harness2].outcome == "slower"
 
 
-def test_one_stored_run_is_told_as_one():
-    """Numbers agree with their words."""
+def test_one_stored_run_is_named_as_one():
+    """The words agree with the number."""
     assert alone(timed(0.9), [timed(1.0)]).text == (
-        "0.9 s: 10.0% faster than 1 stored run (1 s); a limit needs 3 stored runs: tox run -e bench-update; "
+        "0.9 s: 10.0% faster than 1 stored run (1 s); a limit needs 3 stored runs, add them: tox run -e bench-update; "
         "spread between rounds 1.0%"
     )
 
 
-def test_an_unchanged_machine_is_seldom_blamed(monkeypatch):
-    """Of 300 runs beside three stored ones, drawn alike, at most the declared share has a slower figure; here 20 %."""
+def test_an_unchanged_machine_seldom_fails(monkeypatch):
+    """Of 300 runs, each with three stored ones of the same distribution, at most the declared share fails; here 20 %."""
     monkeypatch.setattr(slowdowns, "FALSE_ALARM", 0.2)
     generator = np.random.default_rng(0)
     deviations = {Key(f"model{model}", str(what)): 0.05 * (what + 1) for model in range(1, 5) for what in range(5)}
@@ -87,16 +87,16 @@ def test_an_unchanged_machine_is_seldom_blamed(monkeypatch):
     def drawn():
         return {key: timed(math.exp(deviation * generator.normal())) for key, deviation in deviations.items()}
 
-    blamed = sum(
+    failed = sum(
         any(each.outcome == "slower" for each in slowdowns.compare(drawn(), [drawn() for _ in range(3)]).values())
         for _ in range(300)
     )
-    assert 0.05 <= blamed / 300 <= 0.2
+    assert 0.05 <= failed / 300 <= 0.2
 
 
 def test_a_busy_machine_is_not_trusted():
-    """Rounds that spread beyond the bound give no verdict, however fast or slow, and neither do two rounds."""
+    """Rounds whose spread exceeds the limit give no verdict, and neither do two rounds."""
     for rounds in ([1.0, 1.2, 1.5], [1.0, 1.0]):
         compared = alone(Timing(None, "a", rounds), [timed(1.0)] * 5)
         assert compared.outcome == "not to be trusted"
-        assert "leave it alone, try again" in compared.text
+        assert "stop other work on it and measure again" in compared.text

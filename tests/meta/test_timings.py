@@ -1,4 +1,4 @@
-"""Are benchmarks stored whole, under their machine, shown as they are, and compared with the right ones?"""
+"""Are benchmarks stored by machine and stack, shown correctly, and compared with the right stored ones?"""
 
 import json
 import re
@@ -32,7 +32,7 @@ def timed(seconds, what="a", model=None, **facts):
 
 
 def test_derived_numbers():
-    """Spread, images, GFLOP and shares of a figure, by hand."""
+    """Spread, images per second, GFLOP/s and share of the limit, by hand."""
     timing = Timing("model1", "plain fit", [2.0, 1.9, 2.2], images=4000, flops=10**7, limit_gflops=100.0)
     assert timing.median == 2.0
     assert timing.spread == pytest.approx((2.1 - 1.95) / 2)
@@ -46,7 +46,7 @@ def test_derived_numbers():
 
 
 def test_names():
-    """A folder names GPU or CPU, cores and memory; a file the versions and the data."""
+    """The name of a folder has GPU or CPU, cores and memory; that of a file has versions and data set."""
     assert hardware(STACK) == "amd-epyc-2-cores-24-gib"
     gpu = STACK | {"device": "NVIDIA H200", "cores": 16, "memory_gib": 128}
     assert hardware(gpu) == "nvidia-h200-amd-epyc-16-cores-128-gib"
@@ -55,7 +55,7 @@ def test_names():
 
 
 def test_runs_add_up(tmp_path):
-    """Each run of the same stack is added to its file; another stack under the same name begins anew."""
+    """A run of the same stack is added to its file; a run of another stack with the same file name replaces it."""
     for number in range(timings.KEPT_RUNS + 1):
         path, _ = timings.store(tmp_path, STACK, "mnist5k", [timed(1.0 + number)], f"day {number:02}", "tox")
     content = timings.read(path)
@@ -69,9 +69,11 @@ def test_runs_add_up(tmp_path):
 
 
 def test_doubtful_figures_are_not_stored(tmp_path):
-    """A figure that cannot be trusted is left out and named; where none can, nothing is stored."""
+    """A timing that is not to be trusted is left out and named; if there is no other, nothing is stored."""
     busy = Timing(None, "b", [1.0, 1.0, 1.5])
-    with pytest.raises(TimingsError, match=r"every timing spread by more than 10%; this machine was busy"):
+    with pytest.raises(
+        TimingsError, match=r"every timing spread by more than 10%, so the machine was busy .* measure again: tox"
+    ):
         timings.store(tmp_path, STACK, "mnist5k", [busy], "today", "tox")
     assert not list(tmp_path.iterdir())
     path, left_out = timings.store(tmp_path, STACK, "mnist5k", [timed(1.0), busy], "today", "tox")
@@ -80,7 +82,7 @@ def test_doubtful_figures_are_not_stored(tmp_path):
 
 
 def test_what_is_compared(tmp_path):
-    """The same version where it is stored, else the latest of the same framework; never other data."""
+    """The stored file of the same version, else the latest of the same framework; never of another data set."""
     assert timings.stored(tmp_path, STACK, "mnist5k") is None
     for version, date in (("2.19.0", "2026-03"), ("2.20.0", "2026-02")):
         timings.store(tmp_path, STACK | {"framework": f"tensorflow {version}"}, "mnist5k", [timed(1.0)], date, "tox")
@@ -103,7 +105,7 @@ BAD = {
 
 @pytest.mark.parametrize("spoil", BAD.values(), ids=BAD)
 def test_a_malformed_file_is_refused(tmp_path, spoil):
-    """A damaged file gets one error that names it and the remedy."""
+    """A damaged file raises one error that names the file and says what to do."""
     path, _ = timings.store(tmp_path, STACK, "mnist5k", [timed(1.0)], "today", "tox")
     path.write_text(spoil(path.read_text()))
     with pytest.raises(TimingsError, match=r"mnist5k.json is malformed .* tox run -e bench-update"):
@@ -111,7 +113,7 @@ def test_a_malformed_file_is_refused(tmp_path, spoil):
 
 
 def test_the_table_of_a_run():
-    """A row per timing, with what was measured of it, and a mark where one cannot be trusted."""
+    """A row per timing; the spread of one that is not to be trusted is marked."""
     plain = Timing("model2", "plain fit", [2.0] * 3, 4000, 10**7, 3.5, 100.0, 9.0, 900.0, ratios=[1.0, 0.98, 1.05])
     assert tables.title("mnist") == "mnist: an epoch has 60000 images"
     assert tables.title("mnist5k") == "mnist5k: an epoch has 4000 images; full MNIST has 60000, 15 times as many"
@@ -134,7 +136,7 @@ def test_the_table_of_a_run():
 
 
 def test_the_table_across_machines():
-    """Machines stand side by side with the shares of their limits and the models relative to each other."""
+    """A row per machine and model, with the share of the machine's limit and the time relative to model2's."""
     epochs = [
         timed(3.0, "plain fit", "model1", images=4000, flops=10**7, limit_gflops=100.0),
         timed(1.5, "plain fit", "model2"),
@@ -150,14 +152,14 @@ def test_the_table_across_machines():
 
 
 def stored(timings_of_run, cpu="AMD EPYC"):
-    """A file of timings with one run, as `timings.read` gives it."""
+    """A file of timings with one run, as `timings.read` returns it."""
     stack = STACK | {"cpu": cpu}
     runs = [{"date": "2026-01-02T03:04:05+00:00", "command": "pytest", "timings": by_key(timings_of_run)}]
     return {"hardware": hardware(stack), "stack": stack, "dataset": "mnist5k", "runs": runs}
 
 
 def test_the_page_draws_benchmarks():
-    """A chart a model with a bar and a limit for each of its epochs; inference and starts have none; a section a machine."""
+    """A section per machine, a chart per model with a bar and a limit for each epoch, none for inference and imports."""
     epoch = {"images": 4000, "flops": 10**7, "limit_gflops": 100.0}
     measured = [
         timed(4.0, "plain fit", "model1", **epoch),
@@ -202,7 +204,7 @@ def test_the_command_takes_figures_alone(tmp_path, capsys):
 
 
 def test_the_command_names_bad_figures(tmp_path, capsys):
-    """Figures that are missing or malformed end the command with one line that names the file."""
+    """A missing or malformed file of figures ends the command with one line that names the file."""
     (tmp_path / "half.json").write_text('{"runs": [', encoding="utf-8")
     for name, said in {"none.json": "cannot be read", "half.json": "is malformed"}.items():
         assert main(["report", "--figures", str(tmp_path / name)]) == 3

@@ -1,4 +1,4 @@
-"""Are a trace's events summed into what they belong to?"""
+"""Are the times of a trace's events added up by kind of layer?"""
 
 import pytest
 
@@ -18,7 +18,7 @@ EVENTS = [  # name, start and length in seconds
 
 
 def test_summary():
-    """Milliseconds a step, by hand; what overlaps is covered once, and what is no operation is left out."""
+    """Milliseconds per step, by hand; overlapping time counts once, and events that are no operations are left out."""
     assert trace.summary(EVENTS, wall=1.0, steps=10) == {
         "wall clock": pytest.approx(100),
         "no operation": pytest.approx(100 - 60 - 10 - 2),

@@ -52,12 +52,10 @@ class Element(NamedTuple):
         return f"element {self.place}, expected {self.expected:.7g}, obtained {self.obtained:.7g}"
 
 
-def worst(
-    obtained: np.ndarray, expected: np.ndarray, scale: np.ndarray, undecided: np.ndarray | float = 0.0
-) -> Element:
+def worst(obtained: np.ndarray, expected: np.ndarray, scale: np.ndarray, undecided: np.ndarray | float = 0.0) -> Element:
     """The element with the largest error by its own scale; a NaN is the worst.
 
-    A unit is the scale times float32's unit roundoff: a sum of n terms is off by at most n − 1 units, and by about √n of them
+    A unit is the scale times float32's unit roundoff: a sum of n terms is off by at most n − 1 units, by about √n of them
     (Higham, *Accuracy and Stability of Numerical Algorithms*, section 4.2). `undecided` is how much of an element depends
     on rounding alone (a ReLU whose sum is nearly zero). Where the scale is zero, any difference is infinitely many units.
     """
@@ -67,6 +65,4 @@ def worst(
         units = np.where(distance == 0, 0.0, distance / (numerics.UNIT_ROUNDOFF["float32"] * scale))
     units = np.where(np.isnan(units), np.inf, units)
     place = np.unravel_index(int(units.argmax()), units.shape)
-    return Element(
-        tuple(int(axis) for axis in place), float(expected[place]), float(obtained[place]), float(units[place])
-    )
+    return Element(tuple(int(axis) for axis in place), float(expected[place]), float(obtained[place]), float(units[place]))

@@ -77,6 +77,6 @@ def typical_of(layer: str, error: float) -> str:
 
 def bound(layer: str, quantity: str) -> tuple[float, str]:
     """The limit of the error of a quantity of a layer class under the declared precision, and the limit's reason."""
-    entry = reading.tolerance("numerics")[layer]
+    entry = reading.tolerance(f"numerics.{layer}")
     roundoff = UNIT_ROUNDOFF[declared()]
     return entry[quantity] + (16 * roundoff if roundoff > UNIT_ROUNDOFF["float32"] else 0.0), entry["why"]

@@ -1,1 +1,1 @@
-"""Are the stored baselines whole, and do the documents say what they hold?"""
+"""Are the stored baselines complete, and do the documents agree with them?"""

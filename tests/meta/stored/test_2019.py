@@ -1,4 +1,4 @@
-"""Is 2019's stack healthy by today's bands, where its moving averages do not tell?
+"""Do runs of 2019's stack lie in today's bands, in all quantities that do not depend on moving averages?
 
 The runs under `baselines/ensembles/mnist5k-2019` were trained by TensorFlow 1.13.1 and Keras 2.2.4; nothing trains here.
 """
@@ -17,14 +17,14 @@ ENSEMBLES = reading.BASELINES / "ensembles"
 OF_2019 = ENSEMBLES / "mnist5k-2019"
 IMAGES = SAMPLES["mnist5k"]
 
-# Keras 2.2.4 removes the initial values from BatchNormalization's moving averages: inference is another function after the
-# same training (baselines/trajectories/README.md). What is judged by it says so in its name.
+# Keras 2.2.4 removes the initial values from BatchNormalization's moving averages: after the same training, inference is
+# another function (baselines/trajectories/README.md). The names of the quantities say which depend on it.
 NORMALISED = notebook.normalised_models()
 UNTRAINED = "test loss, untrained"  # both stacks infer with the initial averages
 
 
 def by_moving_averages(model, quantity):
-    """Whether a quantity of a model was measured through moving averages that the training moved."""
+    """Whether a quantity of a model depends on moving averages that the training changed."""
     return model in NORMALISED and quantity != UNTRAINED and (quantity.startswith("test") or quantity.endswith("evaluated"))
 
 
@@ -56,7 +56,7 @@ def test_the_stack_is_2019s(model):
 @pytest.mark.parametrize("epochs", [EPOCHS, 10])
 @pytest.mark.parametrize("model", MODELS)
 def test_2019_stays_in_todays_bands(model, epochs):
-    """Every run of 2019's stack lies in today's bands in whatever no moving average tells."""
+    """Every run of 2019's stack lies in today's bands, in each quantity that does not depend on moving averages."""
     judged = {key: share for key, share in used(model, epochs).items() if not by_moving_averages(model, key[1])}
     assert [f"{key}: {share:.2f} of its band" for key, share in judged.items() if not share <= 1] == []
 
@@ -64,7 +64,7 @@ def test_2019_stays_in_todays_bands(model, epochs):
 @pytest.mark.parametrize("epochs", [EPOCHS, 10])
 @pytest.mark.parametrize("model", NORMALISED)
 def test_2019_agrees_with_itself(model, epochs):
-    """Every run of 2019's stack lies in the bands of its other eleven, also in what moving averages tell."""
+    """Every run of 2019's stack lies in the bands of its other eleven runs, in every quantity."""
     runs = store.curves(OF_2019 / f"{model}.csv", epochs)
     for number, run in enumerate(runs):
         others = bands.by_quantity(runs[:number] + runs[number + 1 :], "mnist5k")
@@ -73,8 +73,8 @@ def test_2019_agrees_with_itself(model, epochs):
 
 
 @pytest.mark.parametrize("model", NORMALISED)
-def test_the_moving_averages_do_tell(model):
-    """What is left out of today's bands differs: every run of 2019's stack leaves one there."""
+def test_the_moving_averages_differ(model):
+    """In the quantities that depend on moving averages, every run of 2019's stack lies outside one of today's bands."""
     left_out = {key: share for key, share in used(model, EPOCHS).items() if by_moving_averages(model, key[1])}
     assert {seed for (seed, _), share in left_out.items() if share > 1} == set(range(12))
 

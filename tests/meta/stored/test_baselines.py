@@ -1,4 +1,4 @@
-"""Are the stored figures whole, consistent with each other, and each with its source?"""
+"""Are the stored figures complete, consistent with each other, and each with its source?"""
 
 import re
 import tomllib
@@ -71,7 +71,7 @@ def leaves(tree):
 
 
 def test_every_source_exists():
-    """Each setting comes from a cell, from Keras 2.2.4's defaults or from an assumption that is written down."""
+    """Each setting comes from a cell, from Keras 2.2.4's defaults or from an assumption in assumptions.toml."""
     sources = set(notebook.facts("configuration").source) | {leaf["cell"] for leaf in leaves(notebook.globals_toml())}
     named = {assumption["name"] for assumption in ASSUMPTIONS["assumption"]}
     used = {source.removeprefix("assumption ") for source in sources if source.startswith("assumption ")}
@@ -81,7 +81,7 @@ def test_every_source_exists():
 
 
 def test_every_assumption_has_evidence():
-    """Each assumption says what was cut, what is assumed, why, and what would change it."""
+    """Each assumption names what was cut, what is assumed, the evidence, and what would change it."""
     for assumption in ASSUMPTIONS["assumption"]:
         assert set(assumption) == {"name", "cut", "assumed", "evidence", "changed_by"}
         assert all(assumption.values())
@@ -99,19 +99,19 @@ def test_layers_carry_their_settings():
 
 @pytest.mark.parametrize("path", ENSEMBLES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_ensembles_are_whole(path):
-    """Every stored ensemble is readable, of one stack and one setting, redrawn, and outside the suite's own seed."""
+    """Every stored ensemble is readable, of one stack and one setting, redrawn, and without the suite's own seed."""
     frame = store.read(path)
     assert len(frame) >= 2
     assert set(frame.model) == {path.stem}
     for column in (*store.SAME_STACK, "dataset", "optimizer", "epochs", "batch_size", "redrawn"):
-        assert frame[column].nunique() == 1, f"{column} is not one and the same in {path}"
+        assert frame[column].nunique() == 1, f"{path} has several values of {column}"
     assert frame.redrawn.all()
     assert 1000 not in set(frame.seed)
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_the_default_data_set_has_its_ensemble(model):
-    """The ensemble that plain pytest judges against is stored, with the provenance of its runs."""
+    """The ensemble that plain pytest uses is stored, large enough, and with the provenance of its runs."""
     path = reading.BASELINES / "ensembles" / "mnist5k" / f"{model}.csv"
     assert path in ENSEMBLES
     assert store.read(path).epochs.unique().tolist() == [10]
@@ -122,7 +122,7 @@ def test_the_default_data_set_has_its_ensemble(model):
 
 
 def bounds(tree, name=""):
-    """(name, table) of every table of numbers in tolerances.toml."""
+    """(name, table) of every table of limits in tolerances.toml."""
     if any(not isinstance(value, dict) for value in tree.values()):
         yield name, tree
     else:
@@ -131,7 +131,7 @@ def bounds(tree, name=""):
 
 
 def numbers(table):
-    """Every number of a table, however deep."""
+    """Every number of a table, at every level."""
     for value in table.values():
         if isinstance(value, dict):
             yield from numbers(value)
@@ -140,7 +140,7 @@ def numbers(table):
 
 
 def test_every_tolerance_has_its_reason():
-    """No bound without a why, and none that is not a positive number."""
+    """Each limit has a reason and is a positive number."""
     tables = dict(bounds(reading.read_toml(reading.BASELINES / "tolerances.toml")))
     assert len(tables) > 20
     for name, table in tables.items():

@@ -1,7 +1,7 @@
-"""Does the training tier catch what only a training shows, by stored runs of broken trainings, after how many epochs?
+"""After how many epochs does the training tier detect faults that only a training shows? Judged by stored runs with faults.
 
 The runs under `baselines/ensembles/mnist5k-faults` were made by `python -m tests.meta.faults.training_faults`. They are
-judged here without training again, so that a change of the bands or of the number of epochs shows what it would miss.
+judged here without training again. A change of the bands or of the number of epochs thus shows which faults it would miss.
 """
 
 import functools
@@ -29,7 +29,7 @@ def bands_of(model, epochs):
 
 
 def curves(fault, model, epochs):
-    """Curves of the stored run of a model with a fault, cut after some epochs; one epoch short is a healthy run cut."""
+    """Curves of the stored run of a model with a fault, after some epochs; "one epoch short" is a healthy run cut."""
     short = fault == "one epoch short"
     path = ENSEMBLES / "mnist5k-faults" / folder_of(HEALTHY if short else fault) / f"{model}.csv"
     (run,) = store.curves(path, epochs - 1 if short else epochs)
@@ -37,7 +37,7 @@ def curves(fault, model, epochs):
 
 
 def margins(fault, epochs):
-    """{(model, quantity): (distance in s, share of the band used)} of a fault after a number of epochs."""
+    """{(model, quantity): (distance in SD, share of the band used)} of a fault after a number of epochs."""
     found = {}
     for model in STORED.get(fault, MODELS):
         run = curves(fault, model, epochs)
@@ -47,15 +47,15 @@ def margins(fault, epochs):
     return found
 
 
-def caught(fault, epochs):
-    """Whether any check of a fault's runs lies outside its band."""
+def detected(fault, epochs):
+    """Whether any quantity of a fault's runs lies outside its band."""
     return any(used > 1 for _, used in margins(fault, epochs).values())
 
 
-def surely_caught(fault, epochs):
-    """Whether a fault is caught with 95 seeds of 100, if its stored run is a typical one: 1.64 s beyond what is accepted.
+def reliably_detected(fault, epochs):
+    """Whether a fault is detected with 95 of 100 seeds, if its stored run is typical: 1.64 SD outside a band.
 
-    An epoch that is missing is missing in the history too, whatever the losses say.
+    A missing epoch is always detected, by the length of the history.
     """
     if fault == "one epoch short":
         return epochs > 1
@@ -64,7 +64,7 @@ def surely_caught(fault, epochs):
 
 
 def fault_table():
-    """The README's table: per fault, how far its farthest check lies from the mean in s, by epochs; caught ones are bold."""
+    """The README's table: per fault and number of epochs, the largest distance from a mean in SD; bold where detected."""
     rows = []
     for fault in TRAINING_FAULTS:
         row = {"fault": fault}
@@ -75,10 +75,10 @@ def fault_table():
             (model, name), (distance, used) = max(margins(fault, epochs).items(), key=lambda item: item[1][1])
             row[str(epochs)] = f"{'**' * (used > 1)}{distance:+.1f}{'**' * (used > 1)} of {abs(distance) / used:.1f}"
             if epochs == EPOCHS:
-                row["by"] = f"{model}, {name}"
+                row["check"] = f"{model}, {name}"
         rows.append(row)
-    counts = {str(epochs): str(sum(surely_caught(fault, epochs) for fault in TRAINING_FAULTS)) for epochs in SHOWN}
-    rows.append({"fault": "caught with 95 seeds of 100", **counts, "by": ""})
+    counts = {str(epochs): str(sum(reliably_detected(fault, epochs) for fault in TRAINING_FAULTS)) for epochs in SHOWN}
+    rows.append({"fault": "number detected with 95 of 100 seeds", **counts, "check": ""})
     return markdown.of_frame(pd.DataFrame(rows))
 
 
@@ -89,12 +89,12 @@ def test_the_table_is_in_the_readme():
 
 
 @pytest.mark.parametrize("fault", TRAINING_FAULTS)
-def test_a_fault_is_caught_in_plain_pytest(fault):
-    """Every fault of a training leaves a band after the number of epochs that plain pytest trains."""
-    assert caught(fault, EPOCHS), sorted(margins(fault, EPOCHS).items(), key=lambda item: -item[1][1])[:3]
+def test_a_fault_is_detected_in_plain_pytest(fault):
+    """Every fault of a training lies outside a band after the number of epochs that plain pytest trains."""
+    assert detected(fault, EPOCHS), sorted(margins(fault, EPOCHS).items(), key=lambda item: -item[1][1])[:3]
 
 
 @pytest.mark.parametrize("epochs", range(1, 11))
 def test_a_healthy_run_is_not(epochs):
-    """The same seed without a fault stays in its bands, whatever the number of epochs."""
-    assert not caught(HEALTHY, epochs)
+    """The same seed without a fault lies in its bands, after every number of epochs."""
+    assert not detected(HEALTHY, epochs)

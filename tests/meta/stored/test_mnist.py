@@ -1,4 +1,4 @@
-"""What do the stored runs on full MNIST say of the notebook, and of the optimizer that its page cut off?
+"""What do the stored runs on full MNIST show about the notebook, and about the optimizer that its page cut off?
 
 The runs under `baselines/ensembles/mnist` were trained with Adam, those under `mnist-adadelta` with Adadelta(1.0).
 """
@@ -9,14 +9,14 @@ import re
 import pytest
 
 from cnnspec import training
-from cnnspec.ensembles import membership, store
+from cnnspec.ensembles import likelihood, membership, store
 from cnnspec.facts import notebook, reading
 from cnnspec.names import MODELS
 from cnnspec.reports import markdown
 
 ENSEMBLES = reading.BASELINES / "ensembles"
 FOLDERS = {"adam": ENSEMBLES / "mnist", "adadelta": ENSEMBLES / "mnist-adadelta"}
-# The fewest seeds that the figures in the READMEs stand on; model3 trains three times as long as the others.
+# The least number of seeds behind the figures in the READMEs; model3 trains three times as long as the others.
 SEEDS = {
     "adam": {"model1": 5, "model2": 5, "model3": 3, "model4": 5},
     "adadelta": {"model1": 8, "model2": 8, "model4": 8},
@@ -35,46 +35,46 @@ def test_the_runs_are_the_notebooks_training(optimizer, path):
 
 @pytest.mark.parametrize(("optimizer", "model", "least"), COUNTED)
 def test_there_are_seeds_enough(optimizer, model, least):
-    """No run that the verdicts on full MNIST need is missing, and none is there twice."""
+    """No run that the verdicts on full MNIST need is missing, and none is stored twice."""
     seeds = store.read(FOLDERS[optimizer] / f"{model}.csv").seed.tolist()
     assert len(seeds) == len(set(seeds))
     assert len(seeds) >= least
 
 
-def nats(counted):
-    """{optimizer: log-likelihood of the notebook's epochs in nats}, counting `every epoch` or `a curve as one` number."""
-    table = membership.likelihood_table(notebook.curves, FOLDERS.values()).set_index("model")
-    column = f"log-likelihood, {counted}"
-    return {name: float(table.at["together", f"{folder.name}: {column}"]) for name, folder in FOLDERS.items()}
+def log_likelihoods(counted):
+    """{optimizer: log-likelihood of the notebook's epochs in nats}; `counted` is a key of likelihood.COUNTED."""
+    table = likelihood.table(notebook.curves, FOLDERS.values()).set_index("model")
+    return {name: float(table.at["all models", likelihood.column(folder.name, counted)]) for name, folder in FOLDERS.items()}
 
 
-@pytest.mark.parametrize("counted", ["every epoch", "a curve as one"])
+@pytest.mark.parametrize("counted", likelihood.COUNTED)
 def test_the_notebook_is_likelier_under_the_optimizer_that_is_assumed(counted):
-    """The likelihood of its epochs is largest with training's default, whether an epoch or a curve counts as one number.
+    """The likelihood of the notebook's epochs is largest with the default optimizer of `training.train`.
 
-    Else the optimizer in baselines/notebook/assumptions.toml has to be changed, and with it everything that trains.
+    If this fails, change the optimizer in baselines/notebook/assumptions.toml and in everything that trains.
     """
-    found = nats(counted)
-    assert max(found, key=found.get) == inspect.signature(training.train).parameters["optimizer"].default, f"nats: {found}"
+    found = log_likelihoods(counted)
+    assumed = inspect.signature(training.train).parameters["optimizer"].default
+    assert max(found, key=found.get) == assumed, f"log-likelihoods in nats, {counted}: {found}"
 
 
 @pytest.mark.parametrize("document", ["ensembles/README.md", "notebook/assumptions.toml"])
-def test_how_much_likelier_is_in_the_documents(document):
-    """Each document that names the optimizer says by how many nats, first by every epoch, then by a curve as one number."""
-    by = [f"{found['adam'] - found['adadelta']:.1f}" for found in map(nats, ("every epoch", "a curve as one"))]
+def test_the_log_likelihood_ratio_is_in_the_documents(document):
+    """Each document that names the optimizer gives the log-likelihood ratio, counted in the two ways."""
+    by = [f"{found['adam'] - found['adadelta']:.1f}" for found in map(log_likelihoods, likelihood.COUNTED)]
     text = " ".join((reading.BASELINES / document).read_text(encoding="utf-8").split())
     said = re.findall(r"([\d.]+) nats if epochs are independent, ([\d.]+) nats if each curve counts once", text)
     assert said == [tuple(by)]
 
 
 def test_the_placing_is_in_the_readme():
-    """baselines/ensembles/README.md holds what `python -m cnnspec place` says of the notebook in the two ensembles."""
-    table = markdown.of_frame(membership.likelihood_table(notebook.curves, FOLDERS.values()))
+    """baselines/ensembles/README.md holds what `python -m cnnspec place` prints for the two ensembles."""
+    table = markdown.of_frame(likelihood.table(notebook.curves, FOLDERS.values()))
     assert table in (ENSEMBLES / "README.md").read_text(encoding="utf-8"), f"the table is now\n{table}"
 
 
 def test_the_last_losses_are_in_the_readme():
-    """baselines/ensembles/README.md holds the notebook's last losses beside the range of the stored runs with Adam."""
+    """baselines/ensembles/README.md holds the notebook's last losses and the range of the stored runs with Adam."""
     lines = []
     for model in MODELS:
         stored, cells = store.read(FOLDERS["adam"] / f"{model}.csv"), [model]
@@ -86,15 +86,15 @@ def test_the_last_losses_are_in_the_readme():
     assert table in (ENSEMBLES / "README.md").read_text(encoding="utf-8"), f"the rows are now\n{table}"
 
 
-def test_what_is_too_small_to_be_seen_is_in_the_readme():
-    """baselines/ensembles/README.md says how near to the bounds the stored runs of model1 with the other optimizer come."""
+def test_a_difference_that_is_not_detected_is_in_the_readme():
+    """baselines/ensembles/README.md gives the figures of model1's stored runs with Adadelta among those with Adam."""
     reference = membership.stored(FOLDERS["adam"])
     others = membership.stored(FOLDERS["adadelta"], ["model1"]).runs["model1"]
     said = []
     for what, figure in (("distance", membership.distance), ("farthest value", membership.farthest)):
         places = [reference.plausibility(reference.residuals(run, reference.runs["model1"]), figure) for run in others]
         least, *_, greatest = sorted(place.value for place in places)
-        said.append(f"{what} {least:.1f} to {greatest:.1f} SD of {places[0].bound:.1f}")
+        said.append(f"{what} {least:.1f} to {greatest:.1f} SD, limit {places[0].bound:.1f} SD")
         assert all(place.plausible for place in places)
     text = " ".join((ENSEMBLES / "README.md").read_text(encoding="utf-8").split())
-    assert f"({said[0]} accepted, {said[1]})" in text, said
+    assert f"({'; '.join(said)})" in text, said

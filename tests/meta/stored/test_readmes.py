@@ -21,7 +21,7 @@ def text_of(folder):
 
 
 def unnamed(text, files):
-    """The files, relative to the README's folder, that no `name` or `pattern` of its text stands for."""
+    """The files, relative to the README's folder, that no `name` or `pattern` of its text matches."""
     patterns = [pattern.split("/") for pattern in re.findall(r"`([^`\s]+)`", text)]
     return [
         "/".join(parts)
@@ -47,7 +47,7 @@ def test_a_snapshot_says_what_made_it(path):
 
 
 def test_an_unnamed_file_is_seen():
-    """A pattern stands for files of its own depth only, and words outside backticks for none."""
+    """A pattern matches files of its own depth only, and words outside backticks match none."""
     files = [("a.csv",), ("x", "a.csv"), ("x", "b.toml"), ("c.csv",)]
     assert unnamed("`*.csv`, `x/*.toml`, x/a.csv", files) == ["x/a.csv"]
 
@@ -65,14 +65,14 @@ def rows():
 
 @functools.cache
 def functions_of(module):
-    """Names of the test functions of a module, empty where there is no such file."""
+    """Names of the test functions of a module; none if there is no such file."""
     path = reading.PROJECT / module
     tree = ast.parse(path.read_text(encoding="utf-8") if path.is_file() else "")
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
 
 
 def missing_tests(names):
-    """Those of the names `module::function` that are no test."""
+    """The names `module::function` that are not those of a test."""
     return [name for name in names if name.partition("::")[2] not in functions_of(name.partition("::")[0])]
 
 
@@ -86,14 +86,14 @@ def test_every_file_of_the_notebook_has_its_cells_in_the_table(path):
 
 @pytest.mark.parametrize(("file", "tests"), [(file, tests) for _, file, tests in rows()])
 def test_the_tests_of_a_fact_exist(file, tests):
-    """Each row names a stored file and at least one test, and the tests are there."""
+    """Each row names a stored file and at least one test, and these exist."""
     assert (NOTEBOOK / file).is_file()
     assert tests
     assert missing_tests(tests) == []
 
 
 def test_a_missing_test_is_seen():
-    """A function or a module that does not exist is named; a helper is no test."""
+    """A function or a module that does not exist is named; a helper is not a test."""
     here = "tests/meta/stored/test_readmes.py"
     assert missing_tests([f"{here}::test_a_missing_test_is_seen"]) == []
     wrong = [f"{here}::test_that_was_renamed", f"{here}::cells", "tests/test_gone.py::test_shapes", here]
@@ -101,7 +101,7 @@ def test_a_missing_test_is_seen():
 
 
 def test_the_table_is_read_whole():
-    """Every line of the table of facts is a row that these tests understand."""
+    """Every line of the table of facts is read as a row by these tests."""
     lines = [line for line in text_of(NOTEBOOK).splitlines() if line.startswith("| ") and not line.startswith("| fact |")]
     assert len(rows()) == len(lines)
     assert lines

@@ -1,4 +1,4 @@
-"""Are the stored benchmarks whole, and the README's table what they say?"""
+"""Are the stored benchmarks complete, and does the README's table agree with them?"""
 
 import json
 from statistics import median
@@ -15,7 +15,7 @@ from tests.plugin import benchmarks
 
 STORED = sorted(benchmarks.FOLDER.glob("*/*"))
 README = (benchmarks.FOLDER / "README.md").read_text(encoding="utf-8")
-SHOWN = [path for path in STORED if f"`{path.parent.name}/{path.name}`" in README]  # whoever measures need not write there
+SHOWN = [path for path in STORED if f"`{path.parent.name}/{path.name}`" in README]  # new files need no entry in the README
 NOT_TRUSTED = "–"
 KEYS = [  # of all timings that a run can have
     *(Key(model, variant) for model in MODELS for variant in variants.VARIANTS),
@@ -25,17 +25,17 @@ KEYS = [  # of all timings that a run can have
 
 
 def each(runs, key, show):
-    """What `show` makes of a timing of each run, in a line; one that was not to be trusted is not stored."""
+    """`show` of a timing in each run, in one line; a timing that was not to be trusted is not stored."""
     return " ".join(show(run["timings"][key]) if key in run["timings"] else NOT_TRUSTED for run in runs)
 
 
 def ratio(timing):
-    """Median of a timing's ratios to plain fit, empty where it has none."""
+    """Median of a timing's ratios to plain fit; an empty text without ratios."""
     return f"{median(timing.ratios):.2f}" if timing.ratios else ""
 
 
 def table(content):
-    """The README's table of a stored file, one column of medians per kind of number with the runs side by side."""
+    """The README's table of a stored file: a row per timing; a cell holds the medians of the runs."""
     runs = content["runs"]
     last = {key: timing for run in runs for key, timing in run["timings"].items()}
     rows = [
@@ -47,7 +47,7 @@ def table(content):
             "of limit": each(runs, key, lambda timing: f"{timing.share:.0%}") if newest.limit_gflops else "",
             "first": f"{newest.first:.3g}" if newest.first else "",
             "host MiB": f"{newest.host_mib:.0f}" if newest.host_mib else "",
-            "by plain fit": each(runs, key, ratio) if newest.ratios else "",
+            "relative to plain fit": each(runs, key, ratio) if newest.ratios else "",
         }
         for key, newest in sorted(last.items(), key=lambda item: KEYS.index(item[0]))
     ]
@@ -55,13 +55,13 @@ def table(content):
 
 
 def test_something_is_stored():
-    """One machine at least is stored and shown, with as many runs as a comparison needs."""
+    """At least one machine is stored and shown, with as many runs as a comparison needs."""
     assert max(len(timings.read(path)["runs"]) for path in SHOWN) >= slowdowns.LEAST_RUNS
 
 
 @pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
 def test_stored_figures_are_whole(path):
-    """A stored file is read, lies in its hardware's folder, and has trusted timings, plain epochs of each model too."""
+    """A stored file is readable, lies in its hardware's folder, and has trusted timings, each model's plain fit too."""
     content = timings.read(path)
     assert path.parent.name == content["hardware"] == hardware(content["stack"])
     assert path.name == timings.file_name(content["stack"], content["dataset"])
