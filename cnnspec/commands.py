@@ -142,4 +142,4 @@ def place(options: Namespace) -> None:
     from cnnspec.facts import notebook
     from cnnspec.reports import markdown
 
-    print(markdown.of_frame(likelihood.table(notebook.curves, options.folders)))
+    print(markdown.of_frame(likelihood.table(notebook.curves, options.folders, notebook.trained_models())))

@@ -17,6 +17,7 @@ import pandas as pd
 from scipy import stats
 
 from cnnspec.ensembles import store
+from cnnspec.errors import EnsembleError
 from cnnspec.names import MODELS
 
 MARGIN = 0.10  # of the loss; stated before the 2019 ensemble was made
@@ -42,10 +43,18 @@ def compare(first: Sequence[float], second: Sequence[float]) -> tuple[float, flo
     return math.exp(middle), math.exp(low), math.exp(high), verdict
 
 
+def stored_in_both(first: Path, second: Path) -> list[str]:
+    """The models that both folders hold. Raises EnsembleError for folders without any."""
+    models = [model for model in MODELS if (first / f"{model}.csv").exists() and (second / f"{model}.csv").exists()]
+    if not models:
+        raise EnsembleError(f"{first} and {second} hold no model in common; name folders of one CSV per model")
+    return models
+
+
 def table(first: str | Path, second: str | Path, epochs: int) -> pd.DataFrame:
     """A frame with a row per model and loss: two folders' ensembles compared after `epochs` epochs. Raises EnsembleError."""
     rows = []
-    for model in MODELS:
+    for model in stored_in_both(Path(first), Path(second)):
         samples = [store.curves(Path(folder) / f"{model}.csv", epochs) for folder in (first, second)]
         for loss in LOSSES:
             values = [[curves[loss][-1] for curves in runs] for runs in samples]

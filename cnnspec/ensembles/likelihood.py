@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +25,10 @@ def column(folder: str, counted: str) -> str:
     return f"{folder}: log-likelihood, {counted}"
 
 
-def table(run_of: Callable[[str], bands.Curves], folders: Iterable[str | Path], epochs: int = 10) -> pd.DataFrame:
-    """A frame with a row per model that all folders hold: a run, `run_of(model)` -> curves, compared with each ensemble.
+def table(
+    run_of: Callable[[str], bands.Curves], folders: Iterable[str | Path], models: Sequence[str] = MODELS, epochs: int = 10
+) -> pd.DataFrame:
+    """A frame with a row for each of `models` that all folders hold: its run (curves) compared with each ensemble.
 
     Columns of each folder: number of runs; distance and farthest value in standard deviations (SD), each with the
     probability that a healthy run's is as large; the log-likelihood in nats, counted in the two ways of COUNTED and added up
@@ -35,7 +37,7 @@ def table(run_of: Callable[[str], bands.Curves], folders: Iterable[str | Path], 
     references = {folder.name: _reference(folder, epochs) for folder in map(Path, folders)}
     rows: list[dict[str, str]] = []
     sums: dict[str, float] = {}
-    for model in MODELS:
+    for model in models:
         if not all(model in reference.runs for reference in references.values()):
             continue
         row, run = {"model": model}, membership.judged(run_of(model))

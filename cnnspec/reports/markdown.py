@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from cnnspec.names import MODELS
 from cnnspec.reports.report import TIERS_WITH_MARGINS, Report, missing
 from cnnspec.reports.words import COLUMNS, NO_REPORT, losses, reasons, row, summary, used
 
@@ -19,7 +20,7 @@ LEGEND = (
 
 def of_reports(reports: Sequence[Report], expected: Sequence[str] = ()) -> str:
     """One table of all reports, how to read its columns, and why tests failed, did not run or are known to differ."""
-    header = [*COLUMNS, *TIERS_WITH_MARGINS, "test loss, model 1 to 4", "seconds", "date"]
+    header = [*COLUMNS, *TIERS_WITH_MARGINS, f"test loss, {MODELS[0]} to {MODELS[-1]}", "seconds", "date"]
     rows = [
         [
             *row(report),

@@ -60,7 +60,7 @@ PAGE = """<!doctype html>
 </head>
 <body>
 <header><h1>cnnspec: stacks compared</h1>
-<p>Does each stack build the same four models, compute the same numbers and reach the same losses?</p></header>
+<p>Does each stack build the same models, compute the same numbers and reach the same losses?</p></header>
 <main>
 {body}
 </main>

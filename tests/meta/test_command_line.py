@@ -12,7 +12,9 @@ from cnnspec import __main__ as command_line
 from cnnspec import mnist, training
 from cnnspec.ensembles import likelihood
 from cnnspec.errors import NonFiniteLoss
+from cnnspec.facts import notebook
 from cnnspec.facts.reading import BASELINES
+from cnnspec.names import MODELS
 from cnnspec.trajectory import in_float64, recordings, start
 from tests.meta.test_files import RUN
 
@@ -37,11 +39,13 @@ def test_train(trainings, tmp_path, capsys):
     """`train all` trains the four models, writes a JSON and two figures each, and prints the results table."""
     arguments = ["train", "all", "--dataset", "mnist5k", "--epochs", "1", "--seed", "3", "--out", str(tmp_path)]
     assert command_line.main(arguments) == 0
-    assert [call[:2] for call in trainings] == [(f"model{n}", "mnist5k") for n in (1, 2, 3, 4)]
+    assert [call[:2] for call in trainings] == [(model, "mnist5k") for model in MODELS]
     assert trainings[0][2]["epochs"] == 1
-    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json"] * 4 + [".png"] * 4 + [".svg"] * 4
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [
+        suffix for suffix in (".json", ".png", ".svg") for _ in MODELS
+    ]
     output = capsys.readouterr().out
-    assert re.search(r"Test Loss +0\.1234 +0\.1234 +0\.1234 +0\.1234", output)
+    assert re.search(r"Test Loss" + r" +0\.1234" * len(MODELS), output)
     assert re.search(r"Train Loss +0\.05", output)
 
 
@@ -75,7 +79,7 @@ def test_a_missing_gpu_is_exit_code_5(monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["train"], ["train", "model5"], ["train", "model1", "--epochs", "0"], ["train", "model1", "--epochs", "x"]],
+    [[], ["train"], ["train", "model0"], ["train", "model1", "--epochs", "0"], ["train", "model1", "--epochs", "x"]],
 )
 def test_a_wrong_command_line_is_exit_code_2(arguments, capsys):
     """A wrong command line ends with code 2 and shows the usage."""
@@ -116,7 +120,7 @@ def test_place(capsys):
     """`place` compares the notebook with an ensemble, model by model, and adds up the log-likelihoods."""
     assert command_line.main(["place", str(BASELINES / "ensembles" / "mnist5k")]) == 0
     header, _, *rows = (line.split(" | ") for line in capsys.readouterr().out.splitlines())
-    assert [row[0] for row in rows] == ["| model1", "| model2", "| model3", "| model4", "| all models"]
+    assert [row[0] for row in rows] == [*(f"| {model}" for model in notebook.trained_models()), "| all models"]
     summed = header.index(likelihood.column("mnist5k", likelihood.INDEPENDENT))
     assert float(rows[-1][summed]) == pytest.approx(sum(float(row[summed]) for row in rows[:-1]), abs=0.25)
 

@@ -83,7 +83,7 @@ def test_a_convolution_by_loops(case):
     np.testing.assert_allclose(input_gradient[inside], expected[0], rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", TOTALS)
 def test_totals(model):
     """Forward, each model has the products of its convolutions and dense layers; training has three times as many, without
     the gradient of the images."""

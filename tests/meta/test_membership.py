@@ -10,7 +10,6 @@ import pytest
 from cnnspec.ensembles import membership, store
 from cnnspec.errors import EnsembleError
 from cnnspec.facts import notebook, reading
-from cnnspec.names import MODELS
 
 EPOCHS = 10
 SIZES = {"model1": 5, "model2": 5, "model3": 3, "model4": 5}  # runs of each stored ensemble on full MNIST
@@ -148,7 +147,7 @@ def test_the_smallest_shift_by_hand():
     assert two_models().smallest_shift(place, membership.distance) == pytest.approx(5.2)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", notebook.trained_models())
 def test_the_notebooks_curves_are_whole(model):
     """Ten epochs of four metrics and the evaluated train scores, from the outputs of In [9] to In [36]."""
     found = membership.judged(notebook.curves(model))

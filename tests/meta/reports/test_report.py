@@ -8,6 +8,7 @@ import pytest
 
 from cnnspec import __main__ as command_line
 from cnnspec.facts import reading
+from cnnspec.names import MODELS
 from cnnspec.reports import markdown, report
 from cnnspec.reports.words import percent, reasons
 from tests.meta.reports.made_reports import LAYERS, made
@@ -111,7 +112,7 @@ def test_the_table(tmp_path, capsys):
     )
     assert (row["passed"], row["failed"], row["not run"], row["known differences"]) == ("21", "0", "1", "0")
     assert (row["numerics"], row["optimizer"], row["trajectory"]) == ("91%", "12%", "–")
-    assert row["test loss, model 1 to 4"] == "0.2109 0.2109 0.2109 0.2109"
+    assert row[f"test loss, {MODELS[0]} to {MODELS[-1]}"] == " ".join(["0.2109"] * len(MODELS))
     assert (row["seconds"], row["date"]) == ("102", "2026-01-02")
     assert output.startswith("3 environments: 3 passed.\n")
     assert "**Did not run**\n\n- tf29: `test_numerics.py::test_layer_outputs[model1]`: no GPU\n" in output

@@ -9,7 +9,7 @@ import pytest
 
 from cnnspec.ensembles import bands, equivalence, store
 from cnnspec.facts import notebook, reading
-from cnnspec.names import MODELS, SAMPLES
+from cnnspec.names import SAMPLES
 from cnnspec.reports import markdown
 from tests.plugin.trainings import EPOCHS
 
@@ -44,7 +44,7 @@ def used(model, epochs):
     }
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", notebook.trained_models())
 def test_the_stack_is_2019s(model):
     """Twelve runs are stored of each model, all of TensorFlow 1.13.1 and Keras 2.2.4 on two cores."""
     frame = store.read(OF_2019 / f"{model}.csv")
@@ -54,7 +54,7 @@ def test_the_stack_is_2019s(model):
 
 
 @pytest.mark.parametrize("epochs", [EPOCHS, 10])
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", notebook.trained_models())
 def test_2019_stays_in_todays_bands(model, epochs):
     """Every run of 2019's stack lies in today's bands, in each quantity that does not depend on moving averages."""
     judged = {key: share for key, share in used(model, epochs).items() if not by_moving_averages(model, key[1])}

@@ -11,8 +11,8 @@ import pytest
 from scipy import stats
 
 from cnnspec.ensembles import bands, store
-from cnnspec.facts import reading
-from cnnspec.names import MODELS, SAMPLES
+from cnnspec.facts import notebook, reading
+from cnnspec.names import SAMPLES
 from cnnspec.reports import markdown
 from tests.meta.faults.training_faults import HEALTHY, STORED, TRAINING_FAULTS, folder_of
 from tests.plugin.trainings import EPOCHS
@@ -39,7 +39,7 @@ def curves(fault, model, epochs):
 def margins(fault, epochs):
     """{(model, quantity): (distance in SD, share of the band used)} of a fault after a number of epochs."""
     found = {}
-    for model in STORED.get(fault, MODELS):
+    for model in STORED.get(fault, notebook.trained_models()):
         run = curves(fault, model, epochs)
         for name, (quantity, band) in bands_of(model, epochs).items():
             value = quantity.measure(run, IMAGES)

@@ -11,7 +11,6 @@ import pytest
 from cnnspec import training
 from cnnspec.ensembles import likelihood, membership, store
 from cnnspec.facts import notebook, reading
-from cnnspec.names import MODELS
 from cnnspec.reports import markdown
 
 ENSEMBLES = reading.BASELINES / "ensembles"
@@ -43,7 +42,7 @@ def test_there_are_seeds_enough(optimizer, model, least):
 
 def log_likelihoods(counted):
     """{optimizer: log-likelihood of the notebook's epochs in nats}; `counted` is a key of likelihood.COUNTED."""
-    table = likelihood.table(notebook.curves, FOLDERS.values()).set_index("model")
+    table = likelihood.table(notebook.curves, FOLDERS.values(), notebook.trained_models()).set_index("model")
     return {name: float(table.at["all models", likelihood.column(folder.name, counted)]) for name, folder in FOLDERS.items()}
 
 
@@ -69,14 +68,14 @@ def test_the_log_likelihood_ratio_is_in_the_documents(document):
 
 def test_the_placing_is_in_the_readme():
     """baselines/ensembles/README.md holds what `python -m cnnspec place` prints for the two ensembles."""
-    table = markdown.of_frame(likelihood.table(notebook.curves, FOLDERS.values()))
+    table = markdown.of_frame(likelihood.table(notebook.curves, FOLDERS.values(), notebook.trained_models()))
     assert table in (ENSEMBLES / "README.md").read_text(encoding="utf-8"), f"the table is now\n{table}"
 
 
 def test_the_last_losses_are_in_the_readme():
     """baselines/ensembles/README.md holds the notebook's last losses and the range of the stored runs with Adam."""
     lines = []
-    for model in MODELS:
+    for model in notebook.trained_models():
         stored, cells = store.read(FOLDERS["adam"] / f"{model}.csv"), [model]
         for metric, column in (("loss", "loss_10"), ("val_loss", "val_loss_10"), ("train_loss", "final_train_loss")):
             theirs = notebook.curves(model)[metric][-1]
@@ -88,7 +87,7 @@ def test_the_last_losses_are_in_the_readme():
 
 def test_a_difference_that_is_not_detected_is_in_the_readme():
     """baselines/ensembles/README.md gives the figures of model1's stored runs with Adadelta among those with Adam."""
-    reference = membership.stored(FOLDERS["adam"])
+    reference = membership.stored(FOLDERS["adam"], notebook.trained_models())
     others = membership.stored(FOLDERS["adadelta"], ["model1"]).runs["model1"]
     said = []
     for what, figure in (("distance", membership.distance), ("farthest value", membership.farthest)):
