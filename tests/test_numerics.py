@@ -19,10 +19,11 @@ from cnnspec.oracle.layers import run_layer
 from cnnspec.oracle.network import Network, softmax_crossentropy
 from cnnspec.training import compile_model
 from cnnspec.trajectory import on_stack
-from tests.support import checks, known_differences, numerics, probes
+from tests.support import checks, elements, known_differences, numerics, probes
 from tests.support.checks import Finding
 
-BATCHES = (1, 32, 96)  # 96 is the last, partial batch of an epoch of full MNIST: 60000 mod 128
+BATCHES = (1, 32, 96, 128)  # 128 trains; 96 is the last, partial batch of an epoch of full MNIST: 60000 mod 128
+TRAINED = 128  # the batch whose elements are compared one by one, and which follows others in one process
 NORMALISED_IN_TRAINING = "output_in_training" if KERAS_VERSION >= (3, 0) else "output_in_training_fused"
 UNDECIDED = 1e-6  # of a layer's root mean square: rounding decides whether a sum so near zero passes ReLU
 NORMALISED = notebook.normalised_models()  # they compute differently in training and in inference; dropout is off here
@@ -57,6 +58,13 @@ def finding(layer, quantity, name, obtained, expected, open_part=0.0):
     return Finding(name, error, limit, why, numerics.typical_of(layer, error))
 
 
+def element_finding(layer, quantity, name, obtained, expected, scale, undecided=0.0):
+    """The worst element of a tensor for `checks.near_float64`, by the rounding of its own terms."""
+    element = elements.worst(obtained, expected, scale, undecided)
+    bound, why = numerics.element_bound(layer, quantity)
+    return Finding(f"{name}, {element}", element.units, bound, why, measure="roundings")
+
+
 OUTPUTS = [
     pytest.param(model, training, images, id=f"{model}-{'training' if training else 'inference'}-{images}")
     for model in MODELS
@@ -76,14 +84,22 @@ def test_layer_outputs(model, training, images):
     ):
         expected, _ = run_layer(layer, weights, before, training)
         quantity = NORMALISED_IN_TRAINING if training and layer["class"] == "BatchNormalization" else "output"
-        findings.append(finding(layer["class"], quantity, f"layer {row} ({layer['class']})", output, expected))
+        name = f"layer {row} ({layer['class']})"
+        findings.append(finding(layer["class"], quantity, name, output, expected))
+        if len(x) == TRAINED and layer["class"] in numerics.PRODUCTS and layer["activation"] != "softmax":
+            scale = elements.Scales(layer, weights, before).output()
+            findings.append(element_finding(layer["class"], "output", name, output, expected, scale))
         before = output
     checks.near_float64(
         f"{model}, {images}, {'training' if training else 'inference'}: output of each layer", findings, next=NEXT
     )
 
 
-BATCHED = ("batch of 32", "batch of 96")  # of a batch of one the last BatchNormalization passes no gradient back
+BATCHED = (
+    "batch of 32",
+    "batch of 96",
+    "batch of 128",
+)  # of a batch of one the last BatchNormalization passes no gradient back
 
 # With equal images every gradient before a BatchNormalization is a sum that cancels: only rounding is left to compare.
 GRADIENTS = [
@@ -100,6 +116,8 @@ def test_layer_gradients(model, images):
     x, y = IMAGES[images]()
     opened, findings = probes.opened(model), []
     outputs = opened.outputs(x, training=True)
+    if len(x) == TRAINED:  # right after another size: what it leaves behind must not matter
+        opened.gradients(*digits(32))
     obtained = opened.gradients(x, y)
     inputs = [x, *outputs[:-1]]
     for row, layer in enumerate(layers(model), 1):
@@ -117,6 +135,17 @@ def test_layer_gradients(model, images):
             undecided = near_zero & (layer.get("activation") == "relu")
             input_gradient, weight_gradients = pullback(obtained.inputs[row] * passing)
             open_input, open_weights = part_of(layer, weights, before, obtained.inputs[row] * undecided)
+            if len(x) == TRAINED and layer["class"] in numerics.PRODUCTS:
+                scales = elements.Scales(layer, weights, before)
+                pairs = (obtained.inputs[row - 1], *obtained.weights[row - 1]), (input_gradient, *weight_gradients)
+                judged = scales.gradients(obtained.inputs[row] * passing)
+                allowed = scales.gradients(obtained.inputs[row] * undecided) if undecided.any() else (0.0, [0.0, 0.0])
+                names = ("input", "weight 1", "weight 2")
+                for what, mine, due, scale, spare in zip(
+                    names, *pairs, (judged[0], *judged[1]), (allowed[0], *allowed[1]), strict=True
+                ):
+                    kind = "bias_gradient" if what == "weight 2" else "gradient"
+                    findings.append(element_finding(layer["class"], kind, f"{name}, {what}", mine, due, scale, spare))
         here = functools.partial(finding, layer["class"])
         if layer["class"] == "MaxPooling2D":
             pooled = (ties_together(layer, before, array) for array in (obtained.inputs[row - 1], input_gradient))

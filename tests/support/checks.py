@@ -27,6 +27,7 @@ class Finding(NamedTuple):
     limit: float
     why: str
     precision: str = ""
+    measure: str = "relative error"
 
 
 def fail(subject: str, lines: Iterable[str], *, next: str) -> NoReturn:
@@ -109,7 +110,7 @@ def near_float64(subject: str, findings: Sequence[Finding], *, next: str) -> Non
     failed = [finding for finding in findings if not finding.error <= finding.limit]
     if failed:
         lines = [
-            f"{finding.name}: relative error {finding.error:.2g}, limit {finding.limit:.2g}"
+            f"{finding.name}: {finding.measure} {finding.error:.2g}, limit {finding.limit:.2g}"
             + (f"; typical of {finding.precision}" if finding.precision else "")
             for finding in failed
         ]

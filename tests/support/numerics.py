@@ -75,6 +75,12 @@ def typical_of(layer: str, error: float) -> str:
     return found[0] if found and layer in PRODUCTS else ""
 
 
+def element_bound(layer: str, quantity: str) -> tuple[float, str]:
+    """Largest accepted error of a single element, in roundings of its scale in the declared precision, and the reason."""
+    entry = reading.tolerance(f"elements.{layer}")
+    return entry[quantity] * max(1.0, UNIT_ROUNDOFF[declared()] / UNIT_ROUNDOFF["float32"]), entry["why"]
+
+
 def bound(layer: str, quantity: str) -> tuple[float, str]:
     """The limit of the error of a quantity of a layer class under the declared precision, and the limit's reason."""
     entry = reading.tolerance(f"numerics.{layer}")
