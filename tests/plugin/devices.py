@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 
 import pytest
 
@@ -93,6 +93,15 @@ def require(device: str) -> None:
         stack.require(device)
     except DeviceMissing as error:
         pytest.exit(str(error), returncode=pytest.ExitCode.TESTS_FAILED)
+
+
+@pytest.fixture(scope="module")
+def tf32_off() -> Iterator[None]:
+    """TF32 off while a module's tests run: their limits are float32's. What is shipped is judged by the exact tier."""
+    from cnnspec import stack
+
+    with stack.tf32_off():
+        yield
 
 
 def set_tf32(config: pytest.Config) -> None:

@@ -118,6 +118,16 @@ def near_float64(subject: str, findings: Sequence[Finding], *, next: str) -> Non
         fail(subject, [*lines, "expected  the float64 implementation in cnnspec/oracle/", *reasons], next=next)
 
 
+def in_modes(subject: str, by_mode: Mapping[str, Sequence[Finding]], *, next: str) -> None:
+    """The same findings in several modes; the message says in which modes they are wrong and in which right."""
+    __tracebackhide__ = True
+    wrong = [mode for mode, findings in by_mode.items() if not all(f.error <= f.limit for f in findings)]
+    right = [mode for mode in by_mode if mode not in wrong]
+    verdict = f": wrong in {', '.join(wrong)}, right in {', '.join(right) or 'no other mode'}" if wrong else ""
+    findings = [finding._replace(name=f"{mode}, {finding.name}") for mode, found in by_mode.items() for finding in found]
+    near_float64(f"{subject}{verdict}", findings, next=next)
+
+
 LEAST_NORM = 1e-3  # of a variable; the error of a smaller norm is relative to this value, not to one near zero
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -53,6 +55,11 @@ def error(obtained: ArrayLike, expected: ArrayLike) -> float:
     if size == 0:
         return 0.0 if distance == 0 else math.inf
     return float(distance / size)
+
+
+def as_numpy(tensor: Any) -> np.ndarray:
+    """A tensor of the backend as a NumPy array."""
+    return keras.ops.convert_to_numpy(tensor) if hasattr(keras, "ops") else tensor.numpy()
 
 
 def share(part: ArrayLike, whole: ArrayLike) -> float:

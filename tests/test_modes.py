@@ -1,0 +1,128 @@
+"""Does the whole model compute the same, and the right, numbers by every call and in every mode?
+
+Single layers are compared in `test_numerics.py`. Here the real model runs as in training: nothing in between is fetched, so the
+framework fuses what it can. The batch is 128, the notebook's. The two smallest models have every kind of layer.
+"""
+
+import functools
+
+import numpy as np
+import pytest
+
+from cnnspec import mnist
+from cnnspec.benchmarks.flops import flops_per_image
+from cnnspec.facts import notebook
+from cnnspec.names import MODELS
+from cnnspec.oracle.network import Network
+from cnnspec.oracle.optimizers import adam_update
+from cnnspec.training import batch_size, compile_model
+from cnnspec.trajectory import on_stack
+from tests.support import checks, known_differences, numerics, steps
+from tests.support.checks import Finding
+
+pytestmark = pytest.mark.usefixtures("tf32_off")
+SMALLEST = sorted(MODELS, key=flops_per_image)[:2]
+MARKED = [
+    pytest.param(model, marks=known_differences.BATCH_VARIANCE if model in notebook.normalised_models() else ())
+    for model in SMALLEST
+]
+INFERENCE = 1000  # images of one call of predict
+ADAM_STEPS = (0, 4999)  # taken before the step that is compared: a fresh optimizer, and one after a long training
+NEXT = "pytest tests/test_numerics.py names the layer; then another --device, or TF_ENABLE_ONEDNN_OPTS=0"
+
+
+def digits(count):
+    """The first images and labels of mnist5k's train set."""
+    data = mnist.load("mnist5k")
+    return data.x_train[:count], data.y_train[:count]
+
+
+@functools.cache
+def network(model):
+    """The model in float64, its dropout off: (gradients of a training step, probabilities and loss in inference)."""
+    layers = [{**layer, "rate": 0.0} if layer["class"] == "Dropout" else layer for layer in notebook.layers(model)]
+    x, y = digits(batch_size)
+    drawn = [layer.get_weights() for layer in on_stack.build(model).layers]
+    float64 = Network(layers, drawn)
+    probabilities, loss = float64.predict(x), float64.loss(x, y)
+    training_loss, gradients = float64.loss_and_gradients(x, y)
+    flat = [gradient for group in gradients for gradient in group if gradient is not None]
+    return flat, training_loss, probabilities, loss
+
+
+def whole(quantity, name, obtained, expected):
+    """A result of a whole model for `checks.near_float64`."""
+    return Finding(name, numerics.error(obtained, expected), *numerics.bound("whole_model", quantity))
+
+
+@pytest.mark.parametrize("model", SMALLEST)
+def test_every_call_predicts_the_same(model):
+    """`__call__`, `predict`, `predict_on_batch`, `evaluate` and `test_on_batch` give float64's probabilities and loss."""
+    x, y = digits(batch_size)
+    many, _ = digits(INFERENCE)
+    _, _, probabilities, loss = network(model)
+    built = on_stack.build(model)
+    compile_model(built)
+    by_call = {
+        "__call__": numerics.as_numpy(built(x)),
+        "predict in batches of 128": built.predict(x, batch_size=batch_size, verbose=0),
+        "predict in batches of 32": built.predict(x, verbose=0),
+        f"predict in a batch of {INFERENCE}": built.predict(many, batch_size=INFERENCE, verbose=0)[:batch_size],
+        "predict_on_batch": built.predict_on_batch(x),
+    }
+    findings = [whole("inference", f"probabilities by {name}", found, probabilities) for name, found in by_call.items()]
+    by_loss = {
+        "evaluate in batches of 128": built.evaluate(x, y, batch_size=batch_size, verbose=0),
+        "evaluate in batches of 32": built.evaluate(x, y, verbose=0),
+        "test_on_batch": built.test_on_batch(x, y),
+    }
+    findings += [whole("inference", f"loss by {name}", found[0], loss) for name, found in by_loss.items()]
+    checks.near_float64(f"{model}, {batch_size} images, inference", findings, next=NEXT)
+
+
+@pytest.mark.parametrize("model", MARKED)
+def test_a_training_step_in_every_mode(model):
+    """Loss and every gradient of one step at batch 128 are float64's, in compiled steps, eagerly and by XLA."""
+    x, y = digits(batch_size)
+    expected, loss, _, _ = network(model)
+    by_mode = {}
+    for mode in steps.modes():
+        taken = steps.step(model, x, y, mode)
+        found = [Finding("loss", numerics.error(taken.loss, loss), *numerics.bound("whole_model", "training"))]
+        for place, (mine, theirs) in enumerate(zip(taken.gradients, expected, strict=True), 1):
+            limit, why = numerics.bound(
+                "whole_model", "gradient_normalised" if model in notebook.normalised_models() else "gradient"
+            )
+            name = f"gradient of variable {place} {mine.shape}"
+            found.append(Finding(name, numerics.error(mine, theirs), limit, why))
+        by_mode[mode] = found
+    checks.in_modes(f"{model}, one training step on {batch_size} images", by_mode, next=NEXT)
+
+
+@pytest.mark.parametrize("taken", ADAM_STEPS)
+@pytest.mark.parametrize("model", SMALLEST)
+def test_adam_in_compiled_steps(model, taken):
+    """Inside a compiled training step Adam moves every variable by its formula, also after thousands of steps."""
+    x, y = digits(batch_size)
+    built = on_stack.build(model)
+    compile_model(built)
+    built.train_on_batch(x, y)
+    steps.set_optimizer(built.optimizer, taken)
+    before = steps.values(built.trainable_variables)
+    built.train_on_batch(x, y)
+    after = steps.values(built.trainable_variables)
+    slots = [np.asarray(slot, np.float64) for slot in steps.values(steps.optimizer_variables(built.optimizer)) if slot.ndim]
+    settings = notebook.globals_toml()["compile"]["optimizer_settings"]
+    rule = {name: settings[name]["value"] for name in ("learning_rate", "beta_1", "beta_2", "epsilon")}
+    findings = []
+    for place, (old, new) in enumerate(zip(before, after, strict=True), 1):
+        candidates = []
+        for slot in (slot for slot in slots if slot.shape == old.shape):  # one of them is (1 − beta_1) · gradient
+            gradient = slot / (1 - rule["beta_1"])
+            due, _ = adam_update(old, gradient, (np.zeros_like(old), np.zeros_like(old), taken), **rule)
+            candidates.append(numerics.error(new - old, due - old))
+        name = f"movement of variable {place} {old.shape}"
+        findings.append(Finding(name, min(candidates), *numerics.bound("optimizer", "movement")))
+    counted = int(np.asarray(built.optimizer.iterations.numpy()))
+    checks.equal(f"{model}: optimizer's step counter", taken + 1, counted, source="one step more", next=NEXT)
+    checks.near_float64(f"{model}, compiled step {taken + 1} of Adam on {batch_size} images", findings, next=NEXT)
