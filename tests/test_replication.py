@@ -91,7 +91,9 @@ def placed(model, subject, metric, values):
                 f"{least} to {greatest}; distance {found[number]:+.1f} SD, limit {bound:.1f} SD"
             )
     if lines:
-        next_step = "compare baselines/notebook/ with the notebook; then pytest: find what today's stack does differently"
+        next_step = (
+            "compare baselines/notebook/ with the notebook; then run pytest: its tiers name what this stack does differently"
+        )
         checks.fail(f"{model}: {subject}, compared with the runs in {source(model)}", lines, next=next_step)
 
 
@@ -128,7 +130,7 @@ def judge(model, who, curves, figure, record_property):
         checks.fail(
             f"{model}: {who}, compared with the runs in {source(model)}: {summary}; distances by epoch",
             lines,
-            next="find the metric and the epoch that differ; then pytest: the earlier tiers name what computes differently",
+            next="find the metric and epoch that differ; then run pytest: its tiers name what this stack does differently",
         )
     if not place.conclusive:
         next_step = "python -m cnnspec calibrate --dataset mnist --out baselines/ensembles/mnist with a larger --runs"

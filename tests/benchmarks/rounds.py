@@ -10,6 +10,7 @@ from cnnspec.benchmarks.flops import flops_per_image
 from cnnspec.benchmarks.timings import Timing
 from cnnspec.ensembles import bands, store
 from cnnspec.facts import reading
+from cnnspec.names import SAMPLES
 from tests.support import chance
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def judge_losses(subject: str, model: str, settings: Settings, losses: list[floa
     calibrate = f"python -m cnnspec calibrate --models {model} --dataset {settings.dataset} --out {source.parent}"
     for quantity, epochs in (("loss, first epoch", 1), ("loss, last epoch", len(losses))):
         judged, band = bands.by_quantity(store.curves(path, epochs), settings.dataset)[quantity]
-        value = judged.measure({"loss": losses[:epochs]}, None)
+        value = judged.measure({"loss": losses[:epochs]}, SAMPLES[settings.dataset])
         chance.within_band(
             f"{subject}: {quantity} of {epochs}, {settings.dataset}",
             judged,
