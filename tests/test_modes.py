@@ -1,7 +1,7 @@
-"""Does the whole model compute the same, and the right, numbers by every call and in every mode?
+"""Does the whole model compute the right numbers by every call and in every mode?
 
-Single layers are compared in `test_numerics.py`. Here the real model runs as in training: nothing in between is fetched, so the
-framework fuses what it can. The batch is 128, the notebook's. The two smallest models have every kind of layer.
+Single layers are compared in `test_numerics.py`. Here the real model runs as in training: nothing in between is fetched, so
+that the framework may fuse it. The batch is 128, the notebook's. The two smallest models have every kind of layer.
 """
 
 import functools

@@ -62,7 +62,7 @@ def element_finding(layer, quantity, name, obtained, expected, scale, undecided=
     """The worst element of a tensor for `checks.near_float64`, by the rounding of its own terms."""
     element = elements.worst(obtained, expected, scale, undecided)
     bound, why = numerics.element_bound(layer, quantity)
-    return Finding(f"{name}, {element}", element.units, bound, why, measure="roundings")
+    return Finding(f"{name}, worst element", element.units, bound, why, measure="roundings", detail=f" {element}")
 
 
 OUTPUTS = [

@@ -1,4 +1,4 @@
-"""Do initialisers, dropout and shuffling draw from the right distributions?
+"""Do initialisers and shuffling draw from the right distributions?
 
 Each statistical check fails a healthy stack with probability FALSE_ALARM at most. The seeds are fixed, so a result repeats.
 Where the same seed must give the same draw, the comparison is exact.
@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cnnspec import mnist
 from cnnspec.architectures import ARCHITECTURES
-from cnnspec.compat import backend, draw, loss_of_step, seed_everything
+from cnnspec.compat import backend, draw, seed_everything
 from cnnspec.facts import notebook
 from cnnspec.names import MODELS
 from cnnspec.training import batch_size
@@ -101,97 +100,6 @@ def test_kernels_of_one_seed_differ_from_those_of_another():
     twins = keras.Sequential([keras.Input(shape=(64,)), keras.layers.Dense(64), keras.layers.Dense(64)])
     first, second = (layer.get_weights()[0].ravel() for layer in twins.layers)
     chance.uncorrelated("Dense(64): kernels of two unseeded layers", first, second, FALSE_ALARM, next=NEXT)
-
-
-@functools.cache
-def dropout(rate, steps=2, samples=64, width=1000, seed=0):
-    """Output of Dropout for ones in training, (steps, samples, width), with one call per step, as in `fit`."""
-    seed_everything(seed)
-    layer = keras.layers.Dropout(rate)
-    ones = keras.ops.ones((samples, width)) if hasattr(keras, "ops") else keras.backend.ones((samples, width))
-    as_numpy = keras.ops.convert_to_numpy if hasattr(keras, "ops") else (lambda tensor: tensor.numpy())
-    return np.stack([as_numpy(layer(ones, training=True)) for _ in range(steps)])
-
-
-RATES = sorted({layer["rate"] for model in MODELS for layer in notebook.layers(model) if "rate" in layer})
-
-
-@pytest.mark.parametrize("rate", RATES)
-def test_dropout_values(rate):
-    """Kept values are scaled by exactly 1 / (1 − rate); the others are zero."""
-    values = sorted(set(np.unique(dropout(rate)).tolist()))
-    expected = [0.0, float(np.float32(1 / (1 - rate)))]
-    checks.equal(
-        f"Dropout({rate}) of ones, in training: values",
-        expected,
-        values,
-        source="Srivastava et al. 2014, section 10",
-        next=NEXT,
-    )
-
-
-@pytest.mark.parametrize("rate", RATES)
-def test_dropout_rate(rate):
-    """The share of zeros is the rate, by a binomial test of 128,000 draws."""
-    dropped = dropout(rate) == 0
-    chance.proportion(f"Dropout({rate}): share of zeros", int(dropped.sum()), dropped.size, rate, FALSE_ALARM, next=NEXT)
-
-
-@pytest.mark.parametrize("rate", RATES)
-def test_dropout_masks_are_new(rate):
-    """Each step and each sample has a new mask: two masks agree as often as independent ones."""
-    dropped = dropout(rate) == 0
-    agree = rate**2 + (1 - rate) ** 2
-    pairs = {"steps": (dropped[0], dropped[1]), "samples": (dropped[0, :-1], dropped[0, 1:])}
-    for name, (one, other) in pairs.items():
-        same = int((one == other).sum())
-        chance.proportion(
-            f"Dropout({rate}): share of equal elements in the masks of two {name}",
-            same,
-            one.size,
-            agree,
-            FALSE_ALARM,
-            next=NEXT,
-        )
-
-
-def test_dropout_in_fit_draws_a_new_mask_every_step():
-    """Dropout draws a new mask in every compiled step: on one batch, with learning rate 0, all losses differ."""
-    seed_everything(0)
-    data = mnist.load("mnist5k")
-    model = ARCHITECTURES["model2"]()
-    model.compile(loss="categorical_crossentropy", optimizer=keras.optimizers.SGD(0.0))
-    losses = [loss_of_step(model, data.x_train[:32], data.y_train[:32]) for _ in range(6)]
-    checks.equal(
-        "model2: different losses in six steps on one batch, learning rate 0",
-        6,
-        len(set(losses)),
-        source="a new mask every step",
-        next=NEXT,
-    )
-
-
-def test_dropout_is_off_in_inference():
-    """`predict` uses no dropout: two calls give the same, bit for bit, and Dropout returns its input."""
-    data = mnist.load("mnist5k")
-    model = built("model1", 0)
-    first, second = (model.predict(data.x_test[:64], verbose=0) for _ in range(2))
-    checks.equal(
-        "model1: two calls of predict give the same, bit for bit",
-        True,
-        np.array_equal(first, second),
-        source="no dropout in inference",
-        next=NEXT,
-    )
-    alone = keras.Sequential([keras.Input(shape=(10,)), keras.layers.Dropout(0.5)])
-    ones = np.ones((4, 10), "float32")
-    checks.equal(
-        "Dropout(0.5) of ones, in predict",
-        ones.tolist(),
-        alone.predict(ones, verbose=0).tolist(),
-        source="its input",
-        next=NEXT,
-    )
 
 
 class Roll(keras.callbacks.Callback):

@@ -150,3 +150,47 @@ def uncorrelated(subject: str, first: np.ndarray, second: np.ndarray, false_alar
             f"obtained  {correlation:.3g}",
         ]
         fail(subject, lines, next=next)
+
+
+def no_period(subject: str, draws: np.ndarray, false_alarm: float, *, next: str) -> None:
+    """A sequence of draws is uncorrelated with itself at every distance up to half of its length.
+
+    The autocorrelation comes from the Fourier transform (Wiener and Khinchin); of n draws, one at a distance has a standard
+    deviation of about 1/√n, and the limit is shared by all distances (Bonferroni).
+    """
+    __tracebackhide__ = True
+    centred = np.asarray(draws, np.float64).ravel() - np.mean(draws)
+    size = len(centred)
+    spectrum = np.fft.rfft(centred, 2 * size)
+    correlation = np.fft.irfft(np.abs(spectrum) ** 2)[1 : size // 2] / (centred**2).sum()
+    bound = float(stats.norm.isf(false_alarm / 2 / len(correlation))) / math.sqrt(size)
+    worst = int(np.abs(correlation).argmax())
+    margins.note(subject, margins.share(correlation[worst], bound))
+    if not abs(correlation[worst]) <= bound:
+        lines = [
+            f"expected  a correlation of 0 ± {bound:.2g} at any distance   (from theory, false-alarm rate {false_alarm:.0e})",
+            f"obtained  {correlation[worst]:.3g} at a distance of {worst + 1} draws, of {size}",
+        ]
+        fail(subject, lines, next=next)
+
+
+def spread_of_counts(
+    subject: str, counts: np.ndarray, trials: int, probability: float, false_alarm: float, *, next: str
+) -> None:
+    """Counts of successes in some trials spread as a binomial distribution's: their variance is n p (1 − p).
+
+    The variance of the sample variance of N counts is (μ₄ − σ⁴) / N, with the fourth central moment μ₄ of the distribution.
+    """
+    __tracebackhide__ = True
+    binomial = stats.binom(trials, probability)
+    variance = float(binomial.var())
+    fourth = float(binomial.expect(lambda count: (count - binomial.mean()) ** 4))
+    obtained = float(((counts - binomial.mean()) ** 2).mean())
+    bound = float(stats.norm.isf(false_alarm / 2)) * math.sqrt((fourth - variance**2) / counts.size)
+    margins.note(subject, margins.share(obtained - variance, bound))
+    if not abs(obtained - variance) <= bound:
+        lines = [
+            f"expected  a variance of {variance:.6g} ± {bound:.2g}   (binomial, false-alarm rate {false_alarm:.0e})",
+            f"obtained  {obtained:.6g}",
+        ]
+        fail(subject, lines, next=next)

@@ -17,9 +17,10 @@ from tests.support import margins
 
 
 class Finding(NamedTuple):
-    """The comparison of one tensor with the float64 implementation: its relative error, the limit and the limit's reason.
+    """The comparison of one tensor with the float64 implementation: its error, the limit and the limit's reason.
 
-    `precision` names the precision that the error is typical of; it is empty where the error is typical of none.
+    `precision` names the precision that the error is typical of; it is empty where the error is typical of none. `measure` is
+    what `error` and `limit` are in; `detail` follows the name in a message, but not in the report's margins.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Finding(NamedTuple):
     why: str
     precision: str = ""
     measure: str = "relative error"
+    detail: str = ""
 
 
 def fail(subject: str, lines: Iterable[str], *, next: str) -> NoReturn:
@@ -110,7 +112,7 @@ def near_float64(subject: str, findings: Sequence[Finding], *, next: str) -> Non
     failed = [finding for finding in findings if not finding.error <= finding.limit]
     if failed:
         lines = [
-            f"{finding.name}: {finding.measure} {finding.error:.2g}, limit {finding.limit:.2g}"
+            f"{finding.name}{finding.detail}: {finding.measure} {finding.error:.2g}, limit {finding.limit:.2g}"
             + (f"; typical of {finding.precision}" if finding.precision else "")
             for finding in failed
         ]

@@ -49,7 +49,7 @@ class Element(NamedTuple):
     units: float
 
     def __str__(self) -> str:
-        return f"element {self.place}, expected {self.expected:.7g}, obtained {self.obtained:.7g}"
+        return f"{self.place}, expected {self.expected:.7g}, obtained {self.obtained:.7g}"
 
 
 def worst(obtained: np.ndarray, expected: np.ndarray, scale: np.ndarray, undecided: np.ndarray | float = 0.0) -> Element:
