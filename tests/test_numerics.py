@@ -144,7 +144,7 @@ def test_layer_gradients(model, images):
                 for what, mine, due, scale, spare in zip(
                     names, *pairs, (judged[0], *judged[1]), (allowed[0], *allowed[1]), strict=True
                 ):
-                    kind = "bias_gradient" if what == "weight 2" else "gradient"
+                    kind = "input_gradient" if what == "input" else "weight_gradient"
                     findings.append(element_finding(layer["class"], kind, f"{name}, {what}", mine, due, scale, spare))
         here = functools.partial(finding, layer["class"])
         if layer["class"] == "MaxPooling2D":

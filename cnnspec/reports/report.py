@@ -17,7 +17,19 @@ from cnnspec.errors import MalformedReport
 from cnnspec.files import write_whole
 
 FORMAT = "cnnspec report 1"
-TIERS_WITH_MARGINS = ("numerics", "optimizer", "trajectory", "stochastic", "training", "results")
+TIERS_WITH_MARGINS = (
+    "numerics",
+    "modes",
+    "optimizer",
+    "trajectory",
+    "lockstep",
+    "repeats",
+    "state",
+    "stochastic",
+    "dropout",
+    "training",
+    "results",
+)
 
 NUMBER, OPTIONAL_TEXT, OPTIONAL_NUMBER = (int, float), (str, type(None)), (int, float, type(None))
 COUNTS = {"passed": int, "failed": int, "skipped": int, "xfailed": int}

@@ -168,7 +168,7 @@ def no_period(subject: str, draws: np.ndarray, false_alarm: float, *, next: str)
     margins.note(subject, margins.share(correlation[worst], bound))
     if not abs(correlation[worst]) <= bound:
         lines = [
-            f"expected  a correlation of 0 ± {bound:.2g} at any distance   (from theory, false-alarm rate {false_alarm:.0e})",
+            f"expected  a correlation of 0 ± {bound:.2g} at any distance   (theory, false-alarm rate {false_alarm:.0e})",
             f"obtained  {correlation[worst]:.3g} at a distance of {worst + 1} draws, of {size}",
         ]
         fail(subject, lines, next=next)

@@ -19,7 +19,7 @@ from tests.support import margins
 class Finding(NamedTuple):
     """The comparison of one tensor with the float64 implementation: its error, the limit and the limit's reason.
 
-    `precision` names the precision that the error is typical of; it is empty where the error is typical of none. `measure` is
+    `precision` names the precision that the error is typical of; it is empty where it is typical of none. `measure` is
     what `error` and `limit` are in; `detail` follows the name in a message, but not in the report's margins.
     """
 
