@@ -1,0 +1,143 @@
+"""Does each layer and gradient give the right bits on numbers that leave no room for rounding?
+
+Operands are integers whose partial sums all stay below 2^24, so that every order of summation gives the same float32, to the
+bit, on any device: `tests/support/exact/`. Every element of every result is compared, with zero tolerance, through `fit` and
+`predict` as compiled by default, at batch sizes that follow each other in one process; beside it eagerly and by XLA.
+"""
+
+import functools
+from typing import NamedTuple
+
+import pytest
+
+from cnnspec import stack
+from tests.support.checks import fail
+from tests.support.exact import cases, digests, findings, on_stack
+
+CASES = cases.cases()
+COMPILED = next(iter(on_stack.MODES))
+STEPS = {  # mode -> its steps (batch, draw), in order
+    COMPILED: digests.STEPS,
+    "eager": ((32, "mixed signs"),),
+    "XLA": ((128, "wide inputs"),),
+}
+CHOSEN = {"XLA": ("model1 dense_2", "model2 conv2d_4", "model4 conv2d_10", "model4 max_pooling2d_6", "model4 whole")}
+NEXT = "try another device, oneDNN off (TF_ENABLE_ONEDNN_OPTS=0), one thread; then report it with the case's operands"
+pytestmark = pytest.mark.skipif(
+    stack.precision() != "float32", reason=f"Keras' policy is {stack.precision()}: results are rounded, run with float32"
+)
+
+
+class Step(NamedTuple):
+    """One step of one case: the Results where their digest is not the published one, None where it is."""
+
+    mode: str
+    batch: int
+    draw: str
+    after: int | None
+    digest: str
+    results: cases.Results | None
+
+    def __str__(self):
+        before = f" after a batch of {self.after}" if self.after and self.after != self.batch else ""
+        return f"{self.mode}, batch of {self.batch}{before}, {self.draw}"
+
+
+def chosen(mode):
+    """The cases that a mode runs."""
+    return [CASES[name] for name in CHOSEN.get(mode, CASES)]
+
+
+@functools.cache
+def steps(mode):
+    """{case: [Step, …]}: all cases of a mode in one model, the steps one after the other."""
+    running, found = chosen(mode), {}
+    branches = on_stack.Branches(running)
+    branches.compile(mode)
+    after = None
+    for batch, draw in STEPS[mode]:
+        given = [cases.first_images(cases.operands(case, draw), batch) for case in running]
+        for case, results in zip(running, branches.results(given), strict=True):
+            digest = cases.digest(results)
+            right = digests.stored().get(case.name, {}).get(digests.key(batch, draw)) == digest
+            step = Step(mode, batch, draw, after, digest, None if right else results)
+            found.setdefault(case.name, []).append(step)
+        after = batch
+    return found
+
+
+@pytest.mark.parametrize(("name", "mode"), [(name, mode) for mode in on_stack.MODES for name in CHOSEN.get(mode, CASES)])
+def test_every_bit(name, mode, record_property):
+    """Output, input gradient, kernel and bias gradients of a layer or a whole model are the exact ones."""
+    mine = steps(mode)[name]
+    record_property("digest", {f"{name}, {step.mode}, {step.batch}, {step.draw}": step.digest for step in mine})
+    judge(name, mine, record_property)
+
+
+def judge(name, mine, record_property):
+    """Fail with what is wrong in the steps of one case, and in which it is right."""
+    __tracebackhide__ = True
+    lines, stale = [], []
+    for step in mine:
+        if step.results is not None:
+            found = wrong(CASES[name], step, record_property)
+            lines += [f"{step}: {line}" for line in found]
+            if not found:
+                stale.append(step)
+    if lines:
+        right = [str(step) for step in mine if not any(line.startswith(f"{step}: ") for line in lines)]
+        right += elsewhere(CASES[name], next(step for step in mine if step.results is not None))
+        lines += [f"right     {'; '.join(right) or 'nowhere'}", "expected  integer arithmetic in NumPy, zero tolerance"]
+        fail(f"{name}: not the exact numbers", lines, next=NEXT)
+    if stale:
+        fail(
+            f"{name}: this stack is right, but {digests.FILE.name} has other digests",
+            [f"{step}: obtained {step.digest}, which integer arithmetic confirms" for step in stale],
+            next=f"if the operands were changed on purpose: {digests.COMMAND}",
+        )
+
+
+def wrong(case, step, record_property):
+    """A line for each result of a step that is not exact."""
+    given = cases.first_images(cases.operands(case, step.draw), step.batch)
+    expected, lines, terms = cases.expected(case, step.draw, step.batch), [], None
+    for (what, due), (_, got) in zip(expected.named(), step.results.named(), strict=True):
+        differ = findings.differing(due, got)
+        if differ is not None and not differ.any():
+            continue
+        if differ is not None:
+            terms = terms or dict(cases.absolute(case, given).named())
+            if excused(case, what, due, got, terms[what]):
+                record_property("inexact", f"{case.name}, {step}, {what}: inexact algorithm")
+                continue
+        guess = "" if differ is None else findings.pattern(due, got)
+        if not guess and what == "output" and differ is not None and differ.mean() > 0.01:
+            guess = findings.rounding(case, given, step.results)
+        lines.append(findings.described(what, due, got, guess))
+    return lines
+
+
+def excused(case, what, due, got, terms):
+    """Whether an algorithm that rounds by design explains the errors.
+
+    That is a convolution by Winograd's or a Fourier transform; and on a GPU, in kernel gradients, two units in the last place:
+    parts of a sum may be scaled or joined there in ways that round.
+    """
+    if any(layer["class"] == "Conv2D" for layer in case.layers) and findings.inexact(due, got, terms):
+        return True
+    on_gpu = "cuda" in stack.current() or bool(stack.gpus())
+    return on_gpu and what.startswith("kernel gradient") and findings.within_last_places(due, got)
+
+
+def elsewhere(case, step):
+    """The other modes in which the step that was wrong is right, run by itself."""
+    found = []
+    for mode in on_stack.MODES:
+        if mode != step.mode:
+            branches = on_stack.Branches([case])
+            branches.compile(mode)
+            given = cases.first_images(cases.operands(case, step.draw), step.batch)
+            (results,) = branches.results([given])
+            if cases.digest(results) == cases.digest(cases.expected(case, step.draw, step.batch)):
+                found.append(f"{mode}, batch of {step.batch}, {step.draw}")
+    return found
