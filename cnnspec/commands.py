@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from argparse import Namespace
 
+from argparse import Namespace
+
 from cnnspec.errors import MalformedReport
 from cnnspec.names import MODELS
 

@@ -5,14 +5,16 @@ bit, on any device: `tests/support/exact/`. Every element of every result is com
 `predict` as compiled by default, at batch sizes that follow each other in one process; beside it eagerly and by XLA.
 """
 
+import contextlib
 import functools
 from typing import NamedTuple
 
 import pytest
 
 from cnnspec import stack
+from tests.support import numerics
 from tests.support.checks import fail
-from tests.support.exact import cases, digests, findings, on_stack
+from tests.support.exact import cases, digests, findings, on_stack, widths
 
 CASES = cases.cases()
 COMPILED = next(iter(on_stack.MODES))
@@ -120,8 +122,8 @@ def wrong(case, step, record_property):
 def excused(case, what, due, got, terms):
     """Whether an algorithm that rounds by design explains the errors.
 
-    That is a convolution by Winograd's or a Fourier transform; and on a GPU, in kernel gradients, two units in the last place:
-    parts of a sum may be scaled or joined there in ways that round.
+    That is a convolution by Winograd's or a Fourier transform; and on a GPU, in kernel gradients, two units in the last
+    place: integer sums are exact in every order, but its libraries may scale parts of a sum before they join them.
     """
     if any(layer["class"] == "Conv2D" for layer in case.layers) and findings.inexact(due, got, terms):
         return True
@@ -141,3 +143,55 @@ def elsewhere(case, step):
             if cases.digest(results) == cases.digest(cases.expected(case, step.draw, step.batch)):
                 found.append(f"{mode}, batch of {step.batch}, {step.draw}")
     return found
+
+
+BATCHES = (1, 2, 3, 5, 7, 9, 13, 16, 17)
+MANY = (32_769, 65_537)
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["odd shapes", "many rows"])
+def test_shapes(many, record_property):
+    """Shapes, batch sizes and numbers of rows that the notebook does not have; kernels fail at one shape alone."""
+    sweep(cases.ROWS if many else cases.ODD, MANY if many else BATCHES, ["mixed signs"], record_property)
+
+
+@pytest.mark.sweep
+def test_all_shapes(record_property):
+    """The same for every batch size from 1 to 17, in all draws of operands, and for more rows."""
+    sweep(cases.ODD, range(1, 18), cases.DRAWS, record_property)
+    sweep(cases.ROWS, (32_767, 32_768, 32_769, 65_535, 65_536, 65_537), cases.DRAWS, record_property)
+
+
+def sweep(shapes, batches, draws, record_property):
+    """Judge cases at each of the batch sizes, one after the other, in one model."""
+    __tracebackhide__ = True
+    branches, lines, after = on_stack.Branches(shapes.values()), [], None
+    branches.compile(COMPILED)
+    for draw in draws:
+        for batch in batches:
+            given = [cases.first_images(cases.operands(case, draw), batch) for case in branches.cases]
+            for case, results in zip(branches.cases, branches.results(given), strict=True):
+                step = Step(COMPILED, batch, draw, after, "", results)
+                lines += [f"{case.name}, {step}: {line}" for line in wrong(case, step, record_property)]
+            after = batch
+    if lines:
+        more = [f"and {len(lines) - 8} more"] if len(lines) > 8 else []
+        fail("shapes beside the notebook's: not the exact numbers", [*lines[:8], *more], next=NEXT)
+
+
+@pytest.mark.parametrize("tf32", ["as shipped", "off"])
+@pytest.mark.parametrize("operation", widths.OPERATIONS)
+def test_precision(operation, tf32, record_property, pytestconfig):
+    """Each product keeps as many bits of its operands as the declared precision has, forward and backward."""
+    if tf32 == "as shipped" and pytestconfig.option.tf32 == "off":
+        pytest.skip("--tf32 off: in this run nothing is computed as shipped")
+    with stack.tf32_off() if tf32 == "off" else contextlib.nullcontext():
+        declared = numerics.declared()
+        kept = widths.measured(declared)[operation]
+    needed, least = widths.BITS[declared], min(kept.values())
+    words = f"{least} bits{findings.named(least)}"
+    record_property("precision", f"{operation}, TF32 {tf32}: {words}, declared {declared}")
+    lines = [f"{what}: exact to {bits} bits{findings.named(bits)}" for what, bits in kept.items() if bits < needed]
+    if lines:
+        expected = f"expected  {needed} bits ({declared}), as the stack declares"
+        fail(f"{operation}, TF32 {tf32}: operands lose bits", [*lines, expected], next=NEXT)

@@ -1,9 +1,9 @@
 """Layers and models with integer operands whose results are exact in float32, whatever the order of summation.
 
-A float32 holds every integer up to 2^24. Where the absolute values of all terms of a sum stay below 2^24 in total, no partial
-sum is ever rounded, so that any correct device, library, number of threads or compiler gives the same bits. Operands have at
-most 11 significant bits, so that TF32, a GPU's default, is exact too. `tests/meta/test_exact_power.py` holds all this to
-every case, and says how small an error each can show.
+A float32 holds every integer up to 2^24. Where the absolute values of all terms of a sum stay below 2^24 in total, no
+partial sum is ever rounded, so that any correct device, library, number of threads or compiler gives the same bits.
+Operands have at most 11 significant bits, so that TF32, a GPU's default, is exact too. `tests/meta/test_exact_power.py`
+holds every case to all this, and says how small an error each can show.
 
 NumPy only: expected values are the float64 implementation's, which is exact for integers below 2^53.
 """
@@ -67,6 +67,15 @@ def linear(layer):
     return {**layer, "activation": "linear"} if layer.get("activation") == "softmax" else layer
 
 
+def convolution(filters, kernel_size, strides, padding):
+    """The description of a convolution with ReLU."""
+    settings = {"filters": filters, "kernel_size": kernel_size, "strides": strides, "padding": padding}
+    return {"class": "Conv2D", **settings, "activation": "relu"}
+
+
+POOLING = {"class": "MaxPooling2D", "pool_size": (2, 2), "strides": (2, 2), "padding": "valid"}
+
+
 @functools.cache
 def cases():
     """{name: Case}: every layer of the notebook with products, pooling or a new shape, each once, ReLU, and whole models.
@@ -116,6 +125,30 @@ def shapes(layer, shape):
     return [] if layer["class"] == "ReLU" else weight_shapes([layer], shape)[0]
 
 
+# Shapes that the notebook does not have: odd sizes, more channels, uneven strides; in batches of 1 to 17.
+ODD = {
+    case.name: case
+    for case in (
+        Case("odd convolution", (convolution(13, (3, 3), (2, 2), "same"),), (9, 7, 5), 17),
+        Case("wide convolution", (convolution(19, (3, 3), (1, 1), "same"),), (5, 5, 259), 17),
+        Case("convolution of 32,761 pixels", (convolution(3, (3, 3), (1, 1), "valid"),), (181, 181, 1), 17),
+        Case("convolution to 65,536 pixels", (convolution(2, (2, 2), (1, 1), "valid"),), (257, 257, 1), 17),
+        Case("odd product", ({"class": "Dense", "units": 33, "activation": "relu"},), (257,), 17),
+        Case("wide product", ({"class": "Dense", "units": 3, "activation": "relu"},), (33_000,), 17),
+        Case("odd pooling", (POOLING,), (11, 7, 3), 17),
+    )
+}
+# Many rows: convolutions and products summed over more than 2^15 and 2^16 of them.
+ROWS = {
+    case.name: case
+    for case in (
+        Case("convolution of many images", (convolution(4, (2, 2), (1, 1), "valid"),), (3, 3, 2), 65_537),
+        Case("product of many rows", ({"class": "Dense", "units": 5, "activation": "relu"},), (7,), 65_537),
+        Case("pooling of many images", (POOLING,), (2, 2, 3), 65_537),
+    )
+}
+
+
 # ---- operands --------------------------------------------------------------------------------------------------------
 def generator(case, draw):
     """The random numbers of a case and draw; NumPy promises that RandomState's never change."""
@@ -128,7 +161,7 @@ def repeated(values, shape):
 
 
 def shares(random, count, mean, spread=0.5):
-    """`count` numbers, or as many as are repeated, from mean (1 − spread) to mean (1 + spread), rounded up or down by chance.
+    """`count` numbers, or PERIOD of them, from mean (1 − spread) to mean (1 + spread), rounded up or down by chance.
 
     Where the mean is below one, most are zeros.
     """
@@ -227,7 +260,12 @@ def first_images(given, batch):
 
 def expected(case, draw, batch):
     """Results of the first `batch` images, as float32, which holds them exactly."""
-    results = computed(case, first_images(operands(case, draw), batch))
+    return expected_of(case, first_images(operands(case, draw), batch))
+
+
+def expected_of(case, given):
+    """Results for Operands, as float32."""
+    results = computed(case, given)
     return Results(*(np.float32(a) for a in results[:2]), [np.float32(a) for a in results[2]])
 
 
@@ -259,7 +297,7 @@ def everywhere(layer, shape):
 
 
 def digest(results):
-    """SHA-256, first 16 hex digits, of Results: float32, little endian, row-major, in the order of `named`; −0 counts as 0."""
+    """SHA-256, first 16 hex digits, of Results in the order of `named`: float32, little endian, row-major, −0 as 0."""
     sha = hashlib.sha256()
     for _, array in results.named():
         sha.update(np.ascontiguousarray(array + np.float32(0), "<f4"))

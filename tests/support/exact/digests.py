@@ -12,9 +12,10 @@ from tests.support.exact import cases
 
 FILE = reading.BASELINES / "exact.toml"
 COMMAND = "python -m tests.support.exact.digests"
-STEPS = ((32, "mixed signs"), (128, "wide inputs"), (96, "mixed signs"), (128, "wide kernels"))  # each size after another
-HEAD = f"""# What every correct machine gives for the exact cases of tests/test_exact.py: SHA-256, first 16 hex digits, of output,
-# input gradient, and kernel and bias gradients (float32, little endian, row-major, −0 as 0), for each batch and draw of operands.
+# Each batch size after another one.
+STEPS = ((32, "mixed signs"), (128, "wide inputs"), (96, "mixed signs"), (128, "wide kernels"))
+HEAD = f"""# What every correct machine gives for each case, batch and draw of operands of tests/test_exact.py:
+# SHA-256, first 16 hex digits, of output, input gradient, kernel and bias gradients (float32, row-major, −0 as 0).
 source = "the float64 implementation in cnnspec/oracle/ (NumPy), no stack: {COMMAND}"
 """
 

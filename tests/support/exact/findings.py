@@ -47,7 +47,7 @@ def place(index):
 
 def shown(value):
     """A float32 with its bits."""
-    return f"{float(value):.9g} (0x{int(bits(value)):08x})"
+    return f"{float(value) + 0.0:.9g} (0x{int(bits(value)):08x})"
 
 
 def pattern(expected, obtained):
@@ -57,11 +57,11 @@ def pattern(expected, obtained):
     if not obtained.any():
         return "all are 0"
     there = expected != 0
-    if there.sum() < 2:
+    if there.sum() < 2 or not obtained[there].all():
         return ""
-    factors = np.float64(obtained[there]) / np.float64(expected[there])
-    if not obtained[~there].any() and np.ptp(factors) == 0:
-        return f"all are {factors[0]:g} times what they should be"
+    factor = float(f"{np.median(np.float64(obtained[there]) / np.float64(expected[there])):.6g}")
+    if factor != 1 and np.array_equal(np.float32(np.float64(expected) * factor), obtained):
+        return f"all are {factor:g} times what they should be"
     return ""
 
 

@@ -2,8 +2,8 @@
 
 Outputs come from `predict`. Gradients come from one step of `fit`, whose loss, Σ output × target, has the target as its
 gradient at the output. The optimizer is momentum SGD with a learning rate of 2^-100, a power of two that
-moves no weight but zeros, so that a slot is −2^-100 times the gradient, to the bit. An array of zeros added to the inputs has
-the input gradient as its own.
+moves no weight but zeros, so that a slot is −2^-100 times the gradient, to the bit. An array of zeros added to the inputs
+has the input gradient as its own.
 """
 
 import keras
@@ -22,11 +22,6 @@ MODES = {  # name -> settings of `compile`; the first is what `fit` has without 
 }[backend()]
 
 
-def zero(weight):
-    """A constraint under which a weight stays zero."""
-    return weight * 0.0
-
-
 class Zeros(keras.layers.Layer):
     """Adds an array of zeros to a batch; the gradient of that array is the input gradient."""
 
@@ -35,9 +30,7 @@ class Zeros(keras.layers.Layer):
         self.largest = largest
 
     def build(self, input_shape):
-        self.zeros = self.add_weight(
-            shape=(self.largest, *input_shape[1:]), initializer="zeros", constraint=zero, name="zeros"
-        )
+        self.zeros = self.add_weight(shape=(self.largest, *input_shape[1:]), initializer="zeros", name="zeros")
         self.built = True
 
     def call(self, inputs):
@@ -54,7 +47,7 @@ def keras_layer(layer):
 
 
 class Weighed(keras.layers.Layer):
-    """Σ output × target of each image and branch, summed over the branches: a loss whose gradient at an output is its target."""
+    """Σ output × target of each image, summed over the branches: a loss whose gradient at an output is its target."""
 
     def call(self, inputs):
         half = len(inputs) // 2
@@ -75,12 +68,12 @@ def total(_, weighed):
 class Branches:
     """Cases as branches of one Keras model."""
 
-    def __init__(self, chosen, largest=None):
+    def __init__(self, chosen):
         self.cases = list(chosen)
         self.layers, self.zeros, inputs, outputs = [], [], [], []
         for case in self.cases:
             inputs.append(keras.Input(shape=case.shape))
-            self.zeros.append(Zeros(largest or case.images))
+            self.zeros.append(Zeros(case.images))
             self.layers.append([keras_layer(layer) for layer in case.layers])
             x = self.zeros[-1](inputs[-1])
             for layer in self.layers[-1]:
@@ -104,7 +97,9 @@ class Branches:
         return list(found) if len(self.cases) > 1 else [found]
 
     def set_weights(self, given):
-        """Give every layer its weights."""
+        """Give every layer its weights, and put zeros back where the step before moved them by 2^-100 of their gradient."""
+        for zeros in self.zeros:
+            zeros.set_weights([np.zeros(zeros.zeros.shape, np.float32)])
         for layers, mine in zip(self.layers, given, strict=True):
             for layer, weights in zip(layers, mine.weights, strict=False):
                 layer.set_weights(weights)
