@@ -51,6 +51,14 @@ def chosen(mode):
 
 
 @functools.cache
+def attempted(mode):
+    """(steps of a mode, None), or (None, the exception that came): the same for every test, tried once."""
+    try:
+        return steps(mode), None
+    except Exception as error:
+        return None, error
+
+
 def steps(mode):
     """{case: [Step, …]}: all cases of a mode in one model, the steps one after the other."""
     running, found = chosen(mode), {}
@@ -71,7 +79,10 @@ def steps(mode):
 @pytest.mark.parametrize(("name", "mode"), [(name, mode) for mode in on_stack.MODES for name in CHOSEN.get(mode, CASES)])
 def test_every_bit(name, mode, record_property):
     """Output, input gradient, kernel and bias gradients of a layer or a whole model are the exact ones."""
-    mine = steps(mode)[name]
+    found, error = attempted(mode)
+    if error:
+        raise error
+    mine = found[name]
     record_property("digest", {f"{name}, {step.mode}, {step.batch}, {step.draw}": step.digest for step in mine})
     judge(name, mine, record_property)
 

@@ -18,7 +18,7 @@ def operands(name, draw, batch=BATCH):
 @pytest.mark.parametrize("draw", cases.DRAWS)
 @pytest.mark.parametrize("name", CASES)
 def test_no_partial_sum_is_rounded(name, draw):
-    """Operands are integers, of 11 bits where they are multiplied; the absolute values of all terms sum to less than 2^24."""
+    """Operands are integers, of 11 bits where multiplied; the absolute values of all terms sum to less than 2^24."""
     given = cases.operands(CASES[name], draw)
     for array in (given.x, given.gradient, *(weight for layer in given.weights for weight in layer)):
         assert np.array_equal(array, np.rint(array))

@@ -50,11 +50,11 @@ class Weighed(keras.layers.Layer):
     """Σ output × target of each image, summed over the branches: a loss whose gradient at an output is its target."""
 
     def call(self, inputs):
-        half = len(inputs) // 2
-        each = [
-            ops.sum(a * b, axis=tuple(range(1, len(a.shape)))) for a, b in zip(inputs[:half], inputs[half:], strict=True)
-        ]
-        return sum(each[1:], each[0])
+        half, weighed = len(inputs) // 2, []
+        for place in range(half):  # TensorFlow's autograph, with Keras 2, knows no zip with `strict`
+            axes = tuple(range(1, len(inputs[place].shape)))
+            weighed.append(ops.sum(inputs[place] * inputs[half + place], axis=axes))
+        return sum(weighed[1:], weighed[0])
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0][0],)
