@@ -93,15 +93,19 @@ def judge(name, mine, record_property):
     lines, stale = [], []
     for step in mine:
         if step.results is not None:
-            found = wrong(CASES[name], step, record_property)
+            found, excuses = wrong(CASES[name], step)
             lines += [f"{step}: {line}" for line in found]
-            if not found:
+            for excuse in excuses:
+                record_property("inexact", f"{name}, {step}, {excuse}")
+            if not found and not excuses:
                 stale.append(step)
     if lines:
         right = [str(step) for step in mine if not any(line.startswith(f"{step}: ") for line in lines)]
+        batches = sorted({step.batch for step in mine if str(step) not in right})
+        where = f"wrong in {mine[0].mode} steps at a batch of {' and '.join(map(str, batches))}"
         right += elsewhere(CASES[name], next(step for step in mine if step.results is not None))
         lines += [f"right     {'; '.join(right) or 'nowhere'}", "expected  integer arithmetic in NumPy, zero tolerance"]
-        fail(f"{name}: not the exact numbers", lines, next=NEXT)
+        fail(f"{name}: {where}", lines, next=NEXT)
     if stale:
         fail(
             f"{name}: this stack is right, but {digests.FILE.name} has other digests",
@@ -110,10 +114,11 @@ def judge(name, mine, record_property):
         )
 
 
-def wrong(case, step, record_property):
-    """A line for each result of a step that is not exact."""
+def wrong(case, step):
+    """(a line for each result of a step that is wrong, a line for each that an inexact algorithm explains)."""
     given = cases.first_images(cases.operands(case, step.draw), step.batch)
-    expected, lines, terms = cases.expected(case, step.draw, step.batch), [], None
+    expected, terms = cases.expected(case, step.draw, step.batch), None
+    lines, excuses = [], []
     for (what, due), (_, got) in zip(expected.named(), step.results.named(), strict=True):
         differ = findings.differing(due, got)
         if differ is not None and not differ.any():
@@ -121,13 +126,13 @@ def wrong(case, step, record_property):
         if differ is not None:
             terms = terms or dict(cases.absolute(case, given).named())
             if excused(case, what, due, got, terms[what]):
-                record_property("inexact", f"{case.name}, {step}, {what}: inexact algorithm")
+                excuses.append(f"inexact algorithm: {findings.described(what, due, got)}")
                 continue
         guess = "" if differ is None else findings.pattern(due, got)
         if not guess and what == "output" and differ is not None and differ.mean() > 0.01:
             guess = findings.rounding(case, given, step.results)
         lines.append(findings.described(what, due, got, guess))
-    return lines
+    return lines, excuses
 
 
 def excused(case, what, due, got, terms):
@@ -143,17 +148,30 @@ def excused(case, what, due, got, terms):
 
 
 def elsewhere(case, step):
-    """The other modes in which the step that was wrong is right, run by itself."""
+    """The ways in which the step that was wrong is right: in other modes, and as the first step of a process.
+
+    Of the first two cases alone: each way is a model to be traced.
+    """
+    if len(_explained) == 2:
+        return [f"in other modes: see {' and '.join(_explained)}"]
+    _explained.append(case.name)
     found = []
     for mode in on_stack.MODES:
-        if mode != step.mode:
-            branches = on_stack.Branches([case])
-            branches.compile(mode)
-            given = cases.first_images(cases.operands(case, step.draw), step.batch)
-            (results,) = branches.results([given])
-            if cases.digest(results) == cases.digest(cases.expected(case, step.draw, step.batch)):
-                found.append(f"{mode}, batch of {step.batch}, {step.draw}")
+        for after in {None, step.after} if mode == step.mode else {step.after}:
+            if (mode, after) != (step.mode, step.after):
+                branches = on_stack.Branches([case])
+                branches.compile(mode)
+                for batch in filter(None, (after, step.batch)):
+                    given = cases.first_images(cases.operands(case, step.draw), batch)
+                    (results,) = branches.results([given])
+                if cases.digest(results) == cases.digest(cases.expected(case, step.draw, step.batch)):
+                    found.append(
+                        f"{Step(mode, step.batch, step.draw, after, '', None)}" + ("" if after else " (first of all)")
+                    )
     return found
+
+
+_explained = []  # names of the cases that were run in other ways
 
 
 BATCHES = (1, 2, 3, 5, 7, 9, 13, 16, 17)
@@ -183,7 +201,10 @@ def sweep(shapes, batches, draws, record_property):
             given = [cases.first_images(cases.operands(case, draw), batch) for case in branches.cases]
             for case, results in zip(branches.cases, branches.results(given), strict=True):
                 step = Step(COMPILED, batch, draw, after, "", results)
-                lines += [f"{case.name}, {step}: {line}" for line in wrong(case, step, record_property)]
+                found, excuses = wrong(case, step)
+                lines += [f"{case.name}, {step}: {line}" for line in found]
+                for excuse in excuses:
+                    record_property("inexact", f"{case.name}, {step}, {excuse}")
             after = batch
     if lines:
         more = [f"and {len(lines) - 8} more"] if len(lines) > 8 else []

@@ -222,12 +222,13 @@ def of_product(case, random, after, draw):
 def of_model(case, random, after):
     """Operands of a whole model: small integers, so few that sums stay small through all layers, forward and backward."""
     shape, weights = case.shape, []
+    products = sum(layer["class"] in ("Conv2D", "Dense") for layer in case.layers)
     for layer in case.layers:
         mine = shapes(layer, shape)
         if mine:
             kernel, bias = mine
             terms = int(np.prod(kernel[:-1]))
-            few = random.uniform(size=kernel) < min(1.0, 6 / terms)
+            few = random.uniform(size=kernel) < min(1.0, 20 / products / terms)
             w = few * signs(random, int(np.prod(kernel))).reshape(kernel)
             weights.append([w.astype(np.float32), random.randint(-1, 2, bias).astype(np.float32)])
         else:
