@@ -1,0 +1,108 @@
+"""Comparing results with exact ones to the last bit, and saying what is wrong with those that differ."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from tests.support.exact import cases
+
+ROUNDED = {8: "bfloat16", 11: "TF32 or float16", 24: "float32"}  # significant bits -> the precision of that name
+# An algorithm such as Winograd's or a Fourier transform rounds in between: each error is a small part of what is summed.
+INEXACT_SHARE = 0.01  # at least this part of all elements differs: a fault in few elements is none
+INEXACT_ERROR = 64 * 2.0**-24  # of the sum of the terms' absolute values: the largest error of an element
+INEXACT_BIAS = 0.25  # mean error over root mean square error: roundings go either way
+
+
+def bits(array):
+    """The bits of float32 numbers as integers; −0, whose sign depends on the order of summation, counts as 0."""
+    return (np.asarray(array, np.float32) + np.float32(0)).view(np.uint32)
+
+
+def differing(expected, obtained):
+    """Where two arrays differ, as a boolean array; None where their shapes do."""
+    return bits(expected) != bits(obtained) if np.shape(expected) == np.shape(obtained) else None
+
+
+def described(name, expected, obtained, guess=""):
+    """One line about a result that differs: how many elements, the first and the worst of them, with their bits."""
+    wrong = differing(expected, obtained)
+    if wrong is None:
+        return f"{name}: expected shape {np.shape(expected)}, obtained {np.shape(obtained)}"
+    first = np.unravel_index(int(wrong.argmax()), wrong.shape)
+    distance = np.where(wrong, np.abs(np.float64(obtained) - np.float64(expected)), 0.0)
+    distance = np.where(np.isnan(distance), np.inf, distance)
+    worst = np.unravel_index(int(distance.argmax()), wrong.shape)
+    pair = f"expected {shown(expected[first])}, obtained {shown(obtained[first])}"
+    furthest = "" if worst == first else f"; furthest {place(worst)}, off by {distance[worst]:g}"
+    count = f"{int(wrong.sum()):,} of {wrong.size:,} elements differ"
+    return f"{name}: {count}, first {place(first)}: {pair}{furthest}" + (f"; {guess}" if guess else "")
+
+
+def place(index):
+    """An index as it is written in NumPy."""
+    return f"[{', '.join(str(int(i)) for i in index)}]"
+
+
+def shown(value):
+    """A float32 with its bits."""
+    return f"{float(value) + 0.0:.9g} (0x{int(bits(value)):08x})"
+
+
+def pattern(expected, obtained):
+    """What the whole result looks like, where that is certain: NaN, zeros, a factor. Empty otherwise."""
+    if not np.isfinite(obtained).all():
+        return f"{int((~np.isfinite(obtained)).sum()):,} are NaN or infinite"
+    if not obtained.any():
+        return "all are 0"
+    there = expected != 0
+    if there.sum() < 2 or not obtained[there].all():
+        return ""
+    factor = float(f"{np.median(np.float64(obtained[there]) / np.float64(expected[there])):.6g}")
+    if factor != 1 and np.array_equal(np.float32(np.float64(expected) * factor), obtained):
+        return f"all are {factor:g} times what they should be"
+    return ""
+
+
+def rounded(array, significant, how=np.rint):
+    """Numbers rounded to `significant` bits, to the nearest (even) or, with np.trunc, towards zero."""
+    fraction, exponent = np.frexp(np.asarray(array, np.float64))
+    return np.ldexp(how(np.ldexp(fraction, significant)), exponent - significant)
+
+
+def rounding(case, given, obtained):
+    """The number of bits to which rounding the operands of products gives exactly these Results, as words; empty if none."""
+    for significant in range(10, 3, -1):
+        for how, word in ((np.rint, "rounded"), (np.trunc, "cut off")):
+            weights = [[rounded(w, significant, how) if w.ndim > 1 else w for w in layer] for layer in given.weights]
+            short = cases.Operands(rounded(given.x, significant, how), weights, given.gradient)
+            computed = cases.computed(case, short)
+            if np.array_equal(np.float32(computed.output), obtained.output):
+                return f"operands {word} to {significant} bits{named(significant)} give exactly this output"
+    return ""
+
+
+def named(significant):
+    """The name of a precision of so many bits, in brackets; empty if it has none."""
+    return f" ({ROUNDED[significant]})" if significant in ROUNDED else ""
+
+
+def inexact(expected, obtained, terms):
+    """Whether the errors are those of an inexact algorithm (Winograd, Fourier) in float32, not of a fault.
+
+    `terms` is the sum of the absolute values of each element's terms. Such an algorithm errs in many elements, in each by a
+    small part of that sum, and up as often as down.
+    """
+    wrong = differing(expected, obtained)
+    if wrong is None or not np.isfinite(obtained).all() or wrong.mean() < INEXACT_SHARE:
+        return False
+    errors = (np.float64(obtained) - np.float64(expected))[wrong]
+    if (np.abs(errors) > INEXACT_ERROR * np.float64(terms)[wrong]).any():
+        return False
+    return abs(errors.mean()) <= INEXACT_BIAS * math.sqrt((errors**2).mean())
+
+
+def within_last_places(expected, obtained, units=2):
+    """Whether every element lies within so many units of its last place: the order of additions, where they are rounded."""
+    return bool((np.abs(np.float64(obtained) - np.float64(expected)) <= units * np.spacing(np.abs(expected))).all())

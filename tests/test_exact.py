@@ -1,0 +1,229 @@
+"""Does each layer and gradient give the right bits on numbers that leave no room for rounding?
+
+Operands are integers whose partial sums all stay below 2^24, so that every order of summation gives the same float32, to the
+bit, on any device: `tests/support/exact/`. Every element of every result is compared, with zero tolerance, through `fit` and
+`predict` as compiled by default, at batch sizes that follow each other in one process; beside it eagerly and by XLA.
+"""
+
+import contextlib
+import functools
+from typing import NamedTuple
+
+import pytest
+
+from cnnspec import stack
+from tests.support import numerics
+from tests.support.checks import fail
+from tests.support.exact import cases, digests, findings, on_stack, widths
+
+CASES = cases.cases()
+COMPILED = next(iter(on_stack.MODES))
+STEPS = {  # mode -> its steps (batch, draw), in order
+    COMPILED: digests.STEPS,
+    "eager": ((32, "mixed signs"),),
+    "XLA": ((128, "wide inputs"),),
+}
+CHOSEN = {"XLA": ("model1 dense_2", "model2 conv2d_4", "model4 conv2d_10", "model4 max_pooling2d_6", "model4 whole")}
+NEXT = "try another device, oneDNN off (TF_ENABLE_ONEDNN_OPTS=0), one thread; then report it with the case's operands"
+pytestmark = pytest.mark.skipif(
+    stack.precision() != "float32", reason=f"Keras' policy is {stack.precision()}: results are rounded, run with float32"
+)
+
+
+class Step(NamedTuple):
+    """One step of one case: the Results where their digest is not the published one, None where it is."""
+
+    mode: str
+    batch: int
+    draw: str
+    after: int | None
+    digest: str
+    results: cases.Results | None
+
+    def __str__(self):
+        before = f" after a batch of {self.after}" if self.after and self.after != self.batch else ""
+        return f"{self.mode}, batch of {self.batch}{before}, {self.draw}"
+
+
+def chosen(mode):
+    """The cases that a mode runs."""
+    return [CASES[name] for name in CHOSEN.get(mode, CASES)]
+
+
+@functools.cache
+def attempted(mode):
+    """(steps of a mode, None), or (None, the exception that came): the same for every test, tried once."""
+    try:
+        return steps(mode), None
+    except Exception as error:
+        return None, error
+
+
+def steps(mode):
+    """{case: [Step, …]}: all cases of a mode in one model, the steps one after the other."""
+    running, found = chosen(mode), {}
+    branches = on_stack.Branches(running)
+    branches.compile(mode)
+    after = None
+    for batch, draw in STEPS[mode]:
+        given = [cases.first_images(cases.operands(case, draw), batch) for case in running]
+        for case, results in zip(running, branches.results(given), strict=True):
+            digest = cases.digest(results)
+            right = digests.stored().get(case.name, {}).get(digests.key(batch, draw)) == digest
+            step = Step(mode, batch, draw, after, digest, None if right else results)
+            found.setdefault(case.name, []).append(step)
+        after = batch
+    return found
+
+
+@pytest.mark.parametrize(("name", "mode"), [(name, mode) for mode in on_stack.MODES for name in CHOSEN.get(mode, CASES)])
+def test_every_bit(name, mode, record_property):
+    """Output, input gradient, kernel and bias gradients of a layer or a whole model are the exact ones."""
+    found, error = attempted(mode)
+    if error:
+        raise error
+    mine = found[name]
+    record_property("digest", {f"{name}, {step.mode}, {step.batch}, {step.draw}": step.digest for step in mine})
+    judge(name, mine, record_property)
+
+
+def judge(name, mine, record_property):
+    """Fail with what is wrong in the steps of one case, and in which it is right."""
+    __tracebackhide__ = True
+    lines, stale = [], []
+    for step in mine:
+        if step.results is not None:
+            found, excuses = wrong(CASES[name], step)
+            lines += [f"{step}: {line}" for line in found]
+            for excuse in excuses:
+                record_property("inexact", f"{name}, {step}, {excuse}")
+            if not found and not excuses:
+                stale.append(step)
+    if lines:
+        right = [str(step) for step in mine if not any(line.startswith(f"{step}: ") for line in lines)]
+        batches = sorted({step.batch for step in mine if str(step) not in right})
+        where = f"wrong in {mine[0].mode} steps at a batch of {' and '.join(map(str, batches))}"
+        right += elsewhere(CASES[name], next(step for step in mine if step.results is not None))
+        lines += [f"right     {'; '.join(right) or 'nowhere'}", "expected  integer arithmetic in NumPy, zero tolerance"]
+        fail(f"{name}: {where}", lines, next=NEXT)
+    if stale:
+        fail(
+            f"{name}: this stack is right, but {digests.FILE.name} has other digests",
+            [f"{step}: obtained {step.digest}, which integer arithmetic confirms" for step in stale],
+            next=f"if the operands were changed on purpose: {digests.COMMAND}",
+        )
+
+
+def wrong(case, step):
+    """(a line for each result of a step that is wrong, a line for each that an inexact algorithm explains)."""
+    given = cases.first_images(cases.operands(case, step.draw), step.batch)
+    expected, terms = cases.expected(case, step.draw, step.batch), None
+    lines, excuses = [], []
+    for (what, due), (_, got) in zip(expected.named(), step.results.named(), strict=True):
+        differ = findings.differing(due, got)
+        if differ is not None and not differ.any():
+            continue
+        if differ is not None:
+            terms = terms or dict(cases.absolute(case, given).named())
+            if excused(case, what, due, got, terms[what]):
+                excuses.append(f"inexact algorithm: {findings.described(what, due, got)}")
+                continue
+        guess = "" if differ is None else findings.pattern(due, got)
+        if not guess and what == "output" and differ is not None and differ.mean() > 0.01:
+            guess = findings.rounding(case, given, step.results)
+        lines.append(findings.described(what, due, got, guess))
+    return lines, excuses
+
+
+def excused(case, what, due, got, terms):
+    """Whether an algorithm that rounds by design explains the errors.
+
+    That is a convolution by Winograd's or a Fourier transform; and on a GPU, in kernel gradients, two units in the last
+    place: integer sums are exact in every order, but its libraries may scale parts of a sum before they join them.
+    """
+    if any(layer["class"] == "Conv2D" for layer in case.layers) and findings.inexact(due, got, terms):
+        return True
+    on_gpu = "cuda" in stack.current() or bool(stack.gpus())
+    return on_gpu and what.startswith("kernel gradient") and findings.within_last_places(due, got)
+
+
+def elsewhere(case, step):
+    """The ways in which the step that was wrong is right: in other modes, and as the first step of a process.
+
+    Of the first two cases alone: each way is a model to be traced.
+    """
+    if len(_explained) == 2:
+        return [f"in other modes: see {' and '.join(_explained)}"]
+    _explained.append(case.name)
+    found = []
+    for mode in on_stack.MODES:
+        for after in {None, step.after} if mode == step.mode else {step.after}:
+            if (mode, after) != (step.mode, step.after):
+                branches = on_stack.Branches([case])
+                branches.compile(mode)
+                for batch in filter(None, (after, step.batch)):
+                    given = cases.first_images(cases.operands(case, step.draw), batch)
+                    (results,) = branches.results([given])
+                if cases.digest(results) == cases.digest(cases.expected(case, step.draw, step.batch)):
+                    found.append(
+                        f"{Step(mode, step.batch, step.draw, after, '', None)}" + ("" if after else " (first of all)")
+                    )
+    return found
+
+
+_explained = []  # names of the cases that were run in other ways
+
+
+BATCHES = (1, 2, 3, 5, 7, 9, 13, 16, 17)
+MANY = (32_769, 65_537)
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["odd shapes", "many rows"])
+def test_shapes(many, record_property):
+    """Shapes, batch sizes and numbers of rows that the notebook does not have; kernels fail at one shape alone."""
+    sweep(cases.ROWS if many else cases.ODD, MANY if many else BATCHES, ["mixed signs"], record_property)
+
+
+@pytest.mark.sweep
+def test_all_shapes(record_property):
+    """The same for every batch size from 1 to 17, in all draws of operands, and for more rows."""
+    sweep(cases.ODD, range(1, 18), cases.DRAWS, record_property)
+    sweep(cases.ROWS, (32_767, 32_768, 32_769, 65_535, 65_536, 65_537), cases.DRAWS, record_property)
+
+
+def sweep(shapes, batches, draws, record_property):
+    """Judge cases at each of the batch sizes, one after the other, in one model."""
+    __tracebackhide__ = True
+    branches, lines, after = on_stack.Branches(shapes.values()), [], None
+    branches.compile(COMPILED)
+    for draw in draws:
+        for batch in batches:
+            given = [cases.first_images(cases.operands(case, draw), batch) for case in branches.cases]
+            for case, results in zip(branches.cases, branches.results(given), strict=True):
+                step = Step(COMPILED, batch, draw, after, "", results)
+                found, excuses = wrong(case, step)
+                lines += [f"{case.name}, {step}: {line}" for line in found]
+                for excuse in excuses:
+                    record_property("inexact", f"{case.name}, {step}, {excuse}")
+            after = batch
+    if lines:
+        more = [f"and {len(lines) - 8} more"] if len(lines) > 8 else []
+        fail("shapes beside the notebook's: not the exact numbers", [*lines[:8], *more], next=NEXT)
+
+
+@pytest.mark.parametrize("tf32", ["as shipped", "off"])
+@pytest.mark.parametrize("operation", widths.OPERATIONS)
+def test_precision(operation, tf32, record_property, pytestconfig):
+    """Each product keeps as many bits of its operands as the declared precision has, forward and backward."""
+    if tf32 == "as shipped" and pytestconfig.option.tf32 == "off":
+        pytest.skip("--tf32 off: in this run nothing is computed as shipped")
+    with stack.tf32_off() if tf32 == "off" else contextlib.nullcontext():
+        declared = numerics.declared()
+        kept = widths.measured(declared)[operation]
+    needed, least = widths.BITS[declared], min(kept.values())
+    words = f"{least} bits{findings.named(least)}"
+    record_property("precision", f"{operation}, TF32 {tf32}: {words}, declared {declared}")
+    lines = [f"{what}: exact to {bits} bits{findings.named(bits)}" for what, bits in kept.items() if bits < needed]
+    if lines:
+        expected = f"expected  {needed} bits ({declared}), as the stack declares"
+        fail(f"{operation}, TF32 {tf32}: operands lose bits", [*lines, expected], next=NEXT)
