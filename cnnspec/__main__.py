@@ -70,12 +70,12 @@ def parser():
     )
     trajectory.add_argument("--out", type=Path, required=True, help="folder for the recordings and their provenance")
     add_models(trajectory)
-    add_models(trajectory)
     trajectory.add_argument(
         "--by",
-        choices=("stack", "float64", "float64-2019"),
+        choices=("stack", "float64", "float64-2019", "fit-float64", "fit-float64-keras-2"),
         default="stack",
-        help="who takes the steps: this stack (default), or the float64 implementation in today's or 2019's conventions",
+        help="who takes the steps: this stack (default), or the float64 implementation in today's or 2019's conventions; "
+        "fit-float64: float64 takes two epochs of `fit` instead, in the conventions of Keras 3 or of Keras 2",
     )
     trajectory.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="default: auto")
     trajectory.set_defaults(command=commands.trajectory)
@@ -133,13 +133,6 @@ def parser():
     place.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="folders of one CSV per model")
     place.set_defaults(command=commands.place)
     return top
-
-
-def add_models(command):
-    """The option that names models, all by default."""
-    command.add_argument(
-        "--models", nargs="+", choices=(*MODELS, "all"), default=["all"], metavar="MODEL", help="models (default: all)"
-    )
 
 
 def add_models(command):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from argparse import Namespace
-
 from cnnspec.errors import MalformedReport
 from cnnspec.names import MODELS
 
@@ -42,6 +40,7 @@ def train(options: Namespace) -> None:
 def trajectory(options: Namespace) -> None:
     """The command `trajectory`."""
     from cnnspec import mnist, stack
+    from cnnspec.facts import notebook
     from cnnspec.files import write_whole
     from cnnspec.trajectory import on_stack, recordings, start
 
@@ -49,6 +48,14 @@ def trajectory(options: Namespace) -> None:
     data = mnist.load("mnist5k")
     models = MODELS if "all" in options.models else options.models
     for model in models:
+        if options.by.startswith("fit-"):
+            from cnnspec.trajectory import fit_in_float64
+
+            variables = start.weight_names([layer["class"] for layer in notebook.layers(model)])
+            numbers = fit_in_float64.run(model, data, fit_in_float64.CONVENTIONS[options.by])
+            recordings.record_fit(options.out, model, variables, numbers)
+            print(f"recorded {model}, fit", flush=True)
+            continue
         for optimizer in start.OPTIMIZERS:
             if options.by == "stack":
                 walked = on_stack.run(model, data, optimizer)
@@ -56,7 +63,7 @@ def trajectory(options: Namespace) -> None:
                 from cnnspec.trajectory import in_float64
 
                 walked = in_float64.run(model, data, optimizer, in_float64.CONVENTIONS[options.by])
-            recordings.record(options.out, model, optimizer, classes, walked)
+            recordings.record(options.out, model, optimizer, walked)
             print(f"recorded {model}, {optimizer}", flush=True)
     facts = "".join(f'{key} = "{value}"\n' for key, value in stack.current().items())
     some = [] if set(models) == set(MODELS) else list(models)

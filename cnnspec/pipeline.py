@@ -35,12 +35,15 @@ def compile_settings() -> dict[str, Any]:
     return {"steps_per_execution": STEPS_PER_EXECUTION} if available() else {}
 
 
-def batches(x: np.ndarray, y: np.ndarray, batch_size: int, reshuffle: int | None = None) -> Any:
+def batches(
+    x: np.ndarray, y: np.ndarray, batch_size: int, reshuffle: int | None = None, order: np.ndarray | None = None
+) -> Any:
     """A tf.data.Dataset of (images, labels) batches in the order in which a seeded `fit` of the arrays shows them.
 
     Keras draws the permutation by an unseeded tf.random.shuffle in a function of its own, whose seed is then the global
     seed and the number of draws before it in that function, none; so is this one's, and every epoch has the same order.
-    With a seed as `reshuffle` each epoch has another one, drawn from it. Raises RuntimeError elsewhere.
+    With a seed as `reshuffle` each epoch has another one, drawn from it; with row numbers as `order` each epoch has that
+    one. Raises RuntimeError elsewhere.
     """
     if not available():
         raise RuntimeError(f"batches in Keras' order are known for Keras 3.15 on TensorFlow, not for this {backend()} stack")
@@ -55,7 +58,9 @@ def batches(x: np.ndarray, y: np.ndarray, batch_size: int, reshuffle: int | None
     def gather(rows: Any) -> Any:
         return tf.gather(images, rows), tf.gather(labels, rows)
 
-    if reshuffle is None:
+    if order is not None:
+        indices = tf.data.Dataset.from_tensor_slices(np.asarray(order, np.int64)).batch(batch_size)
+    elif reshuffle is None:
         indices = tf.data.Dataset.range(1).map(permutation)
         indices = indices.flat_map(lambda order: tf.data.Dataset.from_tensor_slices(order).batch(batch_size))
     else:
@@ -65,4 +70,4 @@ def batches(x: np.ndarray, y: np.ndarray, batch_size: int, reshuffle: int | None
     options.autotune.enabled = False
     options.experimental_optimization.apply_default_optimizations = False
     dataset = indices.map(gather).prefetch(2).with_options(options)
-    return dataset.apply(tf.data.experimental.assert_cardinality(math.ceil(len(x) / batch_size)))
+    return dataset.apply(tf.data.experimental.assert_cardinality(math.ceil(len(x if order is None else order) / batch_size)))
