@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from typing import TYPE_CHECKING
 
 from cnnspec.errors import MalformedReport
 from cnnspec.names import MODELS
+
+if TYPE_CHECKING:
+    from cnnspec.mnist import Dataset  # it needs Keras, and most commands do not
 
 
 def train(options: Namespace) -> None:
@@ -40,7 +44,6 @@ def train(options: Namespace) -> None:
 def trajectory(options: Namespace) -> None:
     """The command `trajectory`."""
     from cnnspec import mnist, stack
-    from cnnspec.facts import notebook
     from cnnspec.files import write_whole
     from cnnspec.trajectory import on_stack, recordings, start
 
@@ -49,12 +52,7 @@ def trajectory(options: Namespace) -> None:
     models = MODELS if "all" in options.models else options.models
     for model in models:
         if options.by.startswith("fit-"):
-            from cnnspec.trajectory import fit_in_float64
-
-            variables = start.weight_names([layer["class"] for layer in notebook.layers(model)])
-            numbers = fit_in_float64.run(model, data, fit_in_float64.CONVENTIONS[options.by])
-            recordings.record_fit(options.out, model, variables, numbers)
-            print(f"recorded {model}, fit", flush=True)
+            fit_in_float64(model, data, options)
             continue
         for optimizer in start.OPTIMIZERS:
             if options.by == "stack":
@@ -71,6 +69,17 @@ def trajectory(options: Namespace) -> None:
     command = f'command = "{" ".join(words)} --out {options.out.as_posix()}"\n'
     name = "-".join(["provenance", *some]) + ".toml"
     write_whole(options.out / name, f"runs = 1\n{command}\n[stack]\n{facts}")
+
+
+def fit_in_float64(model: str, data: Dataset, options: Namespace) -> None:
+    """The command `trajectory` for one model, where float64 takes two epochs of `fit`."""
+    from cnnspec.facts import notebook
+    from cnnspec.trajectory import fit_in_float64, fit_recordings, start
+
+    variables = start.weight_names([layer["class"] for layer in notebook.layers(model)])
+    numbers = fit_in_float64.run(model, data, fit_in_float64.CONVENTIONS[options.by])
+    fit_recordings.record(options.out, model, variables, numbers)
+    print(f"recorded {model}, fit", flush=True)
 
 
 def calibrate(options: Namespace) -> None:

@@ -13,7 +13,7 @@ from cnnspec import pipeline
 from cnnspec.compat import KERAS_VERSION
 from cnnspec.facts import notebook, reading
 from cnnspec.names import MODELS
-from cnnspec.trajectory import fit_in_float64, recordings, start
+from cnnspec.trajectory import fit_in_float64, fit_recordings, start
 from tests.support import bookkeeping, known_differences, lockstep
 
 STORED = reading.BASELINES / "trajectories"
@@ -53,7 +53,7 @@ def names(model):
 def expected(model):
     """Float64's `fit` in the conventions of the Keras under test."""
     convention = "tf.keras" if KERAS_VERSION < (3, 0) and model in NORMALISED else "keras-3"
-    return recordings.recorded_fit(STORED / FOLDERS[convention], model, names(model))
+    return fit_recordings.recorded(STORED / FOLDERS[convention], model, names(model))
 
 
 @pytest.mark.parametrize(("model", "call"), FITS)

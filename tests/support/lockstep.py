@@ -179,9 +179,11 @@ def judged(subject, names, expected, watched, bounds, *, source, next):
             margins.note(f"epoch {epoch + 1}, {kind}", used)
         failed = [quantity for quantity in here if not quantity.error <= quantity.limit]
         if failed:
-            lines = [f"first difference: {failed[0].told()}", *(quantity.told() for quantity in failed[1:8])]
-            if len(failed) > 8:
-                lines.append(f"and {len(failed) - 8} more of {len(here)} quantities of this epoch")
+            lines = [f"first difference: {failed[0].told()}", *(quantity.told() for quantity in failed[1:6])]
+            if len(failed) > 6:
+                lines.append(f"and {len(failed) - 6} more of {len(here)} quantities of this epoch")
+            worst = max(failed, key=lambda quantity: quantity.error / quantity.limit)
+            lines.append(f"largest:   {worst.told()}")
             lines += [f"looks like: {cause}" for cause in causes(epoch, expected, failed, here)]
             checks.fail(subject, [*lines, f"expected  {source}", f"limits    {bounds['why']}"], next=next)
 
@@ -248,7 +250,8 @@ def causes(epoch, expected, failed, here):
     if any(quantity in failed for quantity in moved):
         ratios = np.array([each.obtained / max(each.expected, LEAST) for each in moved if "/moving_" not in each.name])
         ratio = float(np.median(ratios))
-        if abs(ratio - 1) > 4 * np.median(abs(ratios - ratio)):
+        common = abs(ratio - 1) > 4 * np.median(abs(ratios - ratio)) and (abs(ratios - 1) > 1e-3).mean() > 0.9
+        if epoch == 0 and common:
             found.append(f"the variables moved {ratio:.3g} times as far: the learning rate, or the number of steps")
     if epoch > 0 and not found:
         found.append(
