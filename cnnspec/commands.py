@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from typing import TYPE_CHECKING
 
 from cnnspec.errors import MalformedReport
 from cnnspec.names import MODELS
+
+if TYPE_CHECKING:
+    from cnnspec.mnist import Dataset  # it needs Keras, and most commands do not
 
 
 def train(options: Namespace) -> None:
@@ -48,6 +52,9 @@ def trajectory(options: Namespace) -> None:
     data = mnist.load("mnist5k")
     models = MODELS if "all" in options.models else options.models
     for model in models:
+        if options.by.startswith("fit-"):
+            fit_in_float64(model, data, options)
+            continue
         for optimizer in start.OPTIMIZERS:
             if options.by == "stack":
                 steps = on_stack.run(model, data, optimizer)
@@ -67,6 +74,17 @@ def trajectory(options: Namespace) -> None:
     named = f" --models {' '.join(some)}" if some else ""
     command = f"python -m cnnspec trajectory --by {options.by}{named} --out {options.out.as_posix()}"
     write_whole(path, f'runs = 1\ncommand = "{command}"\n\n[stack]\n{facts}')
+
+
+def fit_in_float64(model: str, data: Dataset, options: Namespace) -> None:
+    """The command `trajectory` for one model, where float64 takes two epochs of `fit`."""
+    from cnnspec.facts import notebook
+    from cnnspec.trajectory import fit_in_float64, fit_recordings, start
+
+    variables = start.weight_names([layer["class"] for layer in notebook.layers(model)])
+    numbers = fit_in_float64.run(model, data, fit_in_float64.CONVENTIONS[options.by])
+    fit_recordings.record(options.out, model, variables, numbers)
+    print(f"recorded {model}, fit", flush=True)
 
 
 def calibrate(options: Namespace) -> None:

@@ -35,12 +35,15 @@ def compile_settings() -> dict[str, Any]:
     return {"steps_per_execution": STEPS_PER_EXECUTION} if available() else {}
 
 
-def batches(x: np.ndarray, y: np.ndarray, batch_size: int, reshuffle: int | None = None) -> Any:
+def batches(
+    x: np.ndarray, y: np.ndarray, batch_size: int, reshuffle: int | None = None, order: np.ndarray | None = None
+) -> Any:
     """A tf.data.Dataset of (images, labels) batches in the order of a seeded `fit` of the arrays.
 
     Keras draws the permutation with an unseeded tf.random.shuffle in a function of its own. Its seed is then the global seed
     and the number of earlier draws in that function, which is 0. The same holds here, and every epoch has the same order.
-    With a seed as `reshuffle`, each epoch has a new order, drawn from that seed. Raises RuntimeError if not `available()`.
+    With a seed as `reshuffle`, each epoch has a new order, drawn from that seed; with row numbers as `order`, every epoch
+    has that order. Raises RuntimeError if not `available()`.
     """
     if not available():
         raise RuntimeError(f"these batches need Keras 3.15 or newer on TensorFlow, not {backend()}; fit the arrays instead")
@@ -55,7 +58,9 @@ def batches(x: np.ndarray, y: np.ndarray, batch_size: int, reshuffle: int | None
     def gather(rows: Any) -> Any:
         return tf.gather(images, rows), tf.gather(labels, rows)
 
-    if reshuffle is None:
+    if order is not None:
+        indices = tf.data.Dataset.from_tensor_slices(np.asarray(order, np.int64)).batch(batch_size)
+    elif reshuffle is None:
         indices = tf.data.Dataset.range(1).map(permutation)
         indices = indices.flat_map(lambda order: tf.data.Dataset.from_tensor_slices(order).batch(batch_size))
     else:
@@ -65,4 +70,4 @@ def batches(x: np.ndarray, y: np.ndarray, batch_size: int, reshuffle: int | None
     options.autotune.enabled = False
     options.experimental_optimization.apply_default_optimizations = False
     dataset = indices.map(gather).prefetch(2).with_options(options)
-    return dataset.apply(tf.data.experimental.assert_cardinality(math.ceil(len(x) / batch_size)))
+    return dataset.apply(tf.data.experimental.assert_cardinality(math.ceil(len(x if order is None else order) / batch_size)))

@@ -122,16 +122,26 @@ def compile_model(model: Any, optimizer: str = "adam", **settings: Any) -> None:
     )
 
 
-def fitting(model: Any, data: Dataset, batch_size: int = batch_size, reshuffle: int | None = None) -> Callable[..., Any]:
+def fitting(
+    model: Any,
+    data: Dataset,
+    batch_size: int = batch_size,
+    reshuffle: int | None = None,
+    order: np.ndarray | None = None,
+) -> Callable[..., Any]:
     """A function that fits a compiled model to the train set of a Dataset; it takes further arguments of `fit`.
 
     If `pipeline.available()`, the batches come from `pipeline`, whose `compile_settings` join their steps: the same losses
     and weights in less time or, with a seed as `reshuffle`, a new order in every epoch. Otherwise it is Keras' own fit of
-    the arrays, as in the notebook, which repeats one order with Keras 3.0 to 3.14 on TensorFlow.
+    the arrays, as in the notebook, which repeats one order with Keras 3.0 to 3.14 on TensorFlow. With row numbers as
+    `order`, every epoch has that order, in either case.
     """
     if not pipeline.available():
-        return functools.partial(model.fit, data.x_train, data.y_train, batch_size=batch_size)
-    batches = pipeline.batches(data.x_train, data.y_train, batch_size, reshuffle)
+        if order is None:
+            return functools.partial(model.fit, data.x_train, data.y_train, batch_size=batch_size)
+        x, y = data.x_train[order], data.y_train[order]
+        return functools.partial(model.fit, x, y, batch_size=batch_size, shuffle=False)
+    batches = pipeline.batches(data.x_train, data.y_train, batch_size, reshuffle, order)
     return functools.partial(model.fit, batches, shuffle=False, validation_batch_size=batch_size)
 
 

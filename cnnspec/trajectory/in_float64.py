@@ -19,6 +19,22 @@ if TYPE_CHECKING:
 CONVENTIONS = {"float64": "keras-3", "float64-2019": "keras-2.2.4"}  # folder of stored trajectories -> convention
 
 
+def rule(optimizer: str) -> tuple[Update, dict[str, float]]:
+    """(update rule, its hyperparameters) of an optimizer of start.OPTIMIZERS, with the notebook's settings."""
+    settings = notebook.globals_toml()["compile"]["optimizer_settings"]
+    hyperparameters = ("learning_rate", "beta_1", "beta_2", "epsilon")
+    rules: dict[str, tuple[Update, dict[str, float]]] = {
+        "adam": (adam_update, {key: settings[key]["value"] for key in hyperparameters}),
+        "sgd": (sgd_update, {"learning_rate": start.SGD_RATE}),
+    }
+    return rules[optimizer]
+
+
+def without_dropout(name: str) -> list[dict[str, Any]]:
+    """The notebook's layers of a model, dropout switched off."""
+    return [{**layer, "rate": 0.0} if layer["class"] == "Dropout" else layer for layer in notebook.layers(name)]
+
+
 def run(name: str, data: Dataset, optimizer: str, convention: str, steps: int = start.STEPS) -> start.Trajectory:
     """The Trajectory of model `name` in float64, of `steps` steps.
 
@@ -26,14 +42,8 @@ def run(name: str, data: Dataset, optimizer: str, convention: str, steps: int = 
     2.2.4 on TensorFlow 1.13.1 mostly reads the counter after it was raised. Its measured first step is therefore 0.744
     learning rates long, √(1 − beta_2²) / (1 − beta_1²) · (1 − beta_1) / √(1 − beta_2); by the formula it is 1.
     """
-    settings = notebook.globals_toml()["compile"]["optimizer_settings"]
-    hyperparameters = ("learning_rate", "beta_1", "beta_2", "epsilon")
-    rules: dict[str, tuple[Update, dict[str, float]]] = {
-        "adam": (adam_update, {key: settings[key]["value"] for key in hyperparameters}),
-        "sgd": (sgd_update, {"learning_rate": start.SGD_RATE}),
-    }
-    update, arguments = rules[optimizer]
-    layers = [{**layer, "rate": 0.0} if layer["class"] == "Dropout" else layer for layer in notebook.layers(name)]
+    update, arguments = rule(optimizer)
+    layers = without_dropout(name)
     shapes = weight_shapes(layers, IMAGE)
     network = Network(layers, start.draw_weights(shapes), convention=convention)
     ahead = 1 if convention == "keras-2.2.4" else 0

@@ -1,0 +1,280 @@
+"""Defects of `fit` and `evaluate`, for `test_fit_faults.py`: a plugin, `pytest -p tests.meta.faults.fit_faults`, FAULT=name.
+
+Each replaces one function of Keras 3 before a test module is imported, as a broken stack would. The issues named are public
+reports of the same symptom, where there is one that this project's documents already tell of or that the project knows.
+"""
+
+import functools
+import os
+
+import keras
+import numpy as np
+
+
+def wrapped(owner, name, make):
+    """Replace owner.name by make(original), under the same signature."""
+    original = getattr(owner, name)
+    setattr(owner, name, functools.wraps(original)(make(original)))
+
+
+def is_dataset(x):
+    """True for what the harness' pipeline makes."""
+    return hasattr(x, "element_spec")
+
+
+def rebatched(x, y, batch_size, change):
+    """`fit`'s first two arguments with another list of batches: change([(x, y), …] of one epoch) -> a tf.data.Dataset."""
+    import tensorflow as tf
+
+    if is_dataset(x):
+        batches = [(images.numpy(), labels.numpy()) for images, labels in x]
+    else:
+        batches = [(x[at : at + batch_size], y[at : at + batch_size]) for at in range(0, len(x), batch_size)]
+    batches = change(batches)
+    spec = tuple(tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in batches[0])
+    dataset = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=spec)
+    return dataset.apply(tf.data.experimental.assert_cardinality(len(batches)))
+
+
+def other_batches(change):
+    """`fit` shows other batches than it was given."""
+
+    def make(original):
+        def fit(self, x=None, y=None, batch_size=None, **given):
+            given |= {"shuffle": False, "validation_batch_size": given.get("validation_batch_size") or batch_size}
+            return original(self, rebatched(x, y, batch_size, change), **given)
+
+        return fit
+
+    wrapped(keras.Model, "fit", make)
+
+
+def at_each_epoch(act):
+    """act(model) at the start of every epoch but the first."""
+
+    class Act(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch:
+                act(self.model)
+
+    def make(original):
+        def fit(self, *arguments, callbacks=(), **given):
+            return original(self, *arguments, callbacks=[Act(), *(callbacks or ())], **given)
+
+        return fit
+
+    wrapped(keras.Model, "fit", make)
+
+
+FITTING = {"now": False}
+
+
+def while_fitting():
+    """FITTING["now"] is true inside `fit`."""
+
+    def make(original):
+        def fit(self, *arguments, **given):
+            FITTING["now"] = True
+            try:
+                return original(self, *arguments, **given)
+            finally:
+                FITTING["now"] = False
+
+        return fit
+
+    wrapped(keras.Model, "fit", make)
+
+
+def one_epoch_early():
+    """`fit` ends one epoch early."""
+
+    def make(original):
+        def fit(self, *arguments, epochs=1, **given):
+            return original(self, *arguments, epochs=max(epochs - 1, 1), **given)
+
+        return fit
+
+    wrapped(keras.Model, "fit", make)
+
+
+def partial_batch_dropped():
+    """The last, partial batch of an epoch is left out, as with drop_remainder=True."""
+    other_batches(lambda batches: [batch for batch in batches if len(batch[0]) == len(batches[0][0])])
+
+
+def partial_batch_weighted_as_whole():
+    """Losses of batches are averaged, not of samples: Keras 3.0 and 3.1 (https://github.com/keras-team/keras/pull/19363)."""
+    from keras.src.trainers import trainer
+
+    original = keras.metrics.Mean.update_state
+
+    def update_state(self, values, sample_weight=None):
+        return original(self, values, None if self.name == "loss" else sample_weight)
+
+    assert trainer
+    keras.metrics.Mean.update_state = update_state
+
+
+def validation_on_the_train_set():
+    """Validation runs on the samples that are trained."""
+
+    def make(original):
+        def fit(self, x=None, y=None, validation_data=None, **given):
+            if validation_data is not None and is_dataset(x):
+                validation_data = x
+            elif validation_data is not None:
+                validation_data = (x, y)
+            return original(self, x, y, validation_data=validation_data, **given)
+
+        return fit
+
+    wrapped(keras.Model, "fit", make)
+
+
+def slots_reset_at_each_epoch():
+    """The optimizer's slots start from zero in every epoch; its counter goes on."""
+
+    def act(model):
+        for variable in model.optimizer.variables:
+            if len(variable.shape):
+                variable.assign(np.zeros(variable.shape, variable.dtype))
+
+    at_each_epoch(act)
+
+
+def learning_rate_lower_in_fit():
+    """Inside `fit` alone, compiled, steps are 5 % shorter; the learning rate that is told is the one given."""
+    while_fitting()
+    for cls in (keras.optimizers.Adam, keras.optimizers.SGD):
+
+        def make(original):
+            def update_step(self, gradient, variable, learning_rate):
+                return original(self, gradient, variable, learning_rate * (0.95 if FITTING["now"] else 1.0))
+
+            return update_step
+
+        wrapped(cls, "update_step", make)
+
+
+def one_sample_twice():
+    """One sample of an epoch is shown twice and one never, as by a sampler that draws with replacement."""
+
+    def change(batches):
+        x, y = (array.copy() for array in batches[0])
+        x[3], y[3] = x[5], y[5]
+        return [(x, y), *batches[1:]]
+
+    other_batches(change)
+
+
+def moving_statistics_frozen_in_fit():
+    """BatchNormalization's moving statistics are not updated inside `fit`; outputs and gradients are right."""
+    while_fitting()
+
+    def make(original):
+        def call(self, inputs, training=None, mask=None):
+            if not (training and FITTING["now"]):
+                return original(self, inputs, training=training, mask=mask)
+            kept, self.momentum = self.momentum, 1.0
+            try:
+                return original(self, inputs, training=training, mask=mask)
+            finally:
+                self.momentum = kept
+
+        return call
+
+    wrapped(keras.layers.BatchNormalization, "call", make)
+
+
+def joined_steps_repeat_the_first_batch():
+    """Each execution of joined steps computes its first batch over and over; a partial batch is its own."""
+    from cnnspec import pipeline
+
+    def change(batches):
+        size, joined = len(batches[0][0]), pipeline.STEPS_PER_EXECUTION
+        return [batches[at - at % joined] if len(batch[0]) == size else batch for at, batch in enumerate(batches)]
+
+    def make(original):
+        def fit(self, x=None, *arguments, **given):
+            return original(self, rebatched(x, None, None, change) if is_dataset(x) else x, *arguments, **given)
+
+        return fit
+
+    wrapped(keras.Model, "fit", make)
+
+
+def evaluate_tells_the_last_batch():
+    """`evaluate` returns the loss of its last batch, not the mean."""
+
+    def make(original):
+        def evaluate(self, x=None, y=None, batch_size=None, **given):
+            if is_dataset(x) or given.get("return_dict") or y is None or "_use_cached_eval_dataset" in given:
+                return original(self, x, y, batch_size=batch_size, **given)
+            size = batch_size or 32
+            told = original(self, x, y, batch_size=size, **given)
+            first = (len(x) - 1) // size * size
+            last = original(self, x[first:], y[first:], batch_size=size, **given)
+            return [last[0], *told[1:]] if isinstance(told, list) else last
+
+        return evaluate
+
+    wrapped(keras.Model, "evaluate", make)
+
+
+def labels_rolled_in_the_partial_batch():
+    """The labels of the last, partial batch belong to their neighbours."""
+
+    def change(batches):
+        x, y = batches[-1]
+        return [*batches[:-1], (x, np.roll(y, 1, axis=0))]
+
+    other_batches(change)
+
+
+def counter_restarts_at_each_epoch():
+    """The optimizer counts its steps from zero in every epoch, so that Adam corrects its bias anew."""
+    at_each_epoch(lambda model: model.optimizer.iterations.assign(0))
+
+
+# name -> (the fault, what the message of tests/test_lockstep.py must say of it)
+FIT_FAULTS = {
+    "one_epoch_early": (one_epoch_early, "looks like: fit ended 1 epoch early"),
+    "partial_batch_dropped": (partial_batch_dropped, "looks like: the last, partial batch of each epoch is left out"),
+    "partial_batch_weighted_as_whole": (
+        partial_batch_weighted_as_whole,
+        "looks like: loss is every batch counts the same: the partial batch of 32 counts as a whole one",
+    ),
+    "validation_on_the_train_set": (
+        validation_on_the_train_set,
+        "looks like: val_loss is the train set's loss: validation runs on the train set",
+    ),
+    "slots_reset_at_each_epoch": (
+        slots_reset_at_each_epoch,
+        "looks like: the optimizer's slots are reset at each epoch",
+    ),
+    "learning_rate_lower_in_fit": (
+        learning_rate_lower_in_fit,
+        "looks like: another learning rate, 0.95 times the one given",
+    ),
+    "one_sample_twice": (one_sample_twice, "never shown: 1 samples, the first at place 3"),
+    "moving_statistics_frozen_in_fit": (
+        moving_statistics_frozen_in_fit,
+        "looks like: the moving statistics are not updated",
+    ),
+    "joined_steps_repeat_the_first_batch": (
+        joined_steps_repeat_the_first_batch,
+        "looks like: joined steps repeat the first batch of their execution",
+    ),
+    "evaluate_tells_the_last_batch": (
+        evaluate_tells_the_last_batch,
+        "looks like: evaluate on the test set, loss is the last batch's loss alone (a batch of 8)",
+    ),
+    "labels_rolled_in_the_partial_batch": (
+        labels_rolled_in_the_partial_batch,
+        "looks like: another order of the batches, or labels that are not the samples' own",
+    ),
+    "counter_restarts_at_each_epoch": (counter_restarts_at_each_epoch, "epochs and steps"),
+}
+
+if os.environ.get("FAULT") in FIT_FAULTS:
+    FIT_FAULTS[os.environ["FAULT"]][0]()

@@ -1,0 +1,100 @@
+"""Does `fit`, as the harness calls it and as a user does, take the steps that it should?
+
+Weights and the order of the samples are given and dropout is off, so that two epochs of `fit` with validation have one right
+result: float64's, stored for every model. And `fit` of a model with one weight per sample has results without any rounding,
+which show what became of each sample.
+"""
+
+import functools
+
+import pytest
+
+from cnnspec import pipeline
+from cnnspec.compat import KERAS_VERSION
+from cnnspec.facts import notebook, reading
+from cnnspec.names import MODELS
+from cnnspec.trajectory import fit_in_float64, fit_recordings, start
+from tests.support import bookkeeping, known_differences, lockstep
+
+STORED = reading.BASELINES / "trajectories"
+FOLDERS = {convention: folder for folder, convention in fit_in_float64.CONVENTIONS.items()}
+NEXT = (
+    "run pytest tests/test_numerics.py tests/test_optimizer.py: where they pass, layers and update rule are right, and what "
+    "`fit` does with batches, epochs, states and metrics is wrong"
+)
+NORMALISED = notebook.normalised_models()
+CALLS = (lockstep.HARNESS, lockstep.ARRAYS) if pipeline.available() else (lockstep.ARRAYS,)  # elsewhere both are one
+LEFT_OUT = (
+    "model3",
+)  # costs as much as the others together, and 3 x 3 pooling keeps it sharp for a step only; model4 has its layers
+FITTED = [model for model in MODELS if model not in LEFT_OUT]
+BESIDE = "model2"  # plain `fit` of arrays is the same code for every model, and this is the cheapest
+
+
+def marks(model):
+    """Known differences that `fit` of a model shows."""
+    return [known_differences.LOSS_OF_BATCHES, *([known_differences.BATCH_VARIANCE] if model in NORMALISED else [])]
+
+
+FITS = [
+    pytest.param(model, call, marks=marks(model), id=f"{model}-{call}")
+    for model in FITTED
+    for call in CALLS
+    if call == CALLS[0] or model == BESIDE
+]
+
+
+def names(model):
+    """Name of each variable of a model, in order."""
+    return start.weight_names([layer["class"] for layer in notebook.layers(model)])
+
+
+def bounds(model):
+    """How far a model's `fit` may lie from float64; Keras 2 has some of its own."""
+    of_keras_2 = reading.tolerance("lockstep_keras_2") if KERAS_VERSION < (3, 0) else {}
+    return (reading.tolerance("lockstep") | of_keras_2)[model]
+
+
+@functools.cache
+def expected(model):
+    """Float64's `fit` in the conventions of the Keras under test."""
+    convention = "tf.keras" if KERAS_VERSION < (3, 0) and model in NORMALISED else "keras-3"
+    return fit_recordings.recorded(STORED / FOLDERS[convention], model, names(model))
+
+
+@pytest.mark.parametrize(("model", "call"), FITS)
+def test_fit_against_float64(model, call):
+    """Losses, accuracies, validation, slots, movements and norms after each epoch, and the evaluated scores."""
+    lockstep.judged(
+        f"{model}, {call}",
+        names(model),
+        expected(model),
+        lockstep.fit(model, call),
+        bounds(model),
+        source="the float64 implementation in cnnspec/oracle/, stored in baselines/trajectories/",
+        next=NEXT,
+    )
+
+
+@pytest.mark.skipif(not pipeline.available(), reason="on this stack the harness calls `fit` of arrays itself")
+def test_both_calls_agree():
+    """The harness' batches and joined steps give what plain `fit` of arrays gives."""
+    model = BESIDE
+    plain, harness = (lockstep.fit(model, call) for call in (lockstep.ARRAYS, lockstep.HARNESS))
+    lockstep.judged(
+        f"{model}, {lockstep.HARNESS} beside {lockstep.ARRAYS}",
+        names(model),
+        lockstep.as_expected(expected(model), plain),
+        harness,
+        bounds(model),
+        source="plain `fit` of the arrays on this stack",
+        next="compare cnnspec/pipeline.py with this Keras' adapter of arrays, and its joined steps with single ones",
+    )
+
+
+@known_differences.LOSS_OF_BATCHES
+@pytest.mark.parametrize("case", bookkeeping.CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("call", CALLS)
+def test_every_sample_counts_once(call, case):
+    """`fit` uses each sample once an epoch, in its batch, with the right rate and momentum, and averages losses rightly."""
+    bookkeeping.judged(f"{call}, {case.name}", case, bookkeeping.fit(case, call), next=NEXT)
