@@ -76,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
         "--by",
         choices=("stack", "float64", "float64-2019", "fit-float64", "fit-float64-keras-2"),
         default="stack",
-        help="what computes the steps: this stack (default), or the float64 implementation by today's or 2019's conventions; "
+        help="what computes the steps: this stack (default), or float64 by today's or 2019's conventions; "
         "fit-float64: two epochs of `fit` in float64, by the conventions of Keras 3 or of Keras 2",
     )
     add_device(trajectory)

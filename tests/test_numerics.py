@@ -4,14 +4,13 @@ Each layer and its float64 implementation get the same input: the output of the 
 not add up, and the message names the layer that is wrong. Weights are drawn by NumPy, images are real digits.
 """
 
-import contextlib
 import functools
 
 import keras
 import numpy as np
 import pytest
 
-from cnnspec import mnist, stack
+from cnnspec import mnist
 from cnnspec.compat import KERAS_VERSION
 from cnnspec.facts import notebook
 from cnnspec.names import MODELS
@@ -27,6 +26,7 @@ TRAINED = 128  # the batch whose elements are compared one by one, and which fol
 NORMALISED_IN_TRAINING = "output_in_training" if KERAS_VERSION >= (3, 0) else "output_in_training_fused"
 UNDECIDED = 1e-6  # of a layer's root mean square: rounding decides whether a sum so near zero passes ReLU
 NORMALISED = notebook.normalised_models()  # they compute differently in training and in inference; dropout is off here
+pytestmark = pytest.mark.usefixtures("tf32_off")  # the limits are float32's; tests/test_exact.py judges what is shipped
 NEXT = "pytest tests/test_configuration.py; then another --device, --tf32 off, or TF_ENABLE_ONEDNN_OPTS=0"
 
 
@@ -200,36 +200,6 @@ def test_whole_model(model):
 def whole(quantity, name, obtained, expected):
     """A result of a whole model for `checks.near_float64`. Errors of layers add up, so it names no precision."""
     return Finding(name, numerics.error(obtained, expected), *numerics.bound("whole_model", quantity))
-
-
-@pytest.mark.parametrize("tf32", ["as shipped", "off"])
-@pytest.mark.parametrize("operation", ["convolution", "matrix product"])
-def test_precision(operation, tf32, record_property, pytestconfig):
-    """Products are computed in the declared precision, both as the stack is shipped and with TF32 switched off."""
-    if tf32 == "as shipped" and pytestconfig.option.tf32 == "off":
-        pytest.skip("--tf32 off: this run does not test TF32 as shipped")
-    generator = np.random.RandomState(7)
-    layer, x, description = {
-        "convolution": (
-            keras.layers.Conv2D(32, (3, 3), padding="valid"),
-            generator.normal(size=(16, 14, 14, 32)),
-            {"class": "Conv2D", "kernel_size": (3, 3), "strides": (1, 1), "padding": "valid", "filters": 32},
-        ),
-        "matrix product": (keras.layers.Dense(256), generator.normal(size=(64, 512)), {"class": "Dense", "units": 256}),
-    }[operation]
-    x = x.astype("float32")
-    model = keras.Sequential([keras.Input(shape=x.shape[1:]), layer])
-    weights = [generator.normal(size=array.shape).astype("float32") for array in layer.get_weights()]
-    layer.set_weights(weights)
-    expected, _ = run_layer(description, weights, x)
-    with stack.tf32_off() if tf32 == "off" else contextlib.nullcontext():
-        error = numerics.error(model.predict(x, verbose=0), expected)
-        declared = numerics.declared()
-        bound, why = numerics.bound(description["class"], "output")
-    found = numerics.precision_of(error)
-    record_property("precision", f"{operation}, TF32 {tf32}: {found} (relative error {error:.1g}), declared {declared}")
-    findings = [Finding(operation, error, bound, why, found)]
-    checks.near_float64(f"{operation}, TF32 {tf32}, declared precision {declared}", findings, next=NEXT)
 
 
 def test_saturated_softmax():

@@ -15,6 +15,7 @@ from cnnspec.trajectory import on_stack
 from tests.support import checks, numerics, probes
 from tests.support.checks import Finding
 
+pytestmark = pytest.mark.usefixtures("tf32_off")
 NEXT = "pytest tests/test_configuration.py; then compare the optimizer's update rule with Kingma & Ba 2015"
 SETTINGS = {name: fact["value"] for name, fact in notebook.globals_toml()["compile"]["optimizer_settings"].items()}
 HYPERPARAMETERS = {name: value for name, value in SETTINGS.items() if name != "amsgrad"}

@@ -19,6 +19,7 @@ from cnnspec.trajectory import in_float64, on_stack, recordings, start
 from tests.support import checks, known_differences
 
 STORED = reading.BASELINES / "trajectories"
+pytestmark = pytest.mark.usefixtures("tf32_off")
 NEXT = "pytest tests/test_numerics.py tests/test_optimizer.py: they name the layer or the update rule"
 
 

@@ -20,14 +20,6 @@ UNIT_ROUNDOFF = {
     "float16": 2.0**-11,
     "bfloat16": 2.0**-8,
 }
-# A sum of products whose factors were rounded to p bits has a relative error of 0.2 to 1 unit roundoffs of p. The limits lie
-# between those of neighbouring precisions, as geometric means: an error up to a limit is typical of the precision named.
-PRECISIONS = (
-    (1e-12, "float64"),
-    (2e-5, "float32"),
-    (8e-4, "TF32 or float16"),
-    (1e-2, "bfloat16"),
-)
 PRODUCTS = ("Conv2D", "Dense")  # the layers that multiply, possibly in a lower precision
 TYPICAL = {"TF32 or float16": UNIT_ROUNDOFF["tf32"], "bfloat16": UNIT_ROUNDOFF["bfloat16"]}
 POLICIES = {"mixed_bfloat16": "bfloat16", "mixed_float16": "float16"}
@@ -66,11 +58,6 @@ def share(part: ArrayLike, whole: ArrayLike) -> float:
     """‖part‖₂ / ‖whole‖₂; 0 where the part is zero."""
     size = float(np.linalg.norm(part))
     return size / float(np.linalg.norm(whole)) if size else 0.0
-
-
-def precision_of(error: float) -> str:
-    """Name of the precision that a sum of products with this relative error was computed in."""
-    return next((name for limit, name in PRECISIONS if error <= limit), "no known precision: the operation itself differs")
 
 
 def typical_of(layer: str, error: float) -> str:
