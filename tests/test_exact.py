@@ -24,6 +24,7 @@ STEPS = {  # mode -> its steps (batch, draw), in order
     "XLA": ((128, "wide inputs"),),
 }
 CHOSEN = {"XLA": ("model1 dense_2", "model2 conv2d_4", "model4 conv2d_10", "model4 max_pooling2d_6", "model4 whole")}
+NO_XLA = ("unsupported operations", "could not find registered platform")  # of TensorFlow's errors
 NEXT = "try another device, oneDNN off (TF_ENABLE_ONEDNN_OPTS=0), one thread; then report it with the case's operands"
 pytestmark = pytest.mark.skipif(
     stack.precision() != "float32", reason=f"Keras' policy is {stack.precision()}: results are rounded, run with float32"
@@ -80,6 +81,8 @@ def steps(mode):
 def test_every_bit(name, mode, record_property):
     """Output, input gradient, kernel and bias gradients of a layer or a whole model are the exact ones."""
     found, error = attempted(mode)
+    if error and mode == "XLA" and any(words in str(error) for words in NO_XLA):
+        pytest.skip(f"XLA cannot compile these layers on this stack, so nobody can train with it: {str(error)[:200]}")
     if error:
         raise error
     mine = found[name]
@@ -143,8 +146,9 @@ def excused(case, what, due, got, terms):
     """
     if any(layer["class"] == "Conv2D" for layer in case.layers) and findings.inexact(due, got, terms):
         return True
-    on_gpu = "cuda" in stack.current() or bool(stack.gpus())
-    return on_gpu and what.startswith("kernel gradient") and findings.within_last_places(due, got)
+    if not what.startswith("kernel gradient") or not on_stack.on_gpu():
+        return False
+    return bool(findings.near(due, got).all())
 
 
 def elsewhere(case, step):

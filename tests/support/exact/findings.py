@@ -103,6 +103,6 @@ def inexact(expected, obtained, terms):
     return abs(errors.mean()) <= INEXACT_BIAS * math.sqrt((errors**2).mean())
 
 
-def within_last_places(expected, obtained, units=2):
-    """Whether every element lies within so many units of its last place: the order of additions, where they are rounded."""
-    return bool((np.abs(np.float64(obtained) - np.float64(expected)) <= units * np.spacing(np.abs(expected))).all())
+def near(expected, obtained, units=2):
+    """Where obtained lies within so many units of the last place of what is expected, as a boolean array."""
+    return np.abs(np.float64(obtained) - np.float64(expected)) <= units * np.spacing(np.abs(expected).astype(np.float32))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tests.support.exact import cases, on_stack
-from tests.support.exact.findings import differing
+from tests.support.exact.findings import differing, near
 
 WIDEST = 24
 BITS = {"float32": 24, "tf32": 11, "float16": 11, "bfloat16": 8, "float64": 24}
@@ -52,7 +52,11 @@ def measured(declared):
         for operation, mine, results in zip(OPERATIONS, prepared, branches.results(given), strict=True):
             trial = mine[name]
             due = dict(cases.computed(OPERATIONS[operation], trial.operands).named())[trial.result]
-            wrong = np.moveaxis(differing(due, dict(results.named())[trial.result]), trial.axis, 0)
+            got = dict(results.named())[trial.result]
+            wrong = differing(due, got)
+            if trial.result == "kernel gradient" and on_stack.on_gpu():  # see `excused` in tests/test_exact.py
+                wrong &= ~near(due, got)
+            wrong = np.moveaxis(wrong, trial.axis, 0)
             lost = np.flatnonzero(wrong.reshape(len(wrong), -1).any(axis=1)) % WIDEST + 1
             kept[operation][name] = int(min(lost, default=WIDEST + 1)) - 1
     return kept
