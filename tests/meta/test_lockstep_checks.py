@@ -165,6 +165,15 @@ def test_wrong_weights_are_explained(changes, words):
         reckon(MOMENTUM, **changes)
 
 
+def test_exchanged_labels_are_explained():
+    """The labels of one batch are rolled by one, so that each sample has its neighbour's."""
+    outcome = bookkeeping.computed(MOMENTUM)
+    weights = outcome.weights.astype("float32")
+    weights[256:] = np.roll(weights[256:], 1)
+    with pytest.raises(pytest.fail.Exception, match=r"changed places \(in batch 3 of an epoch\)"):
+        bookkeeping.judged("subject", MOMENTUM, outcome._replace(weights=weights), next="next")
+
+
 def test_wrong_losses_are_explained():
     """Right weights and a wrong mean: validation on the train set, and evaluate's last batch alone."""
     outcome = bookkeeping.computed(MOMENTUM)
