@@ -141,13 +141,18 @@ def looks_like(case, expected, outcome):
     if np.ptp(ratios) <= 1e-5 * abs(ratios).max():
         return [f"looks like: another learning rate, {ratios.mean():.7g} times the one given"]
     wrong = outcome.weights != expected.weights
+    if np.allclose(np.sort(outcome.weights[wrong]), np.sort(expected.weights[wrong]), rtol=1e-6, atol=0):
+        batches = sorted(set(np.flatnonzero(wrong) // case.batch + 1))
+        return [
+            f"looks like: labels, or samples, have changed places (in batch {', '.join(map(str, batches[:5]))} of an epoch)"
+        ]
     never, more = np.flatnonzero(outcome.weights == 0), np.flatnonzero(wrong & (ratios > 1))
     lines = []
     if len(never):
         lines.append(f"never shown: {len(never)} samples, the first at place {never[0]} of the order given")
     if len(more):
         lines.append(f"used too often or too strongly: {len(more)} samples, the first at place {more[0]}")
-    return lines or ["looks like: another order of the batches, or labels that are not the samples' own"]
+    return lines or ["looks like: another order of the batches, or shorter steps for some samples"]
 
 
 def judged(subject, case, outcome, *, next):

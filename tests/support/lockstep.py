@@ -134,7 +134,7 @@ def quantities(names, expected, watched, bounds):
         told = dict(zip(fitted.METRICS, obtained.metrics[epoch], strict=True))
 
         def metric(name, was, now, kind, count=None, epoch=epoch):
-            limit = bounds[kind][epoch] / count if count else bounds[kind][epoch]
+            limit = bounds[kind][f"epoch_{epoch + 1}"] / (count or 1)
             return Quantity(f"epoch {epoch + 1}, {name}", kind, was, now, limit)
 
         def by_variable(what, labels, field, kind, epoch=epoch):

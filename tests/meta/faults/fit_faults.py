@@ -271,7 +271,7 @@ FIT_FAULTS = {
     ),
     "labels_rolled_in_the_partial_batch": (
         labels_rolled_in_the_partial_batch,
-        "looks like: another order of the batches, or labels that are not the samples' own",
+        "looks like: labels, or samples, have changed places (in batch 3 of an epoch)",
     ),
     "counter_restarts_at_each_epoch": (counter_restarts_at_each_epoch, "epochs and steps"),
 }
