@@ -88,10 +88,25 @@ class TrainingRun:
         return cls(**fields)
 
 
-class EpochRecorder(keras.callbacks.Callback):
-    """Record the metrics and seconds of every epoch; raise NonFiniteLoss at the first loss that is not finite.
+def not_finite(model: Any) -> str | None:
+    """The first variable of `model` with a NaN or an infinity, in words; None where every variable is finite."""
+    if hasattr(model, "jax_state_sync"):  # Keras on JAX keeps the weights to itself during an epoch
+        model.jax_state_sync()
+    for row, layer in enumerate(model.layers, 1):
+        for weight, array in zip(layer.weights, layer.get_weights()):
+            wrong = int(np.size(array) - np.count_nonzero(np.isfinite(array)))
+            if wrong:
+                name = weight.name.split("/")[-1].split(":")[0]
+                kind = "NaN" if np.isnan(array).any() else "infinite"
+                return f"{name} of layer {row} ({layer.name}) is {kind} in {wrong} of {np.size(array)} elements"
+    return None
 
-    With `train_data` (x, y), the train set is also evaluated after each epoch; that time is not counted.
+
+class EpochRecorder(keras.callbacks.Callback):
+    """Record the metrics and seconds of every epoch; raise NonFiniteLoss at the first number that is not finite.
+
+    That is a loss or, after it, any variable of the model: where max pooling or ReLU drops a NaN, losses are finite with NaN
+    in the weights. With `train_data` (x, y), the train set is also evaluated after each epoch; that time is not counted.
     """
 
     def __init__(self, description: str, train_data: tuple[np.ndarray, np.ndarray] | None = None) -> None:
@@ -113,6 +128,12 @@ class EpochRecorder(keras.callbacks.Callback):
             if not math.isfinite(value):
                 raise NonFiniteLoss(f"{self.description}: {name} is {value} in epoch {epoch + 1}; {NEXT}")
             self.history.setdefault(name, []).append(value)
+        variable = not_finite(self.model)
+        if variable is not None:
+            raise NonFiniteLoss(
+                f"{self.description}: {variable} after epoch {epoch + 1}, though every loss is finite; look for NaN and "
+                f"infinity in the images; pytest tests/test_nonfinite.py says which layers drop a NaN"
+            )
 
 
 def compile_model(model: Any, optimizer: str = "adam", **settings: Any) -> None:

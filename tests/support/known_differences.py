@@ -6,19 +6,34 @@ versions of its entry here, or remove the entry.
 
 from __future__ import annotations
 
+import math
+
 import keras
+import numpy as np
 import pytest
 from packaging.version import Version
 
+from cnnspec import stack
 from cnnspec.compat import backend
 
 KERAS = Version(keras.__version__)
 TENSORFLOW = backend() == "tensorflow"
 
 
-def known(condition: bool, reason: str, raises: type[BaseException] = pytest.fail.Exception) -> pytest.MarkDecorator:
-    """A mark for tests that must fail with the exception `raises` where `condition` holds."""
-    return pytest.mark.xfail(condition, reason=reason, raises=raises, strict=True)
+def onednn() -> bool:
+    """Whether TensorFlow's own operations are oneDNN's: as built, as the processor has it, and as the environment asks."""
+    if not TENSORFLOW:
+        return False
+    from tensorflow.python.util import _pywrap_util_port
+
+    return bool(_pywrap_util_port.IsMklEnabled())
+
+
+def known(
+    condition: bool, reason: str, raises: type[BaseException] = pytest.fail.Exception, strict: bool = True
+) -> pytest.MarkDecorator:
+    """A mark for tests that must fail with the exception `raises` where `condition` holds; without `strict` they may."""
+    return pytest.mark.xfail(condition, reason=reason, raises=raises, strict=strict)
 
 
 SEEDED_SHUFFLE = known(
@@ -46,4 +61,53 @@ LOADED_LOSS = known(
     "Keras 3.0.0 and 3.0.1 cannot load a .keras file whose loss is a function of Keras: get_symbol_from_name in "
     "keras/src/api_export.py has no `return` (fixed in 3.0.2)",
     raises=TypeError,
+)
+
+# Where a stack may drop NaN. On GPUs it was not measured: cuDNN can be told to propagate NaN or not. There both pass.
+JAX = backend() == "jax"
+ON_GPU = bool(stack.gpus())
+POOLING = TENSORFLOW or JAX
+RELU = TENSORFLOW and (onednn() or ON_GPU)
+EMPTY_WINDOW = -math.inf if JAX else float(np.finfo("float32").min)  # the largest of no numbers
+
+POOLING_DROPS_NAN = known(
+    POOLING,
+    "max pooling takes the largest of the other numbers where a window has a NaN, and where it has nothing else "
+    "−3.4028235e38 (TensorFlow 2.12, 2.16 and 2.21 on a CPU, compiled and eager, oneDNN on and off) or −infinity (JAX 0.12 "
+    "on a CPU, at some sizes of batch and window); PyTorch gives NaN",
+    strict=TENSORFLOW and not ON_GPU,
+)
+
+RELU_DROPS_NAN = known(
+    RELU,
+    "TensorFlow on a CPU with oneDNN: the fused ReLU of Conv2D and Dense makes a NaN 0 in compiled steps (2.12, 2.16 and "
+    "2.21, each at other shapes and batch sizes; eagerly, and without oneDNN, it stays NaN)",
+    strict=not ON_GPU,
+)
+
+ZEROS = TENSORFLOW and Version("3.0") <= KERAS
+ZEROS_COUNTED = known(
+    ZEROS,
+    "Keras 3 on TensorFlow counts a batch of zeros behind a tf.data data set of fixed batch and unknown length: of n "
+    "batches the mean loss is n / (n + 1) of it, in evaluate and in fit (3.0.0, 3.1.1, 3.3.3, 3.5.0, 3.8.0, 3.11.3, 3.13.2 "
+    "and 3.15.1; Keras 2.12 does not)",
+)
+
+H5_LOSES_SLOTS = known(
+    Version("3.0") <= KERAS,
+    "Keras 3 loads a Sequential model's .h5 with 2 of Adam's variables, the step and the rate: the optimizer is built for "
+    "model._trainable_variables, of which a Sequential has none; the next fit raises (3.0.0, 3.1.1, 3.3.3, 3.5.0, 3.8.0, "
+    "3.11.3, 3.13.2 and 3.15.1; TensorFlow, JAX and PyTorch)",
+)
+
+KERAS_AFTER_H5 = known(
+    Version("3.0.2") <= KERAS,  # before, such a file cannot be loaded at all: LOADED_LOSS
+    "Keras 3 takes the optimizer out of a model's own compile settings when it saves an .h5; a .keras saved after it is "
+    "loaded with RMSprop (3.1.1 and the later versions of H5_LOSES_SLOTS)",
+)
+
+SEED_OF_ZERO = known(
+    Version("3.0") <= KERAS < Version("3.2"),
+    "Keras 3.0.0 and 3.1.1: an initialiser takes a seed of 0 for none, `seed or make_default_seed()`, and draws something "
+    "else in each process and model (mended in 3.2.0)",
 )
