@@ -133,7 +133,7 @@ def wrong(case, step):
                 continue
         guess = "" if differ is None else findings.pattern(due, got)
         if not guess and what == "output" and differ is not None and differ.mean() > 0.01:
-            guess = findings.rounding(case, given, step.results)
+            guess = findings.rounding(case, given, due, got)
         lines.append(findings.described(what, due, got, guess))
     return lines, excuses
 
