@@ -51,8 +51,9 @@ def names(model):
 
 def bounds(model):
     """How far a model's `fit` may lie from float64; Keras 2 has some of its own."""
-    of_keras_2 = reading.tolerance("lockstep_keras_2") if KERAS_VERSION < (3, 0) else {}
-    return (reading.tolerance("lockstep") | of_keras_2)[model]
+    if KERAS_VERSION < (3, 0) and model in reading.tolerance("lockstep_keras_2"):
+        return reading.tolerance(f"lockstep_keras_2.{model}")
+    return reading.tolerance(f"lockstep.{model}")
 
 
 @functools.cache
