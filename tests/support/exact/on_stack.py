@@ -1,6 +1,6 @@
 """Cases on the stack under test: one Keras model with a branch for each, so that one trace serves all, at every batch size.
 
-Outputs come from `predict`. Gradients come from one step of `fit`, whose loss, Σ output × target, has the target as its
+Outputs come from `predict`, gradients from one step of `fit`, whose loss, Σ output × target, has the target as its
 gradient at the output. The optimizer is momentum SGD with a learning rate of 2^-100, a power of two that
 moves no weight but zeros, so that a slot is −2^-100 times the gradient, to the bit. An array of zeros added to the inputs
 has the input gradient as its own.
@@ -72,10 +72,10 @@ def total(_, weighed):
 
 
 class Branches:
-    """Cases as branches of one Keras model."""
+    """Cases as branches of one Keras model, run by `fit` and `predict`, or `by_batch`, which is quicker for many steps."""
 
-    def __init__(self, chosen):
-        self.cases = list(chosen)
+    def __init__(self, chosen, by_batch=False):
+        self.cases, self.by_batch = list(chosen), by_batch
         self.layers, self.zeros, inputs, outputs = [], [], [], []
         for case in self.cases:
             inputs.append(keras.Input(shape=case.shape))
@@ -95,13 +95,6 @@ class Branches:
         self.predicting.compile(**settings)
         self.training.compile(loss=total, optimizer=keras.optimizers.SGD(learning_rate=RATE, momentum=RATE), **settings)
 
-    def outputs(self, given):
-        """The output of each branch for Operands, by `predict`."""
-        self.set_weights(given)
-        arrays = tuple(mine.x for mine in given)
-        found = self.predicting.predict((one for one in [(arrays,)]), steps=1, verbose=0)
-        return list(found) if len(self.cases) > 1 else [found]
-
     def set_weights(self, given):
         """Give every layer its weights, and put zeros back where the step before moved them by 2^-100 of their gradient."""
         for zeros in self.zeros:
@@ -111,12 +104,18 @@ class Branches:
                 layer.set_weights(weights)
 
     def results(self, given):
-        """Results of each branch for Operands: outputs in inference, gradients of one step of `fit`."""
-        outputs, batch = self.outputs(given), len(given[0].x)
-        arrays = tuple([mine.x for mine in given] + [mine.gradient for mine in given])
-        self.training.fit(
-            (one for one in [(arrays, np.zeros(batch, np.float32))]), steps_per_epoch=1, shuffle=False, verbose=0
-        )
+        """Results of each branch for Operands: outputs in inference, gradients of one training step."""
+        self.set_weights(given)
+        inputs, unused = [mine.x for mine in given], np.zeros(len(given[0].x), np.float32)
+        both = [*inputs, *(mine.gradient for mine in given)]
+        if self.by_batch:
+            outputs = self.predicting.predict_on_batch(inputs)
+            self.training.train_on_batch(both, unused)
+        else:  # a generator's batches have no fixed size: one trace serves all
+            outputs = self.predicting.predict((batch for batch in [(tuple(inputs),)]), steps=1, verbose=0)
+            step = (batch for batch in [(tuple(both), unused)])
+            self.training.fit(step, steps_per_epoch=1, shuffle=False, verbose=0)
+        outputs = outputs if len(given) > 1 else [outputs]
         slots = optimizer_arrays(self.training.optimizer)
         places = {id(variable): place for place, variable in enumerate(self.training.trainable_variables)}
         scale = np.float32(-1 / RATE)

@@ -43,7 +43,7 @@ def measured(declared):
 
     Measured once for each declared precision: where it is the same with TF32 off, nothing was switched.
     """
-    branches = on_stack.Branches(OPERATIONS.values())
+    branches = on_stack.Branches(OPERATIONS.values(), by_batch=True)
     branches.compile(next(iter(on_stack.MODES)))
     prepared = [trials(case) for case in branches.cases]
     kept = {operation: {} for operation in OPERATIONS}
