@@ -6,7 +6,9 @@ One model is trained for an epoch with a ModelCheckpoint in both formats, .keras
 
 import contextlib
 import functools
+import tempfile
 import warnings
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -36,10 +38,10 @@ def checkpoint(file):
     return keras.callbacks.ModelCheckpoint(str(file), save_best_only=False)
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    """(folder of the files, the state of the model when they were written, how it went on): trained once."""
-    folder = tmp_path_factory.mktemp("saved")
+@functools.cache
+def saved():
+    """(folder of the files, what the model had when they were written): trained once per process."""
+    folder = Path(tempfile.mkdtemp(prefix="cnnspec-saving-"))
     model = on_stack.build(MODEL)
     compile_model(model)
     x, y = (np.concatenate(arrays) for arrays in zip(*start.batches(mnist.load("mnist5k"), STEPS), strict=True))
@@ -63,7 +65,7 @@ def loaded(file):
         warnings.simplefilter(
             "ignore"
         )  # that an optimizer's variables were left out: `test_a_loaded_model_trains_on` sees it
-        model = keras.models.load_model(saved[0] / file)
+        model = keras.models.load_model(saved()[0] / file)
     return model, state(model)
 
 
@@ -111,18 +113,18 @@ def unloaded(file):
 
 
 @pytest.mark.parametrize("file", [pytest.param(file, marks=unloaded(file)) for file in FILES])
-def test_a_loaded_model_predicts_and_scores_the_same(saved, loaded, file):
+def test_a_loaded_model_predicts_and_scores_the_same(file):
     """Predictions, and loss and accuracy by `evaluate`, are those of the saved model, bit for bit."""
-    _, expected, _ = saved
+    _, expected, _ = saved()
     _, obtained = loaded(file)
     same(f"{MODEL} from {file}: probabilities", expected["predictions"], obtained["predictions"])
     same(f"{MODEL} from {file}: loss and accuracy by evaluate", expected["scores"], obtained["scores"])
 
 
 @pytest.mark.parametrize("file", [pytest.param(file, marks=mark) for file, mark in FILES.items()])
-def test_a_loaded_model_trains_on(saved, loaded, file):
+def test_a_loaded_model_trains_on(file):
     """The optimizer's class, step counter and slots are kept, and the next steps are those of the saved model."""
-    _, expected, (losses, weights) = saved
+    _, expected, (losses, weights) = saved()
     model, obtained = loaded(file)
     for name in ("class", "step"):
         subject = f"{MODEL} from {file}: the optimizer's {name}"
@@ -137,9 +139,9 @@ def test_a_loaded_model_trains_on(saved, loaded, file):
         same(f"{MODEL} from {file}: weight {number} after {STEPS} more steps", *pair)
 
 
-def test_saved_weights(saved):
+def test_saved_weights():
     """Weights loaded into a fresh model, which predicted something else, predict the same, bit for bit."""
-    folder, expected, _ = saved
+    folder, expected, _ = saved()
     fresh = ARCHITECTURES[MODEL]()
     x = mnist.load("mnist5k").x_test[:64]
     differ = not np.array_equal(expected["predictions"], bench.as_array(fresh(x, training=False)))
