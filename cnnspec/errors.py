@@ -55,7 +55,7 @@ class TimingsError(CnnspecError):
 
 
 class NonFiniteLoss(CnnspecError):
-    """A loss became NaN or infinite; the message names the model, the seed, the epoch and the loss."""
+    """A loss or a weight became NaN or infinite; the message names the model, the seed, the epoch and what it was."""
 
     exit_code = 4
 
