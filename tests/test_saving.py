@@ -4,8 +4,10 @@ One model is trained for an epoch with a ModelCheckpoint in both formats, .keras
 .keras again, after the .h5, and as weights. Each file is loaded, compared with the model, and trained further.
 """
 
+import atexit
 import contextlib
 import functools
+import shutil
 import tempfile
 import warnings
 from pathlib import Path
@@ -42,6 +44,7 @@ def checkpoint(file):
 def saved():
     """(folder of the files, what the model had when they were written): trained once per process."""
     folder = Path(tempfile.mkdtemp(prefix="cnnspec-saving-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     model = on_stack.build(MODEL)
     compile_model(model)
     x, y = (np.concatenate(arrays) for arrays in zip(*start.batches(mnist.load("mnist5k"), STEPS), strict=True))
@@ -62,9 +65,7 @@ def saved():
 def loaded(file):
     """The model in one of FILES, its state as it was loaded."""
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # that an optimizer's variables were left out: `test_a_loaded_model_trains_on` sees it
+        warnings.simplefilter("ignore")  # variables of the optimizer left out: test_a_loaded_model_trains_on sees it
         model = keras.models.load_model(saved()[0] / file)
     return model, state(model)
 
