@@ -113,8 +113,8 @@ class Reporter:
                     shares.update(margins_of(report))
         unreached = [test for test in self.collected if test not in seen]
         not_run = reasons["skipped"] + [{"test": test, "reason": UNREACHED} for test in unreached]
-        not_run += [{"test": test, "reason": "deselected by -k, -m or --deselect"} for test in self.deselected]
-        reached = verdict.judged(counts, properties)
+        not_run += [{"test": test, "reason": "deselected by -k, -m, --deselect or --level"} for test in self.deselected]
+        reached = verdict.judged(counts, properties, self.config.option.level)
         return Report(
             environment=environment(),
             cnnspec=cnnspec.__version__,
@@ -159,6 +159,7 @@ def options(config: pytest.Config) -> dict[str, Any]:
     option = config.option
     workers = len(getattr(option, "tx", None) or ()) or 1
     return {
+        "level": option.level,
         "dataset": option.dataset,
         "epochs": option.epochs,
         "seed": option.seed,

@@ -10,6 +10,7 @@ import pytest
 
 from cnnspec.facts import notebook
 from cnnspec.reports.words import counted
+from tests.plugin import levels
 from tests.plugin.known_differences import STALE
 
 Property = tuple[str, Any]  # name and value of what a test recorded
@@ -21,18 +22,18 @@ TIERS = {  # test module -> the question it answers
     "test_configuration": "the same settings, loss and optimizer",
     "test_data": "the real digits, prepared as in the notebook",
     "test_exact": "every bit of each layer and gradient, in integer arithmetic",
+    "test_optimizer": "each update against its formula",
     "test_numerics": "each layer and gradient against float64",
     "test_modes": "whole models by every call, compiled, eager and XLA",
-    "test_optimizer": "each update against its formula",
-    "test_trajectory": "the first thirty steps, beside float64 and 2019",
     "test_lockstep": "two epochs of fit against float64",
+    "test_trajectory": "the first thirty steps, beside float64 and 2019",
     "test_repeats": "one step repeated: always the same gradients",
     "test_nonfinite": "NaN and infinity arrive where they must",
     "test_state": "moving statistics and variables after unusual steps",
     "test_stochastic": "initialisers and shuffling against theory",
     "test_dropout": "rate, scale and new masks, in compiled steps",
-    "test_determinism": "one seed, one result",
     "test_saving": "saved models predict and train on unchanged",
+    "test_determinism": "one seed, one result",
     "test_training": "each model reaches the expected losses",
     "test_results": "the results table and the plots",
 }
@@ -43,6 +44,7 @@ WORDS = {"xfailed": "known difference"}
 SHOWN = ("test loss, last epoch", "train loss, evaluated")  # of each model's quantities, in every verdict
 FAIL = "FAIL: {} failed. Each message above says what to do next."
 PASS = "PASS: this stack builds, computes and trains the models as the notebook did, as far as the tests above can tell."
+QUICK = "PASS, quick: this stack builds and computes the models as the notebook did. `pytest` trains them too."
 UNKNOWN = "CANNOT TELL: {} cannot be judged: too few runs in the ensemble. Each message above says how many are missing."
 PARTIAL = "NO VERDICT: some tiers did not run. `pytest` without arguments runs all of them."
 REPLICATED = "REPLICATED: the notebook and fresh runs of this stack are plausible among the stored runs on full MNIST."
@@ -83,7 +85,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminal.line("")
     unknown = undecided(properties)
     failed = sum(count["failed"] for count in counts.values()) - unknown
-    reached = judged(counts, properties)
+    level = config.option.level
+    terminal.line(f"level {levels.LEVELS[level]}")
+    reached = judged(counts, properties, level)
     if reached == "fail":
         terminal.line(FAIL.format(counted(failed, "check")), red=True)
     elif reached == "cannot tell":
@@ -92,7 +96,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         tiers_ran = any(sum(counts[module].values()) for module in TIERS)
         terminal.line(REPLICATED if replicated(properties) and not tiers_ran else PARTIAL)
     else:
-        terminal.line(PASS, green=True)
+        terminal.line(QUICK if level == "quick" else PASS, green=True)
 
 
 def outcomes(terminal: pytest.TerminalReporter) -> Iterator[tuple[str, str, Any]]:
@@ -119,13 +123,13 @@ def undecided(properties: Iterable[Property]) -> int:
     return sum(not check["conclusive"] and check["used"] <= 1 for name, check in properties if name == "check")
 
 
-def judged(counts: Counts, properties: Sequence[Property]) -> str:
-    """The verdict: fail, cannot tell, no verdict or pass."""
+def judged(counts: Counts, properties: Sequence[Property], level: str) -> str:
+    """The verdict at a level: fail, cannot tell, no verdict or pass."""
     if sum(count["failed"] for count in counts.values()) > undecided(properties):
         return "fail"
     if undecided(properties):
         return "cannot tell"
-    ran = all(counts[module]["passed"] or counts[module]["xfailed"] for module in TIERS)
+    ran = all(counts[module]["passed"] or counts[module]["xfailed"] for module in levels.tiers(level))
     return "pass" if ran else "no verdict"
 
 
