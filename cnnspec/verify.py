@@ -77,7 +77,13 @@ def run(arguments: Sequence[str], where: Sequence[str], quiet: bool = False) -> 
         told = Path(folder) / "outcome.json"
         command = [sys.executable, "-P", "-B", "-m", "pytest", "-c", str(PROJECT / "pyproject.toml"), f"--rootdir={PROJECT}"]
         command += [word for name in ("no:cacheprovider", *PLUGINS) for word in ("-p", name)]
-        command += [f"--outcome={told}", f"--ignore={PROJECT / 'tests' / 'meta'}", *arguments, *where]
+        command += [
+            f"--benchmark-storage=file://{folder}",
+            f"--outcome={told}",
+            f"--ignore={PROJECT / 'tests' / 'meta'}",
+            *arguments,
+            *where,
+        ]
         process = subprocess.Popen(command, env=environment(os.environ), stdout=2 if quiet else None)
         before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         try:
