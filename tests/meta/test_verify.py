@@ -19,12 +19,24 @@ from tests.plugin import verdict
 from tests.plugin.verdict import TIERS
 
 CONFIGURATION = '[tool.pytest]\ntestpaths = ["cases"]\naddopts = ["--import-mode=importlib"]\n'
-NO_TRAININGS = """
+# No framework is imported, and no process trains: the runs of the wheel in test_wheel.py do what users do.
+MADE_UP = """
 
-def pytest_sessionstart():  # not the two processes that train for test_determinism
-    from tests.support import two_processes
+import sys
+import types
 
-    two_processes.start_early = lambda session: None
+from cnnspec import frameworks
+
+FACTS = {"python": "3.12", "platform": "Linux", "keras": "3", "backend": "tensorflow", "framework": "tensorflow 2"}
+FACTS |= {"numpy": "2", "device": "CPU", "cpu": "a CPU", "cores": 2, "memory_gib": 8, "precision": "float32"}
+
+def module(name, **contents):
+    sys.modules[name] = types.ModuleType(name)
+    vars(sys.modules[name]).update(contents)
+
+frameworks.require = lambda: None
+module("cnnspec.stack", current=lambda: FACTS, describe=lambda facts: ["a stack"], require=lambda device: None)
+module("tests.support.two_processes", judge_late=lambda items: None, start_early=lambda session: None)
 """
 FINE = "def test_fine(): pass\n"
 UNDECIDED = """
@@ -73,7 +85,7 @@ def suite(tmp_path, monkeypatch):
     (project / "cases").mkdir(parents=True)
     (project / "pyproject.toml").write_text(CONFIGURATION, encoding="utf-8")
     conftest = (reading.PROJECT / "conftest.py").read_text(encoding="utf-8")
-    (project / "conftest.py").write_text(conftest + NO_TRAININGS, encoding="utf-8")
+    (project / "conftest.py").write_text(conftest + MADE_UP, encoding="utf-8")
     monkeypatch.setattr(verify, "PROJECT", project)
     monkeypatch.setenv("PYTHONPATH", str(reading.PROJECT))
     monkeypatch.delenv("TOX_ENV_NAME", raising=False)

@@ -147,6 +147,17 @@ def test_verify_from_the_wheel(installed, tmp_path):
     assert "rootdir: " + str(installed) in ended.stderr
 
 
+def test_the_package_finds_its_baselines(installed):
+    """Installed, baselines lie in the package, and a damaged one is restored by installing again, not by git."""
+    code = "from cnnspec.facts import reading; print(reading.BASELINES); print(reading.restore('x'))"
+    command = [installed / "bin" / "python", "-B", "-c", code]
+    folder, remedy = subprocess.run(command, cwd=installed, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert folder.startswith(str(installed))
+    assert folder.endswith(os.path.join("cnnspec", "suite", "baselines"))
+    assert remedy == "restore it: install cnnspec again, pip install --force-reinstall --no-deps"
+    assert reading.restore("x") == "restore it: git checkout HEAD -- x"
+
+
 def test_a_failure_from_the_wheel(installed, tmp_path, monkeypatch):
     """Another stack than the one asked for is exit code 1; the reason names the test and what it found."""
     monkeypatch.setenv("CNNSPEC_EXPECT", "keras<2")
