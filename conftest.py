@@ -10,5 +10,6 @@ pytest_plugins = [
     "tests.plugin.benchmarks",
     "tests.plugin.known_differences",
     "tests.plugin.verdict",
+    "tests.plugin.outcome",
     "tests.plugin.report",
 ]

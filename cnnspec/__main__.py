@@ -1,4 +1,4 @@
-"""The command line, `python -m cnnspec`: train by hand, make and compare ensembles, put reports together."""
+"""The command line, `cnnspec` or `python -m cnnspec`: verify a stack, train by hand, make and compare ensembles."""
 
 from __future__ import annotations
 
@@ -8,26 +8,35 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from cnnspec import commands
+from cnnspec import __version__, commands
+from cnnspec.command_options import add_data_options, add_device, add_models, add_out, positive
 from cnnspec.errors import CnnspecError
-from cnnspec.names import DATASETS, MODELS
+from cnnspec.names import DATASETS, LEVELS, MODELS
 
 EXIT_CODES = """\
 exit codes:
-  0  done
-  1  report: an environment failed, has no verdict or has no report
-  2  the command line is wrong
+  0  done; verify: pass
+  1  verify: the stack fails; bench: this machine became slower, or a benchmark failed
+     report: an environment failed, has no verdict or has no report
+  2  verify: no verdict: interrupted, crashed, skipped, in part, too few runs to judge by; bench: nothing was measured
+     the command line is wrong; there is no framework; nothing can be written to --out
   3  a file is missing, damaged or not what it should be: data, baseline, ensemble, report or timings
   4  a loss became NaN or infinite
-  5  --device gpu: the framework finds no GPU
+  5  --device gpu: the framework finds no GPU (verify: 1)
   6  --dask: the cluster cannot be reached, or Dask is not installed
   7  calibrate: a training failed
 """
+FOR_PYTEST = ("verify", "bench")  # commands that give what stands after -- to pytest
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    options = parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    for_pytest = []
+    if "--" in words and words[0] in FOR_PYTEST:
+        words, for_pytest = words[: words.index("--")], words[words.index("--") + 1 :]
+    options = parser().parse_args(words)
+    options.pytest = for_pytest
     hide_gpus(options)
     try:
         return options.command(options) or 0
@@ -38,20 +47,61 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
+    form = argparse.RawDescriptionHelpFormatter
+    program = "cnnspec" if os.path.basename(sys.argv[0]).startswith("cnnspec") else "python -m cnnspec"
     top = argparse.ArgumentParser(
-        prog="python -m cnnspec",
-        description="Train the notebook's models by hand, make and compare reference ensembles, put reports together.",
-        epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog=program,
+        description="Verify a TensorFlow stack; train the notebook's models by hand; make and compare reference ensembles; "
+        "put reports together.",
+        epilog=f"example: cnnspec verify --level quick --json\n\n{EXIT_CODES}",
+        formatter_class=form,
     )
+    top.add_argument("--version", action="version", version=f"cnnspec {__version__}", help="print the version")
     names = top.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(name: str, purpose: str) -> argparse.ArgumentParser:
-        form = argparse.RawDescriptionHelpFormatter
-        described = purpose[0].upper() + purpose[1:] + "."
-        return names.add_parser(name, help=purpose, description=described, epilog=EXIT_CODES, formatter_class=form)
+    def add(name: str, purpose: str, example: str, usage: str | None = None) -> argparse.ArgumentParser:
+        described = f"{purpose[0].upper()}{purpose[1:]}."
+        epilog = f"example: cnnspec {name} {example}\nexit codes: cnnspec --help lists them"
+        usage = usage and f"{program} {name} {usage}"
+        return names.add_parser(name, help=purpose, description=described, epilog=epilog, usage=usage, formatter_class=form)
 
-    train = add("train", "train a model, write its run as JSON and its loss curves, print the results table")
+    verify = add(
+        "verify",
+        "run the suite on the stack that is installed here, and end with an exit code: 0 pass, 1 fail, 2 no verdict",
+        "--level quick --out /tmp/verified --json",
+        "[-h] [--level LEVEL] [--device DEVICE] [--out DIR] [--ensembles FOLDER] [--json] [-- arguments of pytest]",
+    )
+    verify.add_argument("--level", choices=LEVELS, help="how much of the suite runs (default: default)")
+    add_device(verify)
+    add_out(verify, "reports in DIR/reports, trainings in DIR/runs/verify")
+    verify.add_argument(
+        "--ensembles",
+        type=Path,
+        metavar="FOLDER",
+        help="judge by the ensembles that `cnnspec calibrate --out FOLDER` made (default: those of the package)",
+    )
+    verify.add_argument(
+        "--json",
+        action="store_true",
+        help="print one line of JSON: exit_code, verdict, stack, device, level, seconds, reason, report; the rest to stderr",
+    )
+    verify.set_defaults(command=commands.verify)
+
+    bench = add(
+        "bench",
+        "measure how long an epoch takes, and compare with the stored timings of this hardware",
+        "--device gpu --out /tmp/measured",
+        "[-h] [--device DEVICE] [--out DIR] [-- arguments of pytest]",
+    )
+    add_device(bench)
+    add_out(bench, "timings in DIR/runs/bench")
+    bench.set_defaults(command=commands.bench)
+
+    train = add(
+        "train",
+        "train a model, write its run as JSON and its loss curves, print the results table",
+        "model3 --epochs 10 --seed 0 --out runs",
+    )
     train.add_argument("model", choices=(*MODELS, "all"), help="the notebook's name of the model, or all models")
     add_data_options(train)
     train.add_argument("--seed", type=int, default=0, help="seed of Python, NumPy and the backend (default: 0)")
@@ -68,7 +118,9 @@ def parser() -> argparse.ArgumentParser:
     train.set_defaults(command=commands.train)
 
     trajectory = add(
-        "trajectory", "record the first thirty training steps from fixed weights, without dropout and shuffling"
+        "trajectory",
+        "record the first thirty training steps from fixed weights, without dropout and shuffling",
+        "--models model1 --out recordings",
     )
     trajectory.add_argument("--out", type=Path, required=True, help="folder for the recordings and provenance.toml")
     add_models(trajectory)
@@ -85,12 +137,19 @@ def parser() -> argparse.ArgumentParser:
     calibrate = add(
         "calibrate",
         "train many seeds and store the runs as a reference ensemble; an interrupted command continues when rerun",
+        "--models model1 --runs 24 --out ensembles",
     )
     add_models(calibrate)
     add_data_options(calibrate)
     calibrate.add_argument("--runs", type=int, default=24, help="number of seeds (default: 24)")
     calibrate.add_argument("--first-seed", type=int, default=0, help="the first seed (default: 0)")
-    calibrate.add_argument("--out", type=Path, required=True, help="folder of the ensemble, one CSV per model")
+    calibrate.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="folder of the ensemble, one CSV per model; `cnnspec verify --ensembles FOLDER` judges by it",
+    )
     calibrate.add_argument(
         "--dask",
         metavar="ADDRESS",
@@ -98,7 +157,11 @@ def parser() -> argparse.ArgumentParser:
     )
     calibrate.set_defaults(command=commands.calibrate)
 
-    report = add("report", "put the reports of several runs of the suite together in one table and one page")
+    report = add(
+        "report",
+        "put the reports of several runs of the suite together in one table and one page",
+        "reports/*.json --html report.html",
+    )
     report.add_argument("reports", type=Path, nargs="*", metavar="JSON", help="reports that pytest wrote to reports/")
     report.add_argument(
         "--expect",
@@ -120,73 +183,32 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("--html", type=Path, metavar="FILE", help="write a page with curves, margins and benchmarks to FILE")
     report.set_defaults(command=commands.report)
 
-    bands = add("bands", "print the bands of an ensemble, which shifts they detect and how often a healthy run fails")
+    bands = add(
+        "bands",
+        "print the bands of an ensemble, which shifts they detect and how often a healthy run fails",
+        "--dataset mnist5k --epochs 4",
+    )
     bands.add_argument("--dataset", choices=DATASETS, default="mnist5k", help="data set of the ensemble (default: mnist5k)")
     bands.add_argument("--epochs", type=positive, default=4, help="epochs after which runs are judged (default: 4)")
     bands.set_defaults(command=commands.bands)
 
     compare = add(
-        "compare", "test whether two ensembles reach the same losses: two one-sided tests, margin one tenth of the loss"
+        "compare",
+        "test whether two ensembles reach the same losses: two one-sided tests, margin one tenth of the loss",
+        "baselines/ensembles/mnist5k baselines/ensembles/mnist5k-2019",
     )
     compare.add_argument("folders", nargs=2, type=Path, metavar="FOLDER", help="two folders with a CSV per model")
     compare.add_argument("--epochs", type=positive, default=10, help="epochs after which runs are compared (default: 10)")
     compare.set_defaults(command=commands.compare)
 
-    place = add("place", "compare the notebook's own runs with ensembles on full MNIST, by distance and by likelihood")
+    place = add(
+        "place",
+        "compare the notebook's own runs with ensembles on full MNIST, by distance and by likelihood",
+        "baselines/ensembles/mnist",
+    )
     place.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="folders with a CSV per model")
     place.set_defaults(command=commands.place)
     return top
-
-
-def add_models(command: argparse.ArgumentParser) -> None:
-    """Add the option that names models, by default all."""
-    command.add_argument(
-        "--models",
-        nargs="+",
-        choices=(*MODELS, "all"),
-        default=["all"],
-        metavar="MODEL",
-        help="names of models (default: all)",
-    )
-
-
-def add_data_options(command: argparse.ArgumentParser) -> None:
-    """Add the options that every training shares."""
-    command.add_argument(
-        "--dataset", choices=DATASETS, default="mnist5k", help="the 5,000 embedded digits (default), or full MNIST"
-    )
-    command.add_argument(
-        "--mnist",
-        type=Path,
-        metavar="PATH",
-        help="file of full MNIST: an .npz, or a folder of the four IDX files (default: Keras downloads it)",
-    )
-    command.add_argument("--epochs", type=positive, default=10, help="number of epochs (default: 10, as in the notebook)")
-    command.add_argument(
-        "--optimizer",
-        choices=("adam", "adadelta"),
-        default="adam",
-        help="default: adam, which the notebook most likely used",
-    )
-    add_device(command)
-
-
-def add_device(command: argparse.ArgumentParser) -> None:
-    """Add the option that names the device."""
-    command.add_argument(
-        "--device",
-        choices=("auto", "cpu", "gpu"),
-        default="auto",
-        help="auto: what the framework chooses (default); gpu: fail if the framework finds none",
-    )
-
-
-def positive(text: str) -> int:
-    """A whole number of at least 1."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number; give a whole number of at least 1")
-    return number
 
 
 def hide_gpus(options: argparse.Namespace) -> None:

@@ -12,8 +12,25 @@ if TYPE_CHECKING:
     from cnnspec.mnist import Dataset  # it needs Keras, and most commands do not
 
 
+def verify(options: Namespace) -> int:
+    """The command `verify`; returns its exit code."""
+    from cnnspec import verify
+
+    return verify.verify(options)
+
+
+def bench(options: Namespace) -> int:
+    """The command `bench`; returns its exit code."""
+    from cnnspec import verify
+
+    return verify.bench(options)
+
+
 def train(options: Namespace) -> None:
     """The command `train`."""
+    from cnnspec import frameworks
+
+    frameworks.require()
     from cnnspec import mnist, results, stack, training
 
     stack.require(options.device)
@@ -44,6 +61,9 @@ def train(options: Namespace) -> None:
 
 def trajectory(options: Namespace) -> None:
     """The command `trajectory`."""
+    from cnnspec import frameworks
+
+    frameworks.require()
     from cnnspec import mnist, stack
     from cnnspec.files import write_whole
     from cnnspec.trajectory import on_stack, recordings, start
@@ -89,8 +109,14 @@ def fit_in_float64(model: str, data: Dataset, options: Namespace) -> None:
 
 def calibrate(options: Namespace) -> None:
     """The command `calibrate`."""
+    from cnnspec import frameworks
+
+    frameworks.require()
+    from cnnspec import stack
     from cnnspec.ensembles import calibrate
 
+    if not options.dask:  # the workers of a cluster may have a GPU that this machine lacks: each training looks for it
+        stack.require(options.device)
     models = MODELS if "all" in options.models else options.models
     with calibrate.executor(options.dask) as workers:
         calibrate.calibrate(
@@ -103,7 +129,9 @@ def calibrate(options: Namespace) -> None:
             options.optimizer,
             options.mnist and options.mnist.resolve(),
             report=lambda line: print(line, flush=True),
+            device=options.device,
         )
+    print(f"to judge a stack by these runs: pytest --dataset {options.dataset} --ensembles={options.out}")
 
 
 def report(options: Namespace) -> int:

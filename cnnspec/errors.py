@@ -12,6 +12,18 @@ class CnnspecError(Exception):
     exit_code: int
 
 
+class FrameworkMissing(CnnspecError):
+    """No framework is installed, or it cannot be imported; the message says which, and the command that installs it."""
+
+    exit_code = 2
+
+
+class OutUnusable(CnnspecError):
+    """Nothing can be written to the folder that was named; the message says which, and what to do."""
+
+    exit_code = 2
+
+
 class DataError(CnnspecError):
     """The data are missing, damaged, or not what they should be; the message says which file or array and what to do."""
 

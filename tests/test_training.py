@@ -32,9 +32,9 @@ def test_within_the_ensemble(trained, settings, model, quantity, record_property
         judged,
         band,
         value,
-        source=path.relative_to(reading.PROJECT),
+        source=reading.shown(path),
         next=f"see {settings.folder / model}.png; then with another seed: {settings.command(settings.seed + settings.runs)}",
-        enlarge=f"{calibrate} --out {settings.ensembles.relative_to(reading.PROJECT)}",
+        enlarge=f"{calibrate} --out {reading.shown(settings.ensembles)}",
     )
 
 

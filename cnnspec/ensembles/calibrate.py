@@ -53,6 +53,7 @@ def train_in_fresh_process(
     optimizer: str,
     mnist: Path | None = None,
     train_each_epoch: bool = True,
+    device: str = "auto",
 ) -> TrainingRun:
     """Train in a process of its own through `python -m cnnspec train --redraw` and return the TrainingRun.
 
@@ -63,6 +64,7 @@ def train_in_fresh_process(
         command += ["--epochs", str(epochs), "--optimizer", optimizer, "--redraw", "--out", folder, "--json-only"]
         command += ["--mnist", str(mnist)] if mnist else []
         command += ["--train-each-epoch"] if train_each_epoch else []
+        command += ["--device", device] if device != "auto" else []
         process = subprocess.run(command, cwd=str(reading.PROJECT), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         if process.returncode:
             output = process.stdout.decode("utf-8", "replace")[-2000:]
@@ -83,6 +85,7 @@ def calibrate(
     optimizer: str = "adam",
     mnist: Path | None = None,
     report: Callable[[str], object] = print,
+    device: str = "auto",
 ) -> None:
     """Train every seed that the ensembles in `out` (one CSV per model) lack, and store its run.
 
@@ -100,6 +103,7 @@ def calibrate(
         "optimizer": optimizer,
         "mnist": mnist,
         "train_each_epoch": dataset == "mnist5k",
+        "device": device,
     }
     futures = {workers.submit(train_in_fresh_process, model, dataset, seed, **settings): model for model, seed in wanted}
     started = time.time()

@@ -11,13 +11,22 @@ import pandas as pd
 
 from cnnspec.errors import BaselineError
 
-PROJECT = Path(__file__).resolve().parents[2]
+PACKAGE = Path(__file__).resolve().parents[1]
+INSTALLED = (PACKAGE / "suite").is_dir()  # from a wheel, which carries the suite; a clone has it beside the package
+PROJECT = PACKAGE / "suite" if INSTALLED else PACKAGE.parent
 BASELINES = PROJECT / "baselines"
 
 
 def restore(path: str | Path) -> str:
-    """What to do about a damaged file of the repository, as the end of a message."""
+    """What to do about a damaged file of the project, as the end of a message."""
+    if INSTALLED:
+        return "restore it: install cnnspec again, pip install --force-reinstall --no-deps"
     return f"restore it: git checkout HEAD -- {path}"
+
+
+def shown(path: Path) -> str:
+    """A path as messages have it: from the project's folder, or whole where it lies elsewhere."""
+    return path.relative_to(PROJECT).as_posix() if PROJECT in path.parents else str(path)
 
 
 def read_csv(path: str | Path, columns: Sequence[str], remedy: str | None = None) -> pd.DataFrame:

@@ -17,6 +17,9 @@ from cnnspec.errors import MalformedReport
 from cnnspec.files import write_whole
 
 FORMAT = "cnnspec report 1"
+# Why a test of a tier did not run, although a whole run would have run it.
+UNREACHED = "the run ended before this test: it was interrupted or stopped early, or a worker died"
+DESELECTED = "deselected by -k, -m or --deselect"
 TIERS_WITH_MARGINS = (
     "numerics",
     "modes",
@@ -123,6 +126,12 @@ class Report:
     def good(self) -> bool:
         """True where the verdict is pass and no other test failed."""
         return self.verdict == "pass" and not self.others["failed"]
+
+    @property
+    def whole(self) -> bool:
+        """True where every tier ran, and no test was left out or not reached."""
+        left_out = any(each["reason"] in (UNREACHED, DESELECTED) for each in self.not_run)
+        return all(any(count.values()) for count in self.tiers.values()) and not left_out
 
     def total(self, outcome: str) -> int:
         """Number of tests of all tiers with an outcome."""

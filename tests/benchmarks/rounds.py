@@ -90,8 +90,10 @@ def measure(
 def judge_losses(subject: str, model: str, settings: Settings, losses: list[float]) -> None:
     """The losses of the first and the last epoch lie in the bands of the reference ensemble: a fast wrong result fails."""
     path = settings.ensembles / f"{model}.csv"
-    source = path.relative_to(reading.PROJECT)
-    calibrate = f"python -m cnnspec calibrate --models {model} --dataset {settings.dataset} --out {source.parent}"
+    source = reading.shown(path)
+    calibrate = (
+        f"python -m cnnspec calibrate --models {model} --dataset {settings.dataset} --out {reading.shown(path.parent)}"
+    )
     for quantity, epochs in (("loss, first epoch", 1), ("loss, last epoch", len(losses))):
         judged, band = bands.by_quantity(store.curves(path, epochs), settings.dataset)[quantity]
         value = judged.measure({"loss": losses[:epochs]}, SAMPLES[settings.dataset])

@@ -53,6 +53,13 @@ def test_refused_under_xdist():
     assert f"ERROR: {benchmarks.ALONE}" in ended.stderr.splitlines()
 
 
+def test_figures_are_stored_of_benchmarks_only():
+    """--store-figures while benchmarks are off is an error, not a run that stores nothing."""
+    ended = pytest_in_a_process("--store-figures")
+    assert ended.returncode == pytest.ExitCode.USAGE_ERROR
+    assert f"ERROR: --store-figures does nothing while benchmarks are off; {benchmarks.HOW}" in ended.stderr.splitlines()
+
+
 @pytest.mark.parametrize(("variant", "backend", "gpus", "cores", "reason"), UNAVAILABLE.values(), ids=UNAVAILABLE)
 def test_variants_say_why_they_are_left_out(variant, backend, gpus, cores, reason):
     """A variant that would measure the same as plain fit, or nothing, is left out with a reason."""

@@ -3,15 +3,17 @@
 import dataclasses
 import functools
 import re
+import subprocess
 import tomllib
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+import cnnspec
 from cnnspec import __main__ as command_line
-from cnnspec import mnist, training
-from cnnspec.ensembles import likelihood
+from cnnspec import errors, mnist, training
+from cnnspec.ensembles import calibrate, likelihood
 from cnnspec.errors import NonFiniteLoss
 from cnnspec.facts import notebook
 from cnnspec.facts.reading import BASELINES
@@ -71,11 +73,28 @@ def test_bad_data_is_exit_code_3(tmp_path, capsys):
     )
 
 
-def test_a_missing_gpu_is_exit_code_5(monkeypatch, capsys):
-    """--device gpu without a GPU ends the command with code 5."""
+@pytest.mark.parametrize("command", [["train", "model1"], ["calibrate", "--out", "nowhere"]], ids=" ".join)
+def test_a_missing_gpu_is_exit_code_5(monkeypatch, capsys, command):
+    """--device gpu without a GPU ends a command that trains with code 5."""
     monkeypatch.setattr("cnnspec.stack.gpus", list)
-    assert command_line.main(["train", "model1", "--device", "gpu"]) == 5
+    assert command_line.main([*command, "--device", "gpu"]) == 5
     assert "finds no GPU" in capsys.readouterr().err
+
+
+def test_the_trainings_of_calibrate_look_for_the_device(monkeypatch):
+    """Each training gets --device: on a cluster only the worker knows its GPUs. A failed training names its command."""
+    for device, expected in (("auto", False), ("gpu", True)):
+        monkeypatch.setattr(subprocess, "run", lambda command, **_: SimpleNamespace(returncode=5, stdout=b"no GPU"))
+        with pytest.raises(errors.RunFailed, match="exit code 5") as failed:
+            calibrate.train_in_fresh_process("model1", "mnist5k", 0, 1, "adam", device=device)
+        assert ("--device gpu" in str(failed.value)) == expected
+
+
+def test_calibrate_says_how_to_judge_by_it(monkeypatch, tmp_path, capsys):
+    """The last line is the command that judges a stack by the new ensemble."""
+    monkeypatch.setattr(calibrate, "calibrate", lambda *arguments, **settings: None)
+    assert command_line.main(["calibrate", "--out", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"to judge a stack by these runs: pytest --dataset mnist5k --ensembles={tmp_path}\n"
 
 
 @pytest.mark.parametrize(
@@ -95,13 +114,43 @@ COMMANDS = command_line.parser()._subparsers._group_actions[0].choices  # {name:
 
 @pytest.mark.parametrize("arguments", [["--help"], *([name, "--help"] for name in COMMANDS)], ids=" ".join)
 def test_help_explains_itself(arguments, capsys):
-    """Every help text says what the command does, and lists the exit codes."""
+    """Every help text says what the command does, gives an example that the parser takes, and leads to the exit codes."""
     with pytest.raises(SystemExit) as ended:
         command_line.main(arguments)
     assert ended.value.code == 0
     output = capsys.readouterr().out
     assert re.search(r"\n\n[A-Z][^\n]+", output)
-    assert "exit codes:" in output
+    example = re.search(r"\nexample: cnnspec (.*)", output).group(1).split()
+    assert example[0] == arguments[0] or arguments == ["--help"]
+    assert callable(command_line.parser().parse_args(example).command)
+    assert ("exit codes:\n  0  done" in output) == (arguments == ["--help"])
+    assert "exit codes" in output
+
+
+def test_every_exit_code_is_explained_once():
+    """The codes in the help are those of the errors, and 0 and 1."""
+    explained = [int(code) for code in re.findall(r"^  (\d)  ", command_line.EXIT_CODES, re.MULTILINE)]
+    raised = {error.exit_code for error in vars(errors).values() if hasattr(error, "exit_code")}
+    assert explained == sorted({0, 1} | raised)
+
+
+def test_the_version(capsys):
+    """`--version` prints the package's."""
+    with pytest.raises(SystemExit) as ended:
+        command_line.main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"cnnspec {cnnspec.__version__}\n"
+
+
+def test_the_program_is_called_as_it_was_called(monkeypatch):
+    """The usage says `cnnspec` where that was called, else `python -m cnnspec`."""
+    for called, program in (("/opt/bin/cnnspec", "cnnspec"), ("/opt/cnnspec/__main__.py", "python -m cnnspec")):
+        monkeypatch.setattr("sys.argv", [called])
+        assert command_line.parser().prog == program
+        assert (
+            f"usage: {program} verify"
+            in command_line.parser()._subparsers._group_actions[0].choices["verify"].format_usage()
+        )
 
 
 @pytest.mark.parametrize("name", COMMANDS)

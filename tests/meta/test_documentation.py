@@ -11,9 +11,11 @@ from cnnspec.facts import reading
 
 DOCUMENTS = {
     path.relative_to(reading.PROJECT).as_posix(): path.read_text(encoding="utf-8")
-    for path in [*sorted(reading.PROJECT.glob("*.md")), *sorted(reading.BASELINES.rglob("*.md"))]
+    for folder in (".", "docs", "baselines/**")
+    for path in sorted(reading.PROJECT.glob(f"{folder}/*.md"))
 }
 README = DOCUMENTS["README.md"]
+OTHERS = {"--no-deps", "--no-cache-dir", "--constraint", "--format", "--no-project", "--python", "--with"}  # of pip and uv
 LONGEST_README = 130  # lines
 LONGEST_LINE = 125  # characters
 CI = (reading.PROJECT / ".ci" / "run").read_text(encoding="utf-8")
@@ -110,6 +112,7 @@ def test_options_exist(name, pytestconfig):
     """Every option that a document names is one of pytest's or of the command line's."""
     known = reduce(set.union, map(options_of, commands()), {"--help", "--snapshot-update"})
     known |= {f"--{option.replace('_', '-')}" for option in vars(pytestconfig.option)}
+    known |= OTHERS if name == "docs/recipes.md" else set()
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", DOCUMENTS[name]))
     assert named - known == set()
     assert named or name != "README.md"
@@ -117,7 +120,7 @@ def test_options_exist(name, pytestconfig):
 
 def commands():
     """{command of `python -m cnnspec`: its parser}."""
-    (found,) = [action for action in command_line.parser()._actions if action.dest != "help"]
+    (found,) = [action for action in command_line.parser()._actions if isinstance(action.choices, dict)]
     return found.choices
 
 
@@ -127,8 +130,8 @@ def options_of(command):
 
 
 def unknown_commands(text):
-    """Commands that a text calls by `python -m cnnspec` and that it does not have."""
-    return set(re.findall(r"python -m cnnspec ([a-z]+)", joined(text))) - set(commands())
+    """Commands that a text calls by `python -m cnnspec` or `cnnspec` and that it does not have."""
+    return set(re.findall(r"(?:python -m |`)cnnspec ([a-z]+)", joined(text))) - set(commands())
 
 
 def missing_paths(text, folder):
@@ -164,4 +167,4 @@ def test_a_path_that_is_gone_is_seen():
         "gone.md",
     ]
     assert missing_paths("`cnnspec/names.py`, `tests/test_*.py`, [log](CHANGELOG.md#unreleased)", reading.PROJECT) == []
-    assert unknown_commands("`python -m\ncnnspec settle x`") == {"settle"}
+    assert unknown_commands("`python -m\ncnnspec settle x`, `cnnspec\nresolve`, `cnnspec verify`") == {"settle", "resolve"}

@@ -26,8 +26,14 @@ MAY_IMPORT = {
     "ensembles": {"facts", "files", "names", "errors", "training"},
     "benchmarks": {"facts", "files", "names", "errors", *HARNESS},
     "reports": {"benchmarks", "files", "names", "errors"},
-    "commands": {"facts", "ensembles", "benchmarks", "reports", "trajectory", "files", "names", "errors", *HARNESS},
-    "__main__": {"commands", "names", "errors"},
+    "frameworks": {"errors"},
+    "verify": {"facts", "errors"},
+    "command_options": {"names"},
+    "commands": {
+        *("facts", "ensembles", "benchmarks", "reports", "trajectory", "files", "names", "errors", "frameworks", "verify"),
+        *HARNESS,
+    },
+    "__main__": {"command_options", "commands", "names", "errors"},
 }
 # Modules that read what is stored, on machines that have no framework.
 WITHOUT_FRAMEWORK = [
@@ -46,6 +52,8 @@ WITHOUT_FRAMEWORK = [
     *(f"benchmarks.{name}" for name in ("flops", "timings", "slowdowns", "tables")),
     *(f"reports.{name}" for name in ("report", "words", "markdown", "page", "charts", "benchmarks", "html")),
     "results",
+    "frameworks",
+    "verify",
     "commands",
     "__main__",
 ]

@@ -117,7 +117,12 @@ def test_a_table_outside_its_bands_takes_a_reason(project):
     refused.assert_outcomes(passed=1, failed=1)
     refused.stdout.fnmatch_lines(["*Test Loss of model2: 0.9000, its band is *", '*next *--accept-shift "reason"*'])
     assert stored(project) == TABLE
-    run(project, "--snapshot-update", "--accept-shift", "  ").assert_outcomes(passed=1, failed=1)
+    empty = run(project, "--snapshot-update", "--accept-shift", "  ")
+    assert empty.ret == pytest.ExitCode.USAGE_ERROR
+    empty.stderr.fnmatch_lines(["ERROR: --accept-shift is empty; give the reason for the shift"])
+    alone = run(project, "--accept-shift", "another loss")
+    assert alone.ret == pytest.ExitCode.USAGE_ERROR
+    alone.stderr.fnmatch_lines(["ERROR: --accept-shift does nothing without --snapshot-update; *"])
     run(project, "--snapshot-update", "--accept-shift", "another\nloss").assert_outcomes(passed=2)
     assert stored(project) == "# accepted outside its bands: another loss\n" + FAILED
     run(project).assert_outcomes(passed=2)

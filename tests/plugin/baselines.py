@@ -23,6 +23,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse --accept-shift where it would do nothing."""
+    reason = config.option.accept_shift
+    if reason is not None and not reason.split():
+        raise pytest.UsageError("--accept-shift is empty; give the reason for the shift")
+    if reason is not None and not config.getoption("update_snapshots", False):
+        raise pytest.UsageError("--accept-shift does nothing without --snapshot-update; give both, or neither")
+
+
 @pytest.fixture
 def recording(pytestconfig: pytest.Config) -> Path:
     """Folder of the recorded steps of the 2019 stack: that of --recording, else the stored one."""

@@ -50,7 +50,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    asked_for(config)
+    if config.option.store_figures and not asked_for(config):
+        raise pytest.UsageError(f"--store-figures does nothing while benchmarks are off; {HOW}")
     config.stash[RUN] = BenchmarkRun()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, MutableMapping
 
 import pytest
@@ -28,12 +29,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Before anything else, look for a framework. Without one, say what is missing on one line and end with code 2."""
+    from cnnspec import frameworks
+    from cnnspec.errors import FrameworkMissing
+    from tests.plugin import outcome
+
+    option = config.option
+    if option.help or option.version or option.markers or option.showfixtures or option.show_fixtures_per_test:
+        return None
+    choose(option.device)
+    try:
+        frameworks.require()
+    except FrameworkMissing as error:
+        outcome.at_the_start(config, "no verdict", str(error))
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return None
+
+
 def pytest_configure(config: pytest.Config) -> None:
     choose(config.option.device)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    require(session.config.option.device)
+    require(session.config.option.device, session.config)
     set_tf32(session.config)
 
 
@@ -84,14 +105,16 @@ def choose(device: str, environment: MutableMapping[str, str] = os.environ) -> N
         environment["JAX_PLATFORMS"] = "cpu"
 
 
-def require(device: str) -> None:
+def require(device: str, config: pytest.Config | None = None) -> None:
     """End the run as failed if a GPU was asked for and the framework can use none."""
     from cnnspec import stack
     from cnnspec.errors import DeviceMissing
+    from tests.plugin import outcome
 
     try:
         stack.require(device)
     except DeviceMissing as error:
+        outcome.at_the_start(config, "fail", str(error))
         pytest.exit(str(error), returncode=pytest.ExitCode.TESTS_FAILED)
 
 

@@ -49,7 +49,7 @@ def belongs(item: pytest.Item, level: str, config: pytest.Config) -> bool:
     """Whether a test is part of a level. Tests that are no tier's belong to every level: they were asked for by path."""
     from tests.plugin import verdict
 
-    module = module_of(item)
+    module = module_of(item.nodeid)
     if item.get_closest_marker("replication"):
         return level == "full" or config.option.dataset == "mnist" or "replication" in config.option.markexpr
     if level != "quick" or module not in verdict.TIERS:
@@ -62,13 +62,13 @@ def place(item: pytest.Item) -> int:
     from tests.plugin import verdict
 
     order = [*verdict.TIERS, *verdict.ASKED_FOR]
-    module = module_of(item)
+    module = module_of(item.nodeid)
     return order.index(module) if module in order else len(order)
 
 
-def module_of(item: pytest.Item) -> str:
-    """Name of the module that holds a test."""
-    return Path(item.nodeid.split("::")[0]).stem
+def module_of(nodeid: str) -> str:
+    """Name of the module of a test: test_exact of tests/test_exact.py::test_name."""
+    return Path(nodeid.split("::")[0]).stem
 
 
 def tiers(level: str) -> tuple[str, ...]:

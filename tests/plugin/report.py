@@ -6,7 +6,7 @@ import datetime
 import math
 import os
 import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Container, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +14,13 @@ import pytest
 
 import cnnspec
 from cnnspec.names import slug
-from tests.plugin import group
+from cnnspec.reports.report import UNREACHED
+from tests.plugin import group, outcome, partial
 from tests.support import margins
 
 if TYPE_CHECKING:
     from cnnspec.reports.report import Report
 
-UNREACHED = "the run ended before this test: it was interrupted or stopped early, or a worker died"
 LONGEST = 300  # characters of a reason
 
 
@@ -28,7 +28,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group(parser).addoption(
         "--report",
         metavar="PATH",
-        help="JSON report of this run (default: reports/<environment or versions>-<hardware>.json)",
+        help="JSON report of this run, a file or a folder (default: reports/<environment or versions>-<hardware>.json, "
+        "or the same in reports/partial for a run that leaves tests out)",
     )
 
 
@@ -39,39 +40,43 @@ def pytest_configure(config: pytest.Config) -> None:
 class Reporter:
     """A pytest plugin that gathers a run and writes its report. Under xdist the workers send the controller their tests.
 
-    `where` is the file to write; None stands for reports/<environment or versions>-<hardware>.json.
+    `where` is the file to write, or a folder; None stands for the folder reports. A report of a part of the suite never
+    replaces a whole one: it is written to the folder `partial` beside it.
     """
 
     def __init__(self, config: pytest.Config, where: str | None) -> None:
-        self.config, self.where = config, Path(where).absolute() if where else None
-        if self.where and self.where.is_dir():
-            raise pytest.UsageError(f"--report={where} is a folder; give the path of a file")
-        self.started, self.cleared = time.monotonic(), False
+        self.config = config
+        self.folder, self.file = config.rootpath / "reports", None
+        if where and (where.endswith(os.sep) or Path(where).is_dir()):
+            self.folder = Path(where).absolute()
+        elif where:
+            self.file = Path(where).absolute()
+        self.started = time.monotonic()
         self.collected: list[str] = []
-        self.deselected: list[str] = []
+        self.deselected: dict[str, str] = {}  # test -> reason
+        self.broken: list[str] = []  # modules that could not be collected
 
-    def path(self) -> Path:
-        """The file to write the report to."""
+    def path(self, whole: bool = True) -> Path:
+        """The file to write the report to. A file that was named takes any report, unless a whole one is there."""
         from cnnspec import stack
 
-        return self.where or self.config.rootpath / "reports" / f"{default_name(stack.current(), environment())}.json"
+        path = self.file or self.folder / f"{default_name(stack.current(), environment())}.json"
+        return path if whole or (self.file and not partial.holds_whole_report(path)) else path.parent / "partial" / path.name
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self.collected = [item.nodeid for item in session.items if tier(item.nodeid)]
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
-        self.deselected += [item.nodeid for item in items if tier(item.nodeid)]
+        self.deselected |= {item.nodeid: partial.why_deselected(item) for item in items if tier(item.nodeid)}
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.broken.append(report.nodeid)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         with margins.collected_into(item.user_properties):
             return (yield)
-
-    def pytest_runtest_logstart(self, nodeid: str) -> None:
-        """Delete an older report when the first test of a tier starts: a run that crashes leaves no report."""
-        if tier(nodeid) and not self.cleared and not hasattr(self.config, "workerinput"):
-            self.cleared = True
-            self.path().unlink(missing_ok=True)
 
     def pytest_sessionfinish(self) -> None:
         if hasattr(self.config, "workeroutput"):
@@ -85,10 +90,18 @@ class Reporter:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self.config.option.collectonly:
             return
-        report = self.gathered(terminalreporter)
+        report, path = self.gathered(terminalreporter), None
         if any(sum(count.values()) for count in report.tiers.values()):
-            report.to_json(self.path())
-            terminalreporter.line(f"report: {self.path()}")
+            path = self.path(report.whole or partial.all_asked_for(self.collected, self.deselected, self.broken))
+            report.to_json(path)
+            terminalreporter.line(f"report: {path}")
+        outcome.of_report(self.config, report, path)
+
+    def missed(self, seen: Container[str]) -> list[dict[str, str]]:
+        """Tests that were asked for and did not run, and tests that were left out, each with its reason."""
+        left_out = [{"test": test, "reason": reason} for test, reason in self.deselected.items()]
+        unreached = [{"test": test, "reason": UNREACHED} for test in self.collected if test not in seen]
+        return unreached + left_out
 
     def gathered(self, terminal: pytest.TerminalReporter) -> Report:
         """The Report of this run, from the outcomes that pytest's terminal has."""
@@ -102,44 +115,43 @@ class Reporter:
         properties: list[verdict.Property] = []
         shares: dict[str, dict[str, float | None]] = {}
         seen = set()
-        for module, outcome, report in verdict.outcomes(terminal):
-            counts.get(module, others)[outcome] += 1
+        for module, ended, report in verdict.outcomes(terminal):
+            counts.get(module, others)[ended] += 1
             seen.add(report.nodeid)
-            if outcome != "passed":
-                reasons[outcome].append({"test": report.nodeid, "reason": reason(outcome, report)})
+            if ended != "passed":
+                reasons[ended].append({"test": report.nodeid, "reason": reason(ended, report)})
             if module in counts:
                 properties += verdict.properties_of(report)
-                if outcome != "xfailed":
+                if ended != "xfailed":
                     shares.update(margins_of(report))
-        unreached = [test for test in self.collected if test not in seen]
-        not_run = reasons["skipped"] + [{"test": test, "reason": UNREACHED} for test in unreached]
-        not_run += [{"test": test, "reason": "deselected by -k, -m, --deselect or --level"} for test in self.deselected]
-        reached = verdict.judged(counts, properties, self.config.option.level)
+        missed = self.missed(seen)
         return Report(
             environment=environment(),
             cnnspec=cnnspec.__version__,
             date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             options=options(self.config),
             stack=stack.current(),
-            verdict="no verdict" if reached == "pass" and unreached else reached,
+            verdict=verdict.judged(counts, properties, self.config.option.level, missed),
             tiers={tier_of(m): count for m, count in counts.items() if m in verdict.TIERS or any(count.values())},
             others=others,
             failed=reasons["failed"],
-            not_run=not_run,
+            not_run=reasons["skipped"] + missed,
             known_differences=reasons["xfailed"],
             margins=shares,
             precision=sorted(value for name, value in properties if name == "precision"),
             table=next((value for name, value in properties if name == "results"), {}),
-            trainings=trainings([value for name, value in properties if name == "run"]),
+            trainings=trainings(
+                [value for name, value in properties if name == "run"], self.config.getoption("ensembles", None)
+            ),
             seconds=round(time.monotonic() - self.started, 3),
         )
 
 
 def tier(nodeid: str) -> bool:
     """Whether a test belongs to a tier of the verdict. Tests asked for by name and tests of the suite itself do not."""
-    from tests.plugin import verdict
+    from tests.plugin import levels, verdict
 
-    return Path(nodeid.split("::")[0]).stem in verdict.TIERS
+    return levels.module_of(nodeid) in verdict.TIERS
 
 
 def environment(variables: Mapping[str, str] = os.environ) -> str | None:
@@ -199,26 +211,31 @@ def margins_of(report: Any) -> dict[str, dict[str, float | None]]:
     return {report.nodeid: rounded} if rounded else {}
 
 
-def trainings(runs: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """By model, history and scores of its training, and the bands of its ensemble by epoch where there is one."""
+def trainings(runs: Iterable[Mapping[str, Any]], ensembles: str | None) -> dict[str, dict[str, Any]]:
+    """By model, history and scores of its training, and the bands of its ensemble by epoch where there is one.
+
+    `ensembles` is the folder of --ensembles; None stands for the stored ensembles of the run's data set.
+    """
+    from cnnspec.facts import reading
+
+    stored = reading.BASELINES / "ensembles"
     return {
         run["model"]: {
             "history": run["history"],
             "scores": run["scores"],
-            "bands": bands_by_epoch(run["model"], run["dataset"], run["epochs"]),
+            "bands": bands_by_epoch(Path(ensembles or stored / run["dataset"]) / f"{run['model']}.csv", run["epochs"]),
         }
         for run in runs
     }
 
 
-def bands_by_epoch(model: str, dataset: str, epochs: int) -> dict[str, dict[str, list[float]]]:
-    """{metric: {low, mean, high}}, each with a loss per epoch: the band of the loss of one healthy run."""
+def bands_by_epoch(path: Path, epochs: int) -> dict[str, dict[str, list[float]]]:
+    """{metric: {low, mean, high}}, each with a loss per epoch: by an ensemble, the band of the loss of one healthy run."""
     from cnnspec.ensembles import bands, store
     from cnnspec.errors import EnsembleError
-    from cnnspec.facts import reading
 
     try:
-        curves = store.curves(reading.BASELINES / "ensembles" / dataset / f"{model}.csv", epochs)
+        curves = store.curves(path, epochs)
     except EnsembleError:  # the training tests fail and say why
         return {}
     found = {}

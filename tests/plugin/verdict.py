@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cnnspec.facts import notebook
+from cnnspec.reports.report import DESELECTED, UNREACHED
 from cnnspec.reports.words import counted
 from tests.plugin import levels
 from tests.plugin.known_differences import STALE
@@ -46,7 +47,7 @@ FAIL = "FAIL: {} failed. Each message above says what to do next."
 PASS = "PASS: this stack builds, computes and trains the models as the notebook did, as far as the tests above can tell."
 QUICK = "PASS, quick: this stack builds and computes the models as the notebook did. `pytest` trains them too."
 UNKNOWN = "CANNOT TELL: {} cannot be judged: too few runs in the ensemble. Each message above says how many are missing."
-PARTIAL = "NO VERDICT: some tiers did not run. `pytest` without arguments runs all of them."
+PARTIAL = "NO VERDICT: some tests did not run. `pytest` without arguments runs all of them."
 REPLICATED = "REPLICATED: the notebook and fresh runs of this stack are plausible among the stored runs on full MNIST."
 
 
@@ -57,12 +58,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if config.option.collectonly:
         return
     terminal = terminalreporter
-    counts = {module: dict.fromkeys(OUTCOMES, 0) for module in TIERS | ASKED_FOR}
-    properties: list[Property] = []
-    for module, outcome, report in outcomes(terminal):
-        if module in counts:
-            counts[module][outcome] += 1
-            properties += properties_of(report)
+    counts, properties, seen = found(terminal)
     if not any(sum(count.values()) for count in counts.values()):
         return
     terminal.section("verdict")
@@ -87,7 +83,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     failed = sum(count["failed"] for count in counts.values()) - unknown
     level = config.option.level
     terminal.line(f"level {levels.LEVELS[level]}")
-    reached = judged(counts, properties, level)
+    reporter = config.pluginmanager.get_plugin("cnnspec-report")
+    reached = judged(counts, properties, level, reporter.missed(seen) if reporter else ())
     if reached == "fail":
         terminal.line(FAIL.format(counted(failed, "check")), red=True)
     elif reached == "cannot tell":
@@ -97,6 +94,30 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminal.line(REPLICATED if replicated(properties) and not tiers_ran else PARTIAL)
     else:
         terminal.line(QUICK if level == "quick" else PASS, green=True)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
+    """Where failures say only that an ensemble has too few runs, the exit code is 2, that of a run without a verdict."""
+    yield  # other plugins add bits to the exit code
+    terminal = session.config.pluginmanager.get_plugin("terminalreporter")
+    if terminal and session.exitstatus == pytest.ExitCode.TESTS_FAILED:
+        elsewhere = any(outcome == "failed" and module not in TIERS for module, outcome, _ in outcomes(terminal))
+        if judged(*found(terminal)[:2], session.config.option.level) == "cannot tell" and not elsewhere:
+            session.exitstatus = pytest.ExitCode.INTERRUPTED
+
+
+def found(terminal: pytest.TerminalReporter) -> tuple[dict[str, dict[str, int]], list[Property], set[str]]:
+    """Outcomes by module, what its tests recorded, and the names of all tests with an outcome."""
+    counts = {module: dict.fromkeys(OUTCOMES, 0) for module in TIERS | ASKED_FOR}
+    properties: list[Property] = []
+    seen = set()
+    for module, outcome, report in outcomes(terminal):
+        seen.add(report.nodeid)
+        if module in counts:
+            counts[module][outcome] += 1
+            properties += properties_of(report)
+    return counts, properties, seen
 
 
 def outcomes(terminal: pytest.TerminalReporter) -> Iterator[tuple[str, str, Any]]:
@@ -123,14 +144,15 @@ def undecided(properties: Iterable[Property]) -> int:
     return sum(not check["conclusive"] and check["used"] <= 1 for name, check in properties if name == "check")
 
 
-def judged(counts: Counts, properties: Sequence[Property], level: str) -> str:
-    """The verdict at a level: fail, cannot tell, no verdict or pass."""
+def judged(counts: Counts, properties: Sequence[Property], level: str, missed: Iterable[Mapping[str, str]] = ()) -> str:
+    """The verdict at a level: fail, cannot tell, no verdict or pass. `missed` names tests that did not run, and why."""
     if sum(count["failed"] for count in counts.values()) > undecided(properties):
         return "fail"
     if undecided(properties):
         return "cannot tell"
     ran = all(counts[module]["passed"] or counts[module]["xfailed"] for module in levels.tiers(level))
-    return "pass" if ran else "no verdict"
+    whole = not any(each["reason"] in (UNREACHED, DESELECTED) for each in missed)
+    return "pass" if ran and whole else "no verdict"
 
 
 def replicated(properties: Iterable[Property]) -> bool:

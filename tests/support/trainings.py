@@ -32,11 +32,12 @@ class Settings:
     tf32: str
     folder: Path
     out: Path | None
+    own_ensembles: Path | None = None  # instead of the stored ones: the value of --ensembles
 
     @property
     def ensembles(self) -> Path:
         """Folder of the reference ensembles that these trainings are compared with."""
-        return reading.BASELINES / "ensembles" / self.dataset
+        return self.own_ensembles or reading.BASELINES / "ensembles" / self.dataset
 
     def command(self, seed: int | None = None) -> str:
         """The command that repeats this run's trainings, with `seed` if it is given."""
@@ -44,6 +45,7 @@ class Settings:
         words += [f"--runs {self.runs}"] if self.runs > 1 else []
         words += [f"--device {self.device}"] if self.device != "auto" else []
         words += [f"--tf32 {self.tf32}"] if self.tf32 != "as-shipped" else []
+        words += [f"--ensembles={self.own_ensembles}"] if self.own_ensembles else []
         return " ".join(words + ([f"--mnist={self.mnist}"] if self.mnist else []))
 
 
@@ -64,6 +66,7 @@ def settings(config: pytest.Config, tmp_path_factory: pytest.TempPathFactory) ->
         option.tf32,
         folder,
         out,
+        Path(option.ensembles).resolve() if option.ensembles else None,
     )
 
 

@@ -6,11 +6,9 @@ A project of a few fast tests with the conftest.py of this project takes the pla
 import csv
 import json
 import math
-import shutil
 
 import numpy as np
 import pytest
-import syrupy
 from scipy import stats
 
 import cnnspec
@@ -86,16 +84,10 @@ def test_still_different():
 
 
 @pytest.fixture
-def project(pytester, monkeypatch):
+def project(bare_project):
     """A pytester project with this project's conftest.py and three modules of fast tests."""
-    monkeypatch.setattr(syrupy, "_syrupy", syrupy._syrupy)  # the inner runs' session must not replace the outer run's
-    monkeypatch.delenv("CNNSPEC_ENVIRONMENT", raising=False)
-    monkeypatch.delenv("TOX_ENV_NAME", raising=False)
-    monkeypatch.setenv("PYTHONPATH", str(reading.PROJECT))  # for the processes of xdist
-    shutil.copy(reading.PROJECT / "conftest.py", pytester.path / "conftest.py")
-    pytester.makepyfile(test_numerics=NUMERICS, test_training=TRAINING, test_others=OTHERS)
-    pytester.makeini("[pytest]")
-    return pytester
+    bare_project.makepyfile(test_numerics=NUMERICS, test_training=TRAINING, test_others=OTHERS)
+    return bare_project
 
 
 def run(project, *arguments):
@@ -138,7 +130,7 @@ def test_the_report_of_a_run(project, monkeypatch, arguments):
     assert report.others == {"passed": 0, "failed": 1, "skipped": 0, "xfailed": 0}
     assert names(report.not_run) == {
         "test_numerics.py::test_skipped": "needs a GPU: pytest --device gpu",
-        "test_numerics.py::test_left_out": "deselected by -k, -m, --deselect or --level",
+        "test_numerics.py::test_left_out": "deselected by -k, -m or --deselect",
     }
     assert names(report.known_differences) == {"test_numerics.py::test_known": "another order in this version"}
     assert names(report.failed) == {
@@ -207,7 +199,10 @@ def test_an_interrupted_run_is_no_pass(project, monkeypatch):
         """
         }
     )
-    report = run(project, *(f"{module}.py" for module in verdict.TIERS))
+    modules = [f"{module}.py" for module in verdict.TIERS]
+    ended = project.runpytest_inprocess("-p", "no:benchmark", "-p", "no:xdist", "--report", "report.json", *modules)
+    assert verdict.PARTIAL in ended.outlines
+    report = Report.from_json(project.path / "report.json")
     assert all(count["passed"] for count in report.tiers.values())
     assert report.total("failed") == 0
     assert report.verdict == "no verdict"
@@ -299,30 +294,25 @@ def test_no_report_without_a_tier(project, arguments):
     assert path.read_bytes() == before
 
 
-def test_a_run_that_dies_leaves_no_older_report(project):
-    """The older report is deleted when the first test of a tier starts: after a crash no old pass is left."""
+def test_a_run_that_dies_leaves_the_older_report(project):
+    """The older report stays, byte by byte, until a new one is whole: a crash changes nothing."""
+    path = project.path / "report.json"
     assert run(project, "test_training.py")
+    before = path.read_bytes()
     project.makepyfile(test_saving="import os\n\ndef test_crash():\n    os._exit(3)\n")
     ended = project.runpytest_subprocess("-p", "no:xdist", "--report", "report.json", "test_saving.py")
     assert ended.ret == 3
-    assert not (project.path / "report.json").exists()
+    assert path.read_bytes() == before
 
 
 def test_the_default_file(project, monkeypatch):
-    """reports/<environment>-<hardware>.json in the project. Pytest prints its path."""
+    """reports/partial/<environment>-<hardware>.json in the project, for a run of one file. Pytest prints its path."""
     monkeypatch.setenv("TOX_ENV_NAME", "tf999")
     ended = project.runpytest_inprocess("-p", "no:benchmark", "-p", "no:xdist", "test_training.py")
-    (path,) = (project.path / "reports").iterdir()
+    (path,) = (project.path / "reports" / "partial").iterdir()
     assert path.name.startswith("tf999-")
     ended.stdout.fnmatch_lines([f"report: {path}"])
     assert json.loads(path.read_text(encoding="utf-8"))["environment"] == "tf999"
-
-
-def test_a_folder_is_no_file(project):
-    """--report with a folder is an error before any test runs."""
-    ended = project.runpytest_inprocess("-p", "no:benchmark", "--report", str(project.path))
-    assert ended.ret == pytest.ExitCode.USAGE_ERROR
-    ended.stderr.fnmatch_lines(["ERROR: --report=* is a folder; give the path of a file"])
 
 
 STACK = {"framework": "tensorflow 2.21.0", "keras": "3.15.1", "python": "3.12.1", "device": "CPU", "cpu": "AMD EPYC @ 2 GHz"}

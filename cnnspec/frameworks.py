@@ -1,0 +1,63 @@
+"""Is there a framework here that can be imported? If not: one line that says what is missing and how to install it."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping
+
+from cnnspec.errors import FrameworkMissing
+
+NAMES = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}  # backend of Keras, which is its package -> its name
+
+
+def require() -> None:
+    """Import Keras and the framework that is its backend. Raises FrameworkMissing."""
+    try:
+        backend = importlib.import_module("keras").backend.backend()
+        if backend in NAMES:
+            importlib.import_module(backend)
+    except Exception as error:  # a framework that does not fit its packages fails with errors of every kind
+        raise FrameworkMissing(explained(error, os.environ)) from error
+    if backend not in NAMES:
+        raise FrameworkMissing(unknown(backend))
+
+
+def explained(error: Exception, environment: Mapping[str, str]) -> str:
+    """What is missing and the command that installs it, on one line, from the error of an import."""
+    wanted = environment.get("KERAS_BACKEND", "tensorflow")
+    if wanted not in NAMES:
+        return unknown(wanted)
+    missing = (error.name or "").split(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if missing == "keras":
+        packages = "tensorflow" if wanted == "tensorflow" else f"keras {wanted}"
+        return f"Keras is not installed in this environment; install it and {NAMES[wanted]}: {install(packages)}"
+    if missing == "jaxlib":
+        missing = "jax"
+    if missing in NAMES:
+        return (
+            f"Keras' backend is {missing}, but {NAMES[missing]} is not installed in this environment; "
+            f"install it: {install(missing)}; or choose another backend: {others(missing)}"
+        )
+    words = " ".join(str(error).split())[:200] or "no message"
+    return (
+        f"Keras on {NAMES[wanted]} is installed, but cannot be imported ({type(error).__name__}: {words}); "
+        f"see the whole error: {sys.executable} -c 'import keras, {wanted}'; "
+        f"or install it again: {install(f'--force-reinstall {wanted}')}"
+    )
+
+
+def unknown(backend: str) -> str:
+    """What to say of a backend that the suite does not know."""
+    return f"Keras' backend is {backend}, which cnnspec does not know; choose another backend: {others(backend)}"
+
+
+def others(backend: str) -> str:
+    """The setting of each backend but this one."""
+    return " or ".join(f"KERAS_BACKEND={name}" for name in NAMES if name != backend)
+
+
+def install(packages: str) -> str:
+    """The command that installs packages in this environment."""
+    return f"{sys.executable} -m pip install {packages}"

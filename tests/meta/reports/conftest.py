@@ -1,0 +1,20 @@
+"""What the tests of reports share."""
+
+import shutil
+
+import pytest
+import syrupy
+
+from cnnspec.facts import reading
+
+
+@pytest.fixture
+def bare_project(pytester, monkeypatch):
+    """A pytester project with this project's conftest.py, no configuration and no tests."""
+    monkeypatch.setattr(syrupy, "_syrupy", syrupy._syrupy)  # the inner runs' session must not replace the outer run's
+    monkeypatch.delenv("CNNSPEC_ENVIRONMENT", raising=False)
+    monkeypatch.delenv("TOX_ENV_NAME", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(reading.PROJECT))  # for the processes of xdist
+    shutil.copy(reading.PROJECT / "conftest.py", pytester.path / "conftest.py")
+    pytester.makeini("[pytest]")
+    return pytester

@@ -1,0 +1,127 @@
+"""Does a run of a part of the suite leave the report of a whole run as it is, and does the outcome say why?"""
+
+import json
+
+import pytest
+
+from cnnspec.reports.report import Report
+from tests.meta.reports.test_reporting import names
+from tests.plugin import verdict
+from tests.support import two_processes
+
+FINE = "def test_fine(): pass\ndef test_too(): pass\n"
+MARKED = "import pytest\n\n@pytest.mark.slow\ndef test_slow(): pass\n\ndef test_fine(): pass\n"
+PARTS = {
+    "deselected": (["-k", "not too"], "deselected by -k, -m or --deselect"),
+    "one file": (["test_data.py"], None),
+    "stopped": (["--maxfail=1"], "the run ended before this test: it was interrupted or stopped early, or a worker died"),
+}
+
+
+@pytest.fixture
+def whole(bare_project, monkeypatch):
+    """A pytester project with every tier, two fast tests each."""
+    monkeypatch.setattr(two_processes, "start_early", lambda session: None)
+    monkeypatch.setenv("TOX_ENV_NAME", "tf999")
+    bare_project.makepyfile(**dict.fromkeys(verdict.TIERS, FINE))
+    return bare_project
+
+
+def run(project, *arguments):
+    return project.runpytest_inprocess("-p", "no:benchmark", "-p", "no:xdist", "--outcome=outcome.json", *arguments)
+
+
+def reports(project):
+    """{path below reports: verdict}."""
+    folder = project.path / "reports"
+    return {path.relative_to(folder).as_posix(): Report.from_json(path).verdict for path in folder.rglob("*.json")}
+
+
+def outcome(project):
+    return json.loads((project.path / "outcome.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(("arguments", "reason"), PARTS.values(), ids=PARTS)
+def test_a_part_never_replaces_the_whole(whole, arguments, reason):
+    """A run with -k, of one file, or stopped early is no verdict or a failure, and its report lies in `partial`."""
+    ended = run(whole)
+    assert verdict.PASS in ended.outlines
+    (path,) = reports(whole)
+    assert outcome(whole)["report"] == str(whole.path / "reports" / path)
+    assert (outcome(whole)["verdict"], outcome(whole)["reason"]) == ("pass", None)
+    before = (whole.path / "reports" / path).read_bytes()
+    if "--maxfail=1" in arguments:
+        whole.makepyfile(test_data="def test_wrong(): assert False\n")
+    ended = run(whole, *arguments)
+    assert verdict.PASS not in ended.outlines
+    expected = "fail" if "--maxfail=1" in arguments else "no verdict"
+    assert reports(whole) == {path: "pass", f"partial/{path}": expected}
+    assert (whole.path / "reports" / path).read_bytes() == before
+    assert outcome(whole)["report"] == str(whole.path / "reports" / "partial" / path)
+    if reason:
+        report = Report.from_json(outcome(whole)["report"])
+        assert reason in names(report.not_run).values()
+
+
+def test_a_named_file_that_holds_a_whole_report(whole):
+    """--report=FILE takes the report of a part; but once the report of a whole run is there, it stays."""
+    run(whole, "--report=here.json", "test_data.py")
+    assert Report.from_json(whole.path / "here.json").verdict == "no verdict"
+    run(whole, "--report=here.json")
+    assert Report.from_json(whole.path / "here.json").verdict == "pass"
+    run(whole, "--report=here.json", "test_data.py")
+    assert Report.from_json(whole.path / "here.json").verdict == "pass"
+    assert Report.from_json(whole.path / "partial" / "here.json").verdict == "no verdict"
+
+
+def test_a_folder_for_reports(whole):
+    """--report=FOLDER/ is the folder of the default name, also if it is not there yet."""
+    run(whole, "--report=some/where/")
+    assert [path.name.startswith("tf999-") for path in (whole.path / "some" / "where").iterdir()] == [True]
+
+
+def test_a_module_that_cannot_be_imported_does_not_make_a_part(whole):
+    """All was asked for, and no more can be had from this stack: the failure replaces an older pass."""
+    run(whole)
+    whole.makepyfile(test_data="import nothing_of_that_name\n")
+    run(whole)
+    assert list(reports(whole).values()) == ["fail"]
+    run(whole, "-k", "fine")
+    assert sorted(reports(whole).values()) == ["fail", "fail"]
+
+
+def test_tests_that_are_asked_for_by_a_mark_are_not_missing(whole):
+    """What every run leaves out, because its mark says `asked for`, makes no run partial; another mark does."""
+    lines = ["[pytest]", "markers =", "    slow: takes long (asked for: -m slow)", 'addopts = -m "not slow"']
+    whole.makeini("\n".join(lines))
+    whole.makepyfile(test_data=MARKED)
+    run(whole)
+    assert list(reports(whole).values()) == ["pass"]
+    assert set(names(Report.from_json(outcome(whole)["report"]).not_run).values()) == {"runs when it is asked for: -m slow"}
+    whole.makeini("\n".join([*lines[:2], "    slow: takes long", lines[3]]))
+    run(whole)
+    assert sorted(reports(whole).values()) == ["no verdict", "pass"]
+
+
+def test_a_level_names_what_it_leaves_out(whole):
+    """--level quick passes by its own tiers, says what it left out, and its report does not replace that of every tier."""
+    run(whole)
+    whole.makepyfile(test_exact=MARKED)
+    ended = run(whole, "--level=quick")
+    assert verdict.QUICK in ended.outlines
+    assert (outcome(whole)["verdict"], outcome(whole)["level"]) == ("pass", "quick")
+    assert sorted(reports(whole).values()) == ["pass", "pass"]
+    quick = Report.from_json(outcome(whole)["report"])
+    assert {"test_exact.py::test_slow", "test_training.py::test_fine"} <= set(names(quick.not_run))
+    assert set(names(quick.not_run).values()) == {"not part of --level quick"}
+    run(whole, "--level=quick", "-k", "not too")
+    assert outcome(whole)["verdict"] == "no verdict"
+
+
+def test_an_outcome_without_tiers(whole):
+    """A run of no tier has an outcome too: no verdict, and no report."""
+    whole.makepyfile(test_others=FINE)
+    run(whole, "test_others.py")
+    told = outcome(whole)
+    assert (told["verdict"], told["report"]) == ("no verdict", None)
+    assert told["reason"] == f"in {len(verdict.TIERS)} of {len(verdict.TIERS)} tiers no test passed, the first is stack"

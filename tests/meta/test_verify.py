@@ -1,0 +1,249 @@
+"""Does `cnnspec verify` end with the exit code that its run deserves, and never with 0 where nothing is known?
+
+A project of a few fast tests with the conftest.py of this project takes the place of the suite.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cnnspec import __main__ as command_line
+from cnnspec import verify
+from cnnspec.facts import reading
+from tests.plugin import verdict
+from tests.plugin.verdict import TIERS
+
+CONFIGURATION = '[tool.pytest]\ntestpaths = ["cases"]\naddopts = ["--import-mode=importlib"]\n'
+# No framework is imported, and no process trains: the runs of the wheel in test_wheel.py do what users do.
+MADE_UP = """
+
+import sys
+import types
+
+from cnnspec import frameworks
+
+FACTS = {"python": "3.12", "platform": "Linux", "keras": "3", "backend": "tensorflow", "framework": "tensorflow 2"}
+FACTS |= {"numpy": "2", "device": "CPU", "cpu": "a CPU", "cores": 2, "memory_gib": 8, "precision": "float32"}
+
+def module(name, **contents):
+    sys.modules[name] = types.ModuleType(name)
+    vars(sys.modules[name]).update(contents)
+
+frameworks.require = lambda: None
+module("cnnspec.stack", current=lambda: FACTS, describe=lambda facts: ["a stack"], require=lambda device: None)
+module("tests.support.two_processes", judge_late=lambda items: None, start_early=lambda session: None)
+"""
+FINE = "def test_fine(): pass\n"
+UNDECIDED = """
+def test_band(record_property):
+    check = {"model": "model1", "quantity": "test errors", "used": 0.5, "conclusive": False, "text": ""}
+    record_property("check", check)
+    raise AssertionError("too few runs")
+"""
+CASES = {  # what one module of the suite does, arguments of pytest -> exit code, verdict, part of the reason
+    "all passed": (FINE, [], 0, "pass", None),
+    "one failed": (
+        "def test_wrong(): assert 1 == 2, 'wrong'",
+        [],
+        1,
+        "fail",
+        "test_saving.py::test_wrong: AssertionError: wr",
+    ),
+    "a module cannot be imported": ("import nothing_of_that_name", [], 1, "fail", "No module named 'nothing_of_that_name'"),
+    "too few runs": (UNDECIDED, [], 2, "cannot tell", "test_saving.py::test_band: AssertionError: too few runs"),
+    "all of a tier skipped": (
+        "import pytest\n\n@pytest.mark.skip(reason='no')\ndef test_left(): pass",
+        [],
+        2,
+        "no verdict",
+        f"in 1 of {len(TIERS)} tiers no test passed, the first is saving",
+    ),
+    "some left out": (FINE + "def test_other(): pass", ["-k", "not other"], 2, "no verdict", "test_other: deselected by"),
+    "nothing selected": (FINE, ["-k", "nothing"], 2, "no verdict", "deselected by"),
+    "a wrong argument": (FINE, ["--nothing"], 2, "no verdict", "pytest refused its arguments"),
+    "interrupted": (
+        "import os, signal\ndef test_stop(): os.kill(os.getpid(), signal.SIGINT)",
+        [],
+        2,
+        "no verdict",
+        "the run ended before this test",
+    ),
+    "crashed": ("import os\ndef test_crash(): os.abort()", [], 2, "no verdict", "it was ended by SIGABRT"),
+    "ended by the framework": ("import os\ndef test_exit(): os._exit(0)", [], 2, "no verdict", "exit code 0"),
+}
+
+
+@pytest.fixture
+def suite(tmp_path, monkeypatch):
+    """A function that writes a suite whose module test_saving.py is given, and that `cnnspec verify` then runs."""
+    project = tmp_path / "suite"
+    (project / "cases").mkdir(parents=True)
+    (project / "pyproject.toml").write_text(CONFIGURATION, encoding="utf-8")
+    conftest = (reading.PROJECT / "conftest.py").read_text(encoding="utf-8")
+    (project / "conftest.py").write_text(conftest + MADE_UP, encoding="utf-8")
+    monkeypatch.setattr(verify, "PROJECT", project)
+    monkeypatch.setenv("PYTHONPATH", str(reading.PROJECT))
+    monkeypatch.delenv("TOX_ENV_NAME", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+    def write(saving):
+        for module in TIERS:
+            (project / "cases" / f"{module}.py").write_text(saving if module == "test_saving" else FINE, encoding="utf-8")
+        return project
+
+    return write
+
+
+@pytest.mark.parametrize(("body", "arguments", "code", "found", "reason"), CASES.values(), ids=CASES)
+def test_exit_codes(suite, tmp_path, capfd, body, arguments, code, found, reason):
+    """Pass, fail and no verdict are 0, 1 and 2; stdout is one line of JSON; nothing is written into the suite."""
+    project = suite(body)
+    before = sorted(project.rglob("*"))
+    assert command_line.main(["verify", "--out", str(tmp_path / "out"), "--json", "--", *arguments]) == code
+    output = capfd.readouterr().out
+    assert output.count("\n") == 1
+    told = json.loads(output)
+    assert list(told) == ["exit_code", *verify.FIELDS]
+    assert (told["exit_code"], told["verdict"], told["level"]) == (code, found, "default")
+    assert told["reason"] is None if reason is None else reason in told["reason"]
+    if told["report"]:
+        assert json.loads((tmp_path / "out" / "reports" / told["report"]).read_text(encoding="utf-8"))["verdict"] == found
+    assert sorted(project.rglob("*")) == before
+
+
+def test_words_for_people(suite, capfd):
+    """Without --json the last line has verdict, exit code and reason; reports lie in the working folder."""
+    suite("def test_wrong(): assert 1 == 2, 'wrong'")
+    assert command_line.main(["verify"]) == 1
+    output = capfd.readouterr().out
+    assert "FAIL: 1 check failed" in output
+    assert output.splitlines()[-1].startswith("fail (exit code 1): cases/test_saving.py::test_wrong: AssertionError: wrong")
+    assert [path.name for path in sorted((Path.cwd() / "reports").iterdir())] != []
+
+
+def test_sigterm_ends_both(suite, tmp_path):
+    """A scheduler that ends the command ends the suite too, and gets exit code 2."""
+    suite(
+        f"""
+import pathlib, time
+
+def test_long():
+    pathlib.Path({str(tmp_path / "started")!r}).touch()
+    time.sleep(60)
+"""
+    )
+    code = (
+        "import pathlib, sys; from cnnspec import __main__, verify; "
+        f"verify.PROJECT = pathlib.Path({str(verify.PROJECT)!r}); sys.exit(__main__.main(['verify', '--json']))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        for _ in range(600):
+            if (tmp_path / "started").exists():
+                break
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(0.1)
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 2
+    assert "it was ended by SIGTERM" in json.loads(output)["reason"]
+
+
+def test_nothing_can_be_written(tmp_path, capfd):
+    """A file in the place of the folder: no verdict before anything runs, one line, and the option that helps."""
+    (tmp_path / "file").touch()
+    assert command_line.main(["verify", "--out", str(tmp_path / "file" / "in")]) == 2
+    assert f"no verdict (exit code 2): nothing can be written to {tmp_path / 'file' / 'in'} (" in capfd.readouterr().out
+    assert command_line.main(["bench", "--out", str(tmp_path / "file" / "in")]) == 2
+    assert "name a folder for the report: --out DIR" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--snapshot-update", "--store-figures"])
+def test_an_installed_baseline_is_not_moved(monkeypatch, capfd, option):
+    """From a wheel no baseline is changed; in a clone the option goes to pytest."""
+    assert verify.own([option]) == [option]
+    monkeypatch.setattr(verify, "INSTALLED", True)
+    assert command_line.main(["verify", "--json", "--", option]) == 2
+    assert f"{option} would change the installed package" in json.loads(capfd.readouterr().out)["reason"]
+
+
+def test_options_reach_pytest(monkeypatch, tmp_path):
+    """Level, device and ensembles are pytest's options; without them pytest's defaults hold; what follows -- comes last."""
+    asked = []
+    monkeypatch.setattr(
+        verify, "run", lambda arguments, where, quiet=False: (asked.append((arguments, where)), (None, 0))[1]
+    )
+    command_line.main(["verify", "--out", str(tmp_path)])
+    command_line.main(["verify", "--out", str(tmp_path), "--level", "quick", "--device", "cpu", "--ensembles", "own"])
+    command_line.main(["verify", "--out", str(tmp_path), "--", "tests/test_exact.py::test_sum", "-x"])
+    command_line.main(["bench", "--out", str(tmp_path)])
+    kept = [f"--report={tmp_path / 'reports'}{os.sep}", f"--out={tmp_path / 'runs' / 'verify'}"]
+    assert asked[0] == (kept, verify.places([]))
+    assert asked[1][0] == [*kept, "--device=cpu", "--level=quick", f"--ensembles={Path.cwd() / 'own'}"]
+    assert asked[2] == ([*kept, str(verify.PROJECT / "tests" / "test_exact.py::test_sum"), "-x"], [])
+    assert asked[3][1] == [str(verify.PROJECT / "tests" / "benchmarks" / "test_epochs.py")]
+    assert "--benchmark-enable" in asked[3][0]
+
+
+def test_places_are_those_of_pytest():
+    """Without a place the suite is what pytest's own configuration names, and it exists."""
+    found = verify.places(["-k", "stack"])
+    assert found
+    assert all(Path(place).exists() for place in found)
+    assert verify.places([str(verify.PROJECT / "tests" / "test_stack.py")]) == []
+    assert verify.own(["tests/nothing.py", "--mnist=tests/x"]) == ["tests/nothing.py", "--mnist=tests/x"]
+
+
+CODES = {  # outcome, exit code of pytest -> exit code of verify
+    "pass": ("pass", 0, 0),
+    "pass, but a test elsewhere failed": ("pass", 1, 1),
+    "pass, but pytest broke afterwards": ("pass", 3, 2),
+    "fail": ("fail", 1, 1),
+    "fail, then interrupted": ("fail", 2, 1),
+    "in part": ("no verdict", 0, 2),
+    "cannot tell": ("cannot tell", 2, 2),
+    "a verdict of another name": ("perhaps", 0, 2),
+    "no outcome": (None, 0, 2),
+    "no outcome, failed": (None, 1, 2),
+}
+
+
+@pytest.mark.parametrize(("found", "code", "expected"), CODES.values(), ids=CODES)
+def test_only_a_known_pass_is_0(found, code, expected):
+    """0 takes a verdict `pass` and a pytest that ended with 0."""
+    assert verify.judged(found and {"verdict": found, "reason": None}, code)[1] == expected
+
+
+def test_places_of_modules_are_absolute():
+    """A relative PYTHONPATH still leads there from the folder of the suite; its processes find their modules."""
+    found = verify.environment({"PYTHONPATH": f"lib{os.pathsep}/opt", "PYTHONSAFEPATH": "1", "HOME": "/h"})
+    assert found["PYTHONPATH"].split(os.pathsep) == [os.path.abspath("lib"), "/opt"]
+    assert "PYTHONSAFEPATH" not in found
+    assert found["HOME"] == "/h"
+    assert verify.environment({"PYTHONPATH": ""})["PYTHONPATH"] == ""
+
+
+def test_cannot_tell_is_exit_code_2_of_pytest_too(suite, capfd):
+    """Plain pytest ends with 2 where only ensembles are too small, with 1 where a check failed as well."""
+    project = suite(UNDECIDED)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        f"--report={project.parent / 'report.json'}",
+        "cases",
+    ]
+    ended = subprocess.run([*command, "-q"], cwd=project, capture_output=True, text=True)
+    assert verdict.UNKNOWN.format("1 check") in ended.stdout
+    assert ended.returncode == 2
+    suite(UNDECIDED + "def test_wrong(): assert 1 == 2")
+    assert subprocess.run(command, cwd=project, capture_output=True).returncode == 1
