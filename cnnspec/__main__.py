@@ -98,6 +98,24 @@ def parser() -> argparse.ArgumentParser:
     )
     calibrate.set_defaults(command=commands.calibrate)
 
+    paired = add(
+        "paired",
+        "train with given weights and order, and store the runs; an interrupted command continues when rerun",
+    )
+    add_models(paired)
+    paired.add_argument(
+        "--starts",
+        type=int,
+        nargs="+",
+        default=[0],
+        metavar="N",
+        help="0: the drawn weights (default); another: a draw that moves each weight by one unit in the last place",
+    )
+    paired.add_argument("--xla", action="store_true", help="compile the steps with XLA")
+    paired.add_argument("--out", type=Path, required=True, help="folder of the runs, one CSV per model")
+    add_device(paired)
+    paired.set_defaults(command=commands.paired)
+
     report = add("report", "put the reports of several runs of the suite together in one table and one page")
     report.add_argument("reports", type=Path, nargs="*", metavar="JSON", help="reports that pytest wrote to reports/")
     report.add_argument(

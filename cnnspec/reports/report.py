@@ -27,6 +27,7 @@ TIERS_WITH_MARGINS = (
     "state",
     "stochastic",
     "dropout",
+    "paired",
     "training",
     "results",
 )
