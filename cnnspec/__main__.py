@@ -157,6 +157,25 @@ def parser() -> argparse.ArgumentParser:
     )
     calibrate.set_defaults(command=commands.calibrate)
 
+    paired = add(
+        "paired",
+        "train with given weights and order, and store the runs; an interrupted command continues when rerun",
+        "--models model2 --out runs/paired",
+    )
+    add_models(paired)
+    paired.add_argument(
+        "--starts",
+        type=int,
+        nargs="+",
+        default=[0],
+        metavar="N",
+        help="0: the drawn weights (default); another: a draw that moves each weight by one unit in the last place",
+    )
+    paired.add_argument("--xla", action="store_true", help="compile the steps with XLA")
+    paired.add_argument("--out", type=Path, required=True, help="folder of the runs, one CSV per model")
+    add_device(paired)
+    paired.set_defaults(command=commands.paired)
+
     report = add(
         "report",
         "put the reports of several runs of the suite together in one table and one page",

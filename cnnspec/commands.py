@@ -134,6 +134,16 @@ def calibrate(options: Namespace) -> None:
     print(f"to judge a stack by these runs: pytest --dataset {options.dataset} --ensembles={options.out}")
 
 
+def paired(options: Namespace) -> None:
+    """The command `paired`."""
+    from cnnspec import stack
+    from cnnspec.paired import record
+
+    stack.require(options.device)
+    models = MODELS if "all" in options.models else options.models
+    record.record(options.out, models, options.starts, options.xla, report=lambda line: print(line, flush=True))
+
+
 def report(options: Namespace) -> int:
     """The command `report`; returns 1 if an environment failed, has no verdict or has no report."""
     from cnnspec.benchmarks import tables, timings

@@ -30,6 +30,7 @@ TIERS_WITH_MARGINS = (
     "state",
     "stochastic",
     "dropout",
+    "paired",
     "training",
     "results",
 )

@@ -6,13 +6,12 @@
 import functools
 from typing import NamedTuple
 
-import keras
 import numpy as np
 
 from cnnspec import mnist, pipeline, stack
-from cnnspec.compat import metric_name
 from cnnspec.training import compile_model, evaluate, fitting
-from cnnspec.trajectory import fitted, on_stack, start
+from cnnspec.trajectory import fitted, on_stack, start, watching
+from cnnspec.trajectory.watching import arrays_of
 from tests.support import checks, margins, probes
 
 HARNESS, ARRAYS = "the harness' call", "fit of arrays"
@@ -52,36 +51,16 @@ class Quantity(NamedTuple):
 LEAST = 1e-12  # of a movement; below it a relative error would be one of zero
 
 
-class Watcher(keras.callbacks.Callback):
-    """Notes after every epoch the norm and the movement of every variable, the optimizer's slots, and the batches."""
+class Watcher(watching.Watcher):
+    """Notes the optimizer's slots, too."""
 
     def __init__(self, first):
-        super().__init__()
-        self.first = first
-        self.rows = {"norms": [], "moved": [], "slots": []}
-        self.logs, self.iterations, self.batches = [], [], []
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self._last = -1
-
-    def on_train_batch_end(self, batch, logs=None):
-        self._last = int(batch)
+        super().__init__(first)
+        self.rows["slots"] = []
 
     def on_epoch_end(self, epoch, logs=None):
-        weights = arrays_of(self.model)
-        self.rows["norms"].append(start.norms(weights))
-        self.rows["moved"].append(
-            start.norms([np.asarray(now, np.float64) - was for now, was in zip(weights, self.first, strict=True)])
-        )
+        super().on_epoch_end(epoch, logs)
         self.rows["slots"].append(start.norms(moments(self.model)))
-        self.logs.append({metric_name(name): float(value) for name, value in logs.items()})
-        self.iterations.append(int(np.asarray(self.model.optimizer.iterations)))
-        self.batches.append(self._last + 1)
-
-
-def arrays_of(model):
-    """Every weight of a model in the order of `start.weight_names`."""
-    return [array for layer in model.layers for array in layer.get_weights()]
 
 
 def moments(model):

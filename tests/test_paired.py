@@ -1,0 +1,37 @@
+"""Does an epoch of fit with weights and order given end where it ends on known-good stacks?
+
+Weights and the order of the samples come from NumPy and dropout is off, so that a training differs from the stored ones of
+known-good stacks in `baselines/paired/` by rounding alone. One `fit` of a model takes all steps that the harness takes.
+"""
+
+import pytest
+
+from cnnspec.compat import KERAS_VERSION
+from cnnspec.facts import notebook
+from cnnspec.names import MODELS
+from tests.support import known_differences, paired
+
+KERAS_2 = KERAS_VERSION < (3, 0)
+NORMALISED = notebook.normalised_models()
+NEXT = (
+    "run pytest tests/test_exact.py tests/test_lockstep.py: the first judges layers at batch 128 bit for bit, the second "
+    "two short epochs against float64; where both pass, look for what only many steps or whole epochs do"
+)
+
+
+def marks(model):
+    """Known differences that a paired training of a model shows."""
+    return [known_differences.LOSS_OF_BATCHES, *([known_differences.BATCH_VARIANCE] if model in NORMALISED else [])]
+
+
+@pytest.mark.parametrize("model", [pytest.param(model, marks=marks(model)) for model in MODELS])
+def test_it_ends_where_known_good_stacks_end(model):
+    """Steps, losses, accuracies, validation, and each variable's movement and norm, after each epoch."""
+    paired.judged(
+        model,
+        paired.references(model, paired.healthy(model, KERAS_2)),
+        paired.trained(model),
+        paired.bounds(model, KERAS_2),
+        source="the middle of the runs of known-good stacks in baselines/paired/",
+        next=NEXT,
+    )
