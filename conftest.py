@@ -2,6 +2,7 @@
 
 pytest_plugins = [
     "pytester",
+    "tests.plugin.progress",
     "tests.plugin.devices",
     "tests.plugin.levels",
     "tests.plugin.workers",

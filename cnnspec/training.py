@@ -107,11 +107,18 @@ class EpochRecorder(keras.callbacks.Callback):
 
     That is a loss or, after it, any variable of the model: where max pooling or ReLU drops a NaN, losses are finite with NaN
     in the weights. With `train_data` (x, y), the train set is also evaluated after each epoch; that time is not counted.
+    `report` gets a line after each epoch: its loss, and how long the epochs that are left will take.
     """
 
-    def __init__(self, description: str, train_data: tuple[np.ndarray, np.ndarray] | None = None) -> None:
+    def __init__(
+        self,
+        description: str,
+        train_data: tuple[np.ndarray, np.ndarray] | None = None,
+        report: Callable[[str], object] = lambda line: None,
+    ) -> None:
         super().__init__()
         self.description = description
+        self.report = report
         self.train_data = train_data
         self.history: dict[str, list[float]] = {}
         self._started = 0.0
@@ -134,6 +141,9 @@ class EpochRecorder(keras.callbacks.Callback):
                 f"{self.description}: {variable} after epoch {epoch + 1}, though every loss is finite; look for NaN and "
                 f"infinity in the images; pytest tests/test_nonfinite.py says which layers drop a NaN"
             )
+        done, total = epoch + 1, (self.params or {}).get("epochs", epoch + 1)
+        left = f", about {sum(self.history['seconds']) / done * (total - done):.0f} s left" if done < total else ""
+        self.report(f"{self.description}: epoch {done} of {total}, loss {metrics['loss']:.4f}{left}")
 
 
 def compile_model(model: Any, optimizer: str = "adam", **settings: Any) -> None:
@@ -197,11 +207,12 @@ def train(
     verbose: int = 1,
     redraw: bool = False,
     evaluate_train_each_epoch: bool = False,
+    report: Callable[[str], object] = lambda line: None,
 ) -> TrainingRun:
     """Train model `name` on a Dataset with a seed and return its TrainingRun.
 
-    `verbose=1` shows Keras' progress bar; `redraw` calls `redraw_kernels`. Raises KeyError for an unknown name, and
-    NonFiniteLoss.
+    `verbose=1` shows Keras' progress bar; `redraw` calls `redraw_kernels`; `report` gets a line after each epoch.
+    Raises KeyError for an unknown name, and NonFiniteLoss.
     """
     forget_models()
     seed_everything(seed)
@@ -216,6 +227,7 @@ def train(
     recorder = EpochRecorder(
         description,
         train_data=(data.x_train, data.y_train) if evaluate_train_each_epoch else None,
+        report=report,
     )
     fitting(model, data, reshuffle=seed if data.name in RESHUFFLED else None)(
         epochs=epochs,

@@ -208,6 +208,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(value):
     """The recorder stops at the end of the epoch; its message names model, metric and epoch."""
     recorder = training.EpochRecorder("model1 on mnist5k with seed 0")
     recorder.set_model(SimpleNamespace(layers=[]))
+    recorder.set_params({"epochs": 2})
     recorder.on_epoch_begin(0)
     recorder.on_epoch_end(0, {"loss": 0.5, "val_loss": 0.4})
     with pytest.raises(NonFiniteLoss, match=r"model1 on mnist5k with seed 0: val_loss is (nan|inf) in epoch 2"):
@@ -218,7 +219,8 @@ def test_2019s_metric_names_are_translated():
     """Keras 2.2.4 logs `acc`; the record has `accuracy`."""
     recorder = training.EpochRecorder("model1")
     recorder.set_model(SimpleNamespace(layers=[]))
-    recorder.on_epoch_end(0, {"acc": 0.5, "val_acc": 0.25})
+    recorder.set_params({"epochs": 2})
+    recorder.on_epoch_end(0, {"loss": 1.5, "acc": 0.5, "val_acc": 0.25})
     assert {name: recorder.history[name] for name in ("accuracy", "val_accuracy")} == {
         "accuracy": [0.5],
         "val_accuracy": [0.25],

@@ -10,7 +10,9 @@ from collections.abc import Iterator, Mapping, MutableMapping
 
 import pytest
 
-from tests.plugin import group
+from tests.plugin import group, progress
+
+IMPORTING = "cnnspec: importing the framework under test"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,6 +42,8 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     if option.help or option.version or option.markers or option.showfixtures or option.show_fixtures_per_test:
         return None
     choose(option.device)
+    if not option.collectonly and not hasattr(config, "workerinput"):
+        progress.write(config, IMPORTING)
     try:
         frameworks.require()
     except FrameworkMissing as error:

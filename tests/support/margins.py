@@ -10,8 +10,6 @@ import math
 from collections.abc import Iterator
 from contextvars import ContextVar
 
-from scipy import stats
-
 _properties: ContextVar[list[tuple[str, object]] | None] = ContextVar("properties of the running test", default=None)
 
 
@@ -50,4 +48,6 @@ def share_of_p(p: float, alpha: float) -> float:
 
     Both are converted to distances from the mean of a normal distribution, in SD.
     """
+    from scipy import stats  # here: it takes a second to import, and every run imports this module first
+
     return float(stats.norm.isf(p / 2) / stats.norm.isf(alpha / 2))

@@ -9,7 +9,7 @@ import pandas as pd
 from cnnspec import mnist
 from cnnspec.facts import notebook, reading
 from cnnspec.paired import on_stack, setting, store
-from tests.support import checks, lockstep, margins
+from tests.support import checks, lockstep, margins, progress
 
 FOLDER = reading.BASELINES / "paired"
 LEAST = 1e-12  # of a movement; below it a relative error would be one of zero
@@ -27,6 +27,7 @@ class Reference(NamedTuple):
 @functools.cache
 def trained(model):
     """The paired training of a model on this stack, once per process."""
+    progress.say(f"paired training of {model}")
     return on_stack.run(model, mnist.load("mnist5k"))
 
 

@@ -1,0 +1,65 @@
+"""Does whoever waits see what happens, also in a log and from the processes of xdist, and before the framework is there?"""
+
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from cnnspec import training
+from cnnspec.facts import reading
+from tests.plugin import devices
+from tests.support import progress
+
+
+def test_the_first_line_comes_before_the_framework():
+    """Pytest's first line of output says what takes so long; it comes in half of the time to the second, or earlier."""
+    command = [sys.executable, "-u", "-m", "pytest", "-n0", "-p", "no:cacheprovider", "tests/test_stack.py"]
+    started = time.perf_counter()
+    with subprocess.Popen(command, cwd=reading.PROJECT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as run:
+        first, at_first = run.stdout.readline(), time.perf_counter() - started
+        run.stdout.readline()
+        at_second = time.perf_counter() - started
+        run.kill()
+    assert first.strip() == devices.IMPORTING
+    assert at_first < at_second / 2
+
+
+@pytest.mark.parametrize("workers", [[], ["-n2"]], ids=["one process", "two workers"])
+def test_lines_of_a_training_are_seen(bare_project, workers):
+    """A line that a test tells during a run appears although output is captured, once."""
+    bare_project.makepyfile(
+        test_data="from tests.support import progress\ndef test_it(): progress.say('model9: epoch 1 of 3')\n"
+    )
+    ended = bare_project.runpytest_subprocess("-p", "no:benchmark", *workers)
+    told = [line for line in [*ended.outlines, *ended.errlines] if "model9" in line]
+    assert told == ["model9: epoch 1 of 3"]
+    assert ended.ret in (0, 2)
+
+
+def test_nobody_is_told_outside_a_run():
+    """The last listener hears a line; when it has gone, the one before it does."""
+    heard, heard_inside = [], []
+    gone, gone_inside = progress.told_to(heard.append), progress.told_to(heard_inside.append)
+    progress.say("inside")
+    gone_inside()
+    progress.say("outside")
+    gone()
+    assert (heard, heard_inside) == (["outside"], ["inside"])
+
+
+def test_an_epoch_tells_what_is_left():
+    """After one of two epochs of two seconds, two seconds are left; after the last one nothing is said of it."""
+    lines = []
+    recorder = training.EpochRecorder("model1 on mnist5k", report=lines.append)
+    recorder.set_model(SimpleNamespace(layers=[]))
+    recorder.set_params({"epochs": 2})
+    for epoch in range(2):
+        recorder.on_epoch_begin(epoch)
+        recorder._started -= 2
+        recorder.on_epoch_end(epoch, {"loss": 0.5})
+    assert lines == [
+        "model1 on mnist5k: epoch 1 of 2, loss 0.5000, about 2 s left",
+        "model1 on mnist5k: epoch 2 of 2, loss 0.5000",
+    ]
