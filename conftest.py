@@ -3,6 +3,8 @@
 pytest_plugins = [
     "pytester",
     "tests.plugin.devices",
+    "tests.plugin.levels",
+    "tests.plugin.workers",
     "tests.plugin.trainings",
     "tests.plugin.baselines",
     "tests.plugin.benchmarks",

@@ -23,7 +23,7 @@ STEPS = {  # mode -> its steps (batch, draw), in order
     "eager": ((32, "mixed signs"),),
     "XLA": ((128, "wide inputs"),),
 }
-CHOSEN = {"XLA": ("model1 dense_2", "model2 conv2d_4", "model4 conv2d_10", "model4 max_pooling2d_6", "model4 whole")}
+CHOSEN = {"XLA": ("model1 dense_2", "model4 whole")}  # which has convolutions and pooling too
 NO_XLA = ("unsupported operations", "could not find registered platform")  # of TensorFlow's errors
 NEXT = "try another device, oneDNN off (TF_ENABLE_ONEDNN_OPTS=0), one thread; then report it with the case's operands"
 pytestmark = pytest.mark.skipif(
@@ -77,7 +77,14 @@ def steps(mode):
     return found
 
 
-@pytest.mark.parametrize(("name", "mode"), [(name, mode) for mode in on_stack.MODES for name in CHOSEN.get(mode, CASES)])
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        pytest.param(name, mode, marks=() if mode == COMPILED else pytest.mark.slow)
+        for mode in on_stack.MODES
+        for name in CHOSEN.get(mode, CASES)
+    ],
+)
 def test_every_bit(name, mode, record_property):
     """Output, input gradient, kernel and bias gradients of a layer or a whole model are the exact ones."""
     found, error = attempted(mode)
@@ -182,6 +189,7 @@ BATCHES = (1, 2, 3, 5, 8, 13, 17)
 MANY = (32_769, 65_537)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("many", [False, True], ids=["odd shapes", "many rows"])
 def test_shapes(many, record_property):
     """Shapes, batch sizes and numbers of rows that the notebook does not have; kernels fail at one shape alone."""

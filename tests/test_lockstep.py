@@ -13,7 +13,7 @@ from cnnspec import pipeline
 from cnnspec.compat import KERAS_VERSION
 from cnnspec.facts import notebook, reading
 from cnnspec.names import MODELS
-from cnnspec.trajectory import fit_in_float64, fit_recordings, start
+from cnnspec.trajectory import fit_in_float64, fit_recordings, fitted, start
 from tests.support import bookkeeping, known_differences, lockstep
 
 STORED = reading.BASELINES / "trajectories"
@@ -24,10 +24,7 @@ NEXT = (
 )
 NORMALISED = notebook.normalised_models()
 CALLS = (lockstep.HARNESS, lockstep.ARRAYS) if pipeline.available() else (lockstep.ARRAYS,)  # elsewhere both are one
-LEFT_OUT = (
-    "model3",
-)  # costs as much as the others together, and 3 x 3 pooling keeps it sharp for a step only; model4 has its layers
-FITTED = [model for model in MODELS if model not in LEFT_OUT]
+FITTED = [model for model in MODELS if model not in fitted.LEFT_OUT]
 BESIDE = "model2"  # plain `fit` of arrays is the same code for every model, and this is the cheapest
 
 

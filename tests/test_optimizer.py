@@ -33,7 +33,9 @@ def as_tensor(array):
     return keras.ops.convert_to_tensor(array) if hasattr(keras, "ops") else keras.backend.constant(array)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(
+    "model", [pytest.param(model, marks=() if model in numerics.CHEAPEST else pytest.mark.slow) for model in MODELS]
+)
 def test_adam(model):
     """After one and after ten steps with given gradients, the change of every variable and both slots are Adam's."""
     built = on_stack.build(model)

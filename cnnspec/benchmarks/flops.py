@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cnnspec.facts import notebook
-from cnnspec.names import IMAGE
+from cnnspec.names import IMAGE, MODELS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,3 +70,8 @@ def multiply_adds(model: str) -> list[MultiplyAdds]:
 def flops_per_image(model: str, training: bool = True) -> int:
     """Floating-point operations for one image, two per multiply-add: in a training step, or in inference."""
     return 2 * sum(layer.training if training else layer.forward for layer in multiply_adds(model))
+
+
+def cheapest() -> tuple[str, ...]:
+    """The two models with the fewest operations, the cheapest first; between them they have every kind of layer."""
+    return tuple(sorted(MODELS, key=flops_per_image)[:2])

@@ -51,7 +51,7 @@ STACK: dict[Any, Any] = {
     "precision": str,
     ...: None,
 }
-OPTIONS = {"dataset": str, "epochs": int, "seed": int, "runs": int, "device": str, "workers": int}
+OPTIONS = {"level": str, "dataset": str, "epochs": int, "seed": int, "runs": int, "device": str, "workers": int}
 
 
 @dataclasses.dataclass

@@ -188,7 +188,6 @@ def test_suite(benchmark_run, settings):
         command = [
             "-m",
             "pytest",
-            "--ignore=tests/meta",
             "-q",
             "-p",
             "no:cacheprovider",
@@ -228,7 +227,7 @@ def test_workers(benchmark_run, settings, tmp_path):
             ended_well(" ".join(["python -m", *command, str(folder), *dask]), code, (folder / "calibrate.log").read_text())
         stored = len(store.read(folder / "model2.csv"))
         checks.equal(
-            f"calibrate with {workers} workers: stored runs", RUNS, stored, source="--runs", next="pytest -m cluster"
+            f"calibrate with {workers} workers: stored runs", RUNS, stored, source="--runs", next="pytest tests -m cluster"
         )
         name = f"{workers} workers" if workers else "no cluster"
         lines.append(f"{name}: {60 * RUNS / seconds:.1f} runs per minute, cores busy {busy:.0f}%")

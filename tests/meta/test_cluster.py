@@ -1,4 +1,4 @@
-"""Does `calibrate --dask` store every run exactly once when a worker dies during a run? (selected with -m cluster)"""
+"""Does `calibrate --dask` store every run exactly once when a worker dies during a run? (`pytest tests -m cluster`)"""
 
 import time
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cnnspec.reports.report import DESELECTED, UNREACHED
-from tests.plugin import group, partial
+from tests.plugin import group
 
 if TYPE_CHECKING:
     from cnnspec.reports.report import Report
@@ -63,5 +63,5 @@ def why(report: Report) -> str | None:
 def write(config: pytest.Config, fields: dict[str, Any]) -> None:
     """Write the outcome to the file of --outcome, if it was asked for."""
     if config.getoption("outcome", None) and not hasattr(config, "workerinput"):
-        line = json.dumps({**fields, "level": partial.level_of(config)})
+        line = json.dumps({**fields, "level": config.option.level})
         Path(config.option.outcome).write_text(line + "\n", encoding="utf-8")

@@ -101,7 +101,7 @@ class Reporter:
         """Tests that were asked for and did not run, and tests that were left out, each with its reason."""
         left_out = [{"test": test, "reason": reason} for test, reason in self.deselected.items()]
         unreached = [{"test": test, "reason": UNREACHED} for test in self.collected if test not in seen]
-        return partial.by_level(self.config, self.collected, unreached + left_out)
+        return unreached + left_out
 
     def gathered(self, terminal: pytest.TerminalReporter) -> Report:
         """The Report of this run, from the outcomes that pytest's terminal has."""
@@ -131,7 +131,7 @@ class Reporter:
             date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             options=options(self.config),
             stack=stack.current(),
-            verdict=verdict.judged(counts, properties, missed),
+            verdict=verdict.judged(counts, properties, self.config.option.level, missed),
             tiers={tier_of(m): count for m, count in counts.items() if m in verdict.TIERS or any(count.values())},
             others=others,
             failed=reasons["failed"],
@@ -149,9 +149,9 @@ class Reporter:
 
 def tier(nodeid: str) -> bool:
     """Whether a test belongs to a tier of the verdict. Tests asked for by name and tests of the suite itself do not."""
-    from tests.plugin import verdict
+    from tests.plugin import levels, verdict
 
-    return Path(nodeid.split("::")[0]).stem in verdict.TIERS
+    return levels.module_of(nodeid) in verdict.TIERS
 
 
 def environment(variables: Mapping[str, str] = os.environ) -> str | None:
@@ -171,6 +171,7 @@ def options(config: pytest.Config) -> dict[str, Any]:
     option = config.option
     workers = len(getattr(option, "tx", None) or ()) or 1
     return {
+        "level": option.level,
         "dataset": option.dataset,
         "epochs": option.epochs,
         "seed": option.seed,

@@ -70,13 +70,6 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"--ensembles={folder} holds no ensemble, a CSV per model such as model1.csv; {remedy}")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    from tests.support import two_processes
-
-    two_processes.judge_late(items)
-    deselect_replication(config, items)
-
-
 def pytest_collection_finish(session: pytest.Session) -> None:
     from tests.support import two_processes
 
@@ -97,13 +90,3 @@ def trained(settings: Settings) -> Callable[..., TrainingRun]:
     from tests.support import trainings
 
     return lambda model, number=0: trainings.trained_once(model, settings, number)
-
-
-def deselect_replication(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect the tests on full MNIST, unless --dataset mnist or -m replication asks for them."""
-    if config.option.dataset == "mnist" or "replication" in config.option.markexpr:
-        return
-    kept = [item for item in items if not item.get_closest_marker("replication")]
-    if len(kept) < len(items):
-        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
-        items[:] = kept

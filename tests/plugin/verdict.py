@@ -11,6 +11,7 @@ import pytest
 from cnnspec.facts import notebook
 from cnnspec.reports.report import DESELECTED, UNREACHED
 from cnnspec.reports.words import counted
+from tests.plugin import levels
 from tests.plugin.known_differences import STALE
 
 Property = tuple[str, Any]  # name and value of what a test recorded
@@ -22,18 +23,18 @@ TIERS = {  # test module -> the question it answers
     "test_configuration": "the same settings, loss and optimizer",
     "test_data": "the real digits, prepared as in the notebook",
     "test_exact": "every bit of each layer and gradient, in integer arithmetic",
+    "test_optimizer": "each update against its formula",
     "test_numerics": "each layer and gradient against float64",
     "test_modes": "whole models by every call, compiled, eager and XLA",
-    "test_optimizer": "each update against its formula",
-    "test_trajectory": "the first thirty steps, beside float64 and 2019",
     "test_lockstep": "two epochs of fit against float64",
+    "test_trajectory": "the first thirty steps, beside float64 and 2019",
     "test_repeats": "one step repeated: always the same gradients",
     "test_nonfinite": "NaN and infinity arrive where they must",
     "test_state": "moving statistics and variables after unusual steps",
     "test_stochastic": "initialisers and shuffling against theory",
     "test_dropout": "rate, scale and new masks, in compiled steps",
-    "test_determinism": "one seed, one result",
     "test_saving": "saved models predict and train on unchanged",
+    "test_determinism": "one seed, one result",
     "test_training": "each model reaches the expected losses",
     "test_results": "the results table and the plots",
 }
@@ -44,6 +45,7 @@ WORDS = {"xfailed": "known difference"}
 SHOWN = ("test loss, last epoch", "train loss, evaluated")  # of each model's quantities, in every verdict
 FAIL = "FAIL: {} failed. Each message above says what to do next."
 PASS = "PASS: this stack builds, computes and trains the models as the notebook did, as far as the tests above can tell."
+QUICK = "PASS, quick: this stack builds and computes the models as the notebook did. `pytest` trains them too."
 UNKNOWN = "CANNOT TELL: {} cannot be judged: too few runs in the ensemble. Each message above says how many are missing."
 PARTIAL = "NO VERDICT: some tests did not run. `pytest` without arguments runs all of them."
 REPLICATED = "REPLICATED: the notebook and fresh runs of this stack are plausible among the stored runs on full MNIST."
@@ -79,8 +81,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminal.line("")
     unknown = undecided(properties)
     failed = sum(count["failed"] for count in counts.values()) - unknown
+    level = config.option.level
+    terminal.line(f"level {levels.LEVELS[level]}")
     reporter = config.pluginmanager.get_plugin("cnnspec-report")
-    reached = judged(counts, properties, reporter.missed(seen) if reporter else ())
+    reached = judged(counts, properties, level, reporter.missed(seen) if reporter else ())
     if reached == "fail":
         terminal.line(FAIL.format(counted(failed, "check")), red=True)
     elif reached == "cannot tell":
@@ -89,7 +93,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         tiers_ran = any(sum(counts[module].values()) for module in TIERS)
         terminal.line(REPLICATED if replicated(properties) and not tiers_ran else PARTIAL)
     else:
-        terminal.line(PASS, green=True)
+        terminal.line(QUICK if level == "quick" else PASS, green=True)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -99,7 +103,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
     terminal = session.config.pluginmanager.get_plugin("terminalreporter")
     if terminal and session.exitstatus == pytest.ExitCode.TESTS_FAILED:
         elsewhere = any(outcome == "failed" and module not in TIERS for module, outcome, _ in outcomes(terminal))
-        if judged(*found(terminal)[:2]) == "cannot tell" and not elsewhere:
+        if judged(*found(terminal)[:2], session.config.option.level) == "cannot tell" and not elsewhere:
             session.exitstatus = pytest.ExitCode.INTERRUPTED
 
 
@@ -140,13 +144,13 @@ def undecided(properties: Iterable[Property]) -> int:
     return sum(not check["conclusive"] and check["used"] <= 1 for name, check in properties if name == "check")
 
 
-def judged(counts: Counts, properties: Sequence[Property], missed: Iterable[Mapping[str, str]] = ()) -> str:
-    """The verdict: fail, cannot tell, no verdict or pass. `missed` names tests that did not run, each with its reason."""
+def judged(counts: Counts, properties: Sequence[Property], level: str, missed: Iterable[Mapping[str, str]] = ()) -> str:
+    """The verdict at a level: fail, cannot tell, no verdict or pass. `missed` names tests that did not run, and why."""
     if sum(count["failed"] for count in counts.values()) > undecided(properties):
         return "fail"
     if undecided(properties):
         return "cannot tell"
-    ran = all(counts[module]["passed"] or counts[module]["xfailed"] for module in TIERS)
+    ran = all(counts[module]["passed"] or counts[module]["xfailed"] for module in levels.tiers(level))
     whole = not any(each["reason"] in (UNREACHED, DESELECTED) for each in missed)
     return "pass" if ran and whole else "no verdict"
 

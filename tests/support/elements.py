@@ -25,8 +25,8 @@ class Scales:
 
     def output(self) -> np.ndarray:
         """Scale of each element of the output, before the activation."""
-        ones = np.ones((*self.kernel.shape[:-1], 1))
-        windows, _ = run_layer(self.single, [ones, np.zeros(1)], self.inputs**2)
+        ones = np.ones((*self.kernel.shape[:-2], 1, 1))  # all channels of an input weigh the same: they are summed first
+        windows, _ = run_layer(self.single, [ones, np.zeros(1)], (self.inputs**2).sum(axis=-1, keepdims=True))
         return np.sqrt(windows) * np.linalg.norm(self.kernel.reshape(-1, self.kernel.shape[-1]), axis=0) + np.abs(self.bias)
 
     def gradients(self, gradient: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -34,8 +34,9 @@ class Scales:
         norms = np.linalg.norm(self.kernel, axis=-1, keepdims=True)
         _, pullback = run_layer(self.single, [norms, np.zeros(1)], self.inputs)
         input_scale, _ = pullback(np.linalg.norm(gradient, axis=-1, keepdims=True))
-        _, squares = run_layer(self.single, [norms, np.zeros(1)], self.inputs**2)
-        _, (sums, _) = squares(np.ones((*gradient.shape[:-1], 1)))
+        squares = (self.inputs**2).sum(axis=0, keepdims=True)  # every image weighs the same: they are summed first
+        _, of_squares = run_layer(self.single, [norms, np.zeros(1)], squares)
+        _, (sums, _) = of_squares(np.ones((1, *gradient.shape[1:-1], 1)))
         flat = np.asarray(gradient, np.float64).reshape(-1, gradient.shape[-1])
         return input_scale, [np.sqrt(sums) * np.linalg.norm(flat, axis=0), np.abs(flat).sum(axis=0)]
 

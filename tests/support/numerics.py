@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cnnspec import stack
+from cnnspec.benchmarks.flops import cheapest
 from cnnspec.facts import reading
 
 # Largest relative error of one rounding, 2^-p for p significant bits (IEEE 754; bfloat16 and TF32 by their makers' formats).
@@ -21,6 +22,7 @@ UNIT_ROUNDOFF = {
     "bfloat16": 2.0**-8,
 }
 PRODUCTS = ("Conv2D", "Dense")  # the layers that multiply, possibly in a lower precision
+CHEAPEST = cheapest()
 TYPICAL = {"TF32 or float16": UNIT_ROUNDOFF["tf32"], "bfloat16": UNIT_ROUNDOFF["bfloat16"]}
 POLICIES = {"mixed_bfloat16": "bfloat16", "mixed_float16": "float16"}
 

@@ -11,6 +11,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from typing import TYPE_CHECKING
 
 from cnnspec import mnist, pipeline, stack
@@ -38,7 +40,7 @@ def started() -> dict[str, subprocess.Popen[str]]:
     """{name: process} of the two that train the same. The first call starts them, with the lowest priority."""
     found = {
         name: subprocess.Popen(
-            [sys.executable, "-m", "tests.support.two_processes", name],
+            [sys.executable, "-m", "tests.support.two_processes", name, str(os.getpid())],
             cwd=reading.PROJECT,
             env=os.environ | ONE_THREAD,
             stdout=subprocess.PIPE,
@@ -60,11 +62,6 @@ def start_early(session: pytest.Session) -> None:
     if wanted and not session.config.option.collectonly and "PYTEST_XDIST_WORKER" not in os.environ:
         for process in started().values():
             session.config.add_cleanup(process.kill)
-
-
-def judge_late(items: list[pytest.Item]) -> None:
-    """Put the tests that wait for the two processes after all others."""
-    items.sort(key=lambda item: item.path.name == "test_determinism.py")
 
 
 def switch_determinism_on() -> bool:
@@ -105,8 +102,21 @@ def digest(model: str, seed: int, harness: bool = False) -> str:
     return hashlib.sha256(b"".join(array.tobytes() for array in built.get_weights()) + text.encode()).hexdigest()
 
 
-def main(name: str) -> None:
-    """Train as the process `name` does, and print the digests."""
+def end_with(parent: int) -> None:
+    """End this process when its parent ends, also where that one was killed and could not end it."""
+
+    def wait() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def main(name: str, parent: str = "") -> None:
+    """Train as the process `name` does, and print the digests; `parent` is the number of the process that waits for them."""
+    if parent:
+        end_with(int(parent))
     found: dict[str, bool | str] = {"deterministic": switch_determinism_on()}
     second = name == "second"
     found |= {model: digest(model, 0, harness=second and model == HARNESSED) for model in MODELS}
@@ -116,4 +126,4 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

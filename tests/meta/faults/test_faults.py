@@ -1,7 +1,7 @@
 """Does the suite detect a defect in the code, and does the message name what changed?
 
 Each fault is one change of the package's source in a copy of the project. The test module named must fail and print the
-message. Selected with `pytest -m faults` or `tox run -e faults`: every fault needs a separate run.
+message. Selected with `pytest tests -m faults` or `tox run -e faults`: every fault needs a separate run.
 """
 
 import os

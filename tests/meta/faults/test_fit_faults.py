@@ -1,4 +1,4 @@
-"""Does tests/test_lockstep.py see each defect of `fit`, and name its cause? Asked for by `pytest -m faults`."""
+"""Does tests/test_lockstep.py see each defect of `fit`, and name its cause? Asked for by `pytest tests -m faults`."""
 
 import pytest
 

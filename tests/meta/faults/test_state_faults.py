@@ -1,4 +1,4 @@
-"""Is a stack seen that hides NaN, loses state or saves wrongly, and is it named? Asked for by `pytest -m faults`."""
+"""Is a stack seen that hides NaN, loses state or saves wrongly, and is it named? Asked for by `pytest tests -m faults`."""
 
 import re
 

@@ -6,7 +6,7 @@ import pytest
 
 from cnnspec.reports.report import Report
 from tests.meta.reports.test_reporting import names
-from tests.plugin import partial, verdict
+from tests.plugin import verdict
 from tests.support import two_processes
 
 FINE = "def test_fine(): pass\ndef test_too(): pass\n"
@@ -103,15 +103,19 @@ def test_tests_that_are_asked_for_by_a_mark_are_not_missing(whole):
     assert sorted(reports(whole).values()) == ["no verdict", "pass"]
 
 
-def test_a_level_names_what_it_leaves_out():
-    """With --level quick the reason of a module that is left out as a whole is the level; -k stays -k."""
-    missed = [{"test": f"{name}.py::test_x", "reason": "deselected by -k, -m or --deselect"} for name in ("a", "b")]
-    config = type("Config", (), {"option": type("Option", (), {"level": "quick"})})
-    assert [each["reason"] for each in partial.by_level(config, ["a.py::test_y"], missed)] == [
-        "deselected by -k, -m or --deselect",
-        "not part of --level quick",
-    ]
-    assert partial.by_level(type("Config", (), {"option": object()}), ["a.py::test_y"], missed) == missed
+def test_a_level_names_what_it_leaves_out(whole):
+    """--level quick passes by its own tiers, says what it left out, and its report does not replace that of every tier."""
+    run(whole)
+    whole.makepyfile(test_exact=MARKED)
+    ended = run(whole, "--level=quick")
+    assert verdict.QUICK in ended.outlines
+    assert (outcome(whole)["verdict"], outcome(whole)["level"]) == ("pass", "quick")
+    assert sorted(reports(whole).values()) == ["pass", "pass"]
+    quick = Report.from_json(outcome(whole)["report"])
+    assert {"test_exact.py::test_slow", "test_training.py::test_fine"} <= set(names(quick.not_run))
+    assert set(names(quick.not_run).values()) == {"not part of --level quick"}
+    run(whole, "--level=quick", "-k", "not too")
+    assert outcome(whole)["verdict"] == "no verdict"
 
 
 def test_an_outcome_without_tiers(whole):

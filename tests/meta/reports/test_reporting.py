@@ -113,7 +113,15 @@ def test_the_report_of_a_run(project, monkeypatch, arguments):
     report = run(project, *arguments, "--seed", "7", "--deselect", "test_numerics.py::test_left_out")
     assert report.environment == "tf999"
     assert report.cnnspec == cnnspec.__version__
-    assert report.options == {"dataset": "mnist5k", "epochs": EPOCHS, "seed": 7, "runs": 1, "device": "auto", "workers": 1}
+    assert report.options == {
+        "level": "default",
+        "dataset": "mnist5k",
+        "epochs": EPOCHS,
+        "seed": 7,
+        "runs": 1,
+        "device": "auto",
+        "workers": 1,
+    }
     assert report.stack == stack.current()
     assert report.verdict == "fail"
     assert report.tiers["numerics"] == {"passed": 1, "failed": 1, "skipped": 1, "xfailed": 1}
@@ -178,24 +186,27 @@ def test_an_ensemble_too_small_is_told(project):
 def test_an_interrupted_run_is_no_pass(project, monkeypatch):
     """Every tier has a passed test, but one test did not run: no verdict."""
     monkeypatch.setattr(two_processes, "start_early", lambda session: None)
-    project.makepyfile(**{module: "def test_fine(): pass" for module in verdict.TIERS if module != "test_determinism"})
+    *before, last = verdict.TIERS
+    project.makepyfile(**{module: "def test_fine(): pass" for module in before})
     project.makepyfile(
-        test_determinism="""
+        **{
+            last: """
         import pytest
 
         def test_fine(): pass
         def test_stop(): pytest.exit("enough", returncode=1)
         def test_later(): pass
         """
+        }
     )
-    modules = sorted((f"{module}.py" for module in verdict.TIERS), key="test_determinism.py".__eq__)
+    modules = [f"{module}.py" for module in verdict.TIERS]
     ended = project.runpytest_inprocess("-p", "no:benchmark", "-p", "no:xdist", "--report", "report.json", *modules)
     assert verdict.PARTIAL in ended.outlines
     report = Report.from_json(project.path / "report.json")
     assert all(count["passed"] for count in report.tiers.values())
     assert report.total("failed") == 0
     assert report.verdict == "no verdict"
-    assert "test_determinism.py::test_later" in names(report.not_run)
+    assert f"{last}.py::test_later" in names(report.not_run)
 
 
 REPLICATION = """

@@ -1,0 +1,80 @@
+"""How much of the suite a run takes, and in which order: the cheapest tiers first, so that `-x` stops early.
+
+Plain `pytest` collects the tiers alone; `pytest tests` and `pytest tests/meta` collect the tests of the suite itself too.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.plugin import group
+
+LEVELS = {  # name -> what it says about itself in the verdict
+    "quick": "quick: before anything trains. It cannot see what only a training, a saved model or another process shows.",
+    "default": "default: every tier. It cannot see a fault that strikes less often than once in a few hundred steps.",
+    "full": "full: every tier, and ten epochs of full MNIST beside the notebook.",
+}
+QUICK = (
+    "test_stack",
+    "test_architecture",
+    "test_configuration",
+    "test_data",
+    "test_exact",
+    "test_optimizer",
+    "test_numerics",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group(parser).addoption(
+        "--level",
+        choices=LEVELS,
+        default="default",
+        help="quick: seconds, before anything trains; default: every tier; full: also ten epochs of full MNIST",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    left_out = [item for item in items if not belongs(item, config.option.level, config)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        chosen = set(items) - set(left_out)
+        items[:] = [item for item in items if item in chosen]
+    items.sort(key=place)
+
+
+def belongs(item: pytest.Item, level: str, config: pytest.Config) -> bool:
+    """Whether a test is part of a level. Tests that are no tier's belong to every level: they were asked for by path."""
+    from tests.plugin import verdict
+
+    module = module_of(item.nodeid)
+    if item.get_closest_marker("replication"):
+        return level == "full" or config.option.dataset == "mnist" or "replication" in config.option.markexpr
+    if level != "quick" or module not in verdict.TIERS:
+        return True
+    return module in QUICK and not item.get_closest_marker("slow")
+
+
+def place(item: pytest.Item) -> int:
+    """Where a test's module stands in the order of a run: the verdict's, with all that is no tier behind it."""
+    from tests.plugin import verdict
+
+    order = [*verdict.TIERS, *verdict.ASKED_FOR]
+    module = module_of(item.nodeid)
+    return order.index(module) if module in order else len(order)
+
+
+def module_of(nodeid: str) -> str:
+    """Name of the module of a test: test_exact of tests/test_exact.py::test_name."""
+    return Path(nodeid.split("::")[0]).stem
+
+
+def tiers(level: str) -> tuple[str, ...]:
+    """The modules that must have run for a verdict at a level."""
+    from tests.plugin import verdict
+
+    if level == "quick":
+        return QUICK
+    return (*verdict.TIERS, *verdict.ASKED_FOR) if level == "full" else tuple(verdict.TIERS)

@@ -1,0 +1,47 @@
+"""How `pytest -n 2` shares the tests among its processes: what a tier computes once goes to one process, in order.
+
+Most tiers build a model once for all of its tests. Tests that share it stay together: those of a module, or, where a module
+keeps the models apart, those of a model.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Modules whose tests share nothing beyond what is found in their names: what keeps them apart.
+APART = {
+    "test_exact": re.compile("compiled|eager|XLA|TF32"),
+    "test_lockstep": re.compile("model[0-9]+"),
+    "test_modes": re.compile("model[0-9]+"),
+    "test_numerics": re.compile("model[0-9]+"),
+    "test_optimizer": re.compile("model[0-9]+"),
+    "test_training": re.compile("model[0-9]+"),
+    "test_trajectory": re.compile("model[0-9]+"),
+}
+
+
+def group_of(nodeid: str) -> str:
+    """Name of the group of a test, from its id."""
+    path = nodeid.split("::")[0]
+    kept = APART.get(Path(path).stem)
+    found = kept.search(nodeid.partition("[")[2]) if kept else None
+    return f"{path} {found.group()}" if found else path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Groups in the order of the collection, each to the process that is free first. Another --dist is the user's choice."""
+    if config.option.dist != "load":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class InOrder(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    config.option.loadscopereorder = False
+    return InOrder(config, log)
