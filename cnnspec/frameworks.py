@@ -15,13 +15,20 @@ NAMES = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}  # backen
 def require() -> None:
     """Import Keras and the framework that is its backend. Raises FrameworkMissing."""
     try:
-        backend = importlib.import_module("keras").backend.backend()
+        keras = importlib.import_module("keras")
+        backend = keras.backend.backend()
         if backend in NAMES:
             importlib.import_module(backend)
     except Exception as error:  # a framework that does not fit its packages fails with errors of every kind
         raise FrameworkMissing(explained(error, os.environ)) from error
     if backend not in NAMES:
         raise FrameworkMissing(unknown(backend))
+    wanted = os.environ.get("KERAS_BACKEND", backend)
+    if wanted != backend:  # Keras 2 takes no notice of the variable
+        raise FrameworkMissing(
+            f"KERAS_BACKEND={wanted} was asked for, but Keras {keras.__version__} uses {backend}; choose "
+            f"KERAS_BACKEND={backend}, or install a newer Keras: {install(f'--upgrade keras {wanted}')}"
+        )
 
 
 def explained(error: Exception, environment: Mapping[str, str]) -> str:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from cnnspec import frameworks
+from cnnspec import compat, frameworks
 from cnnspec.errors import FrameworkMissing
 from cnnspec.facts import reading
 from tests.plugin import devices
@@ -47,6 +47,7 @@ MISSING = {  # KERAS_BACKEND, what is not there, the error of its import -> the 
         f"or install it again: {PIP} --force-reinstall tensorflow",
     ),
 }
+KERAS_3 = compat.KERAS_VERSION >= (3, 0)  # the first that has other backends
 COMMANDS = {
     "pytest": ["pytest", "-p", "no:cacheprovider", "tests/test_stack.py"],
     "verify": ["cnnspec", "verify"],
@@ -73,7 +74,11 @@ def said(ended):
     return [line for line in (ended.stdout + ended.stderr).splitlines() if line != devices.IMPORTING]
 
 
-@pytest.mark.parametrize(("backend", "names", "error", "line"), MISSING.values(), ids=MISSING)
+@pytest.mark.parametrize(
+    ("backend", "names", "error", "line"),
+    [value for key, value in MISSING.items() if KERAS_3 or key != "no JAX"],
+    ids=[key for key in MISSING if KERAS_3 or key != "no JAX"],
+)
 def test_one_line_says_what_is_missing(without, backend, names, error, line):
     """Plain pytest in a clone ends with this line and exit code 2, and nothing else."""
     ended = without(COMMANDS["pytest"], backend, names, error)
@@ -113,6 +118,15 @@ def test_a_backend_that_nobody_knows(monkeypatch):
     assert said == f"Keras' backend is theano, which cnnspec does not know; {others}"
     monkeypatch.setattr("keras.backend.backend", lambda: "openvino")
     with pytest.raises(FrameworkMissing, match="backend is openvino, which cnnspec does not know"):
+        frameworks.require()
+
+
+def test_a_backend_that_is_not_taken(monkeypatch):
+    """A Keras that takes no notice of KERAS_BACKEND computes on another backend than the one asked for: that is said."""
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.setattr("keras.backend.backend", lambda: "tensorflow")
+    monkeypatch.setattr("importlib.import_module", {"keras": compat.keras, "tensorflow": None}.get)
+    with pytest.raises(FrameworkMissing, match=r"KERAS_BACKEND=jax was asked for, but Keras \S+ uses tensorflow; choose "):
         frameworks.require()
 
 
