@@ -159,7 +159,7 @@ def excused(case, what, due, got, terms):
 
 
 def elsewhere(case, step):
-    """The ways in which the step that was wrong is right: in other modes, and as the first step of a process.
+    """The ways in which the step that was wrong is right: in other modes, as the first step of a process, and once more.
 
     Of the first two cases alone: each way is a model to be traced.
     """
@@ -169,20 +169,20 @@ def elsewhere(case, step):
     found = []
     for mode in on_stack.MODES:
         for after in {None, step.after} if mode == step.mode else {step.after}:
-            if (mode, after) != (step.mode, step.after):
-                branches = on_stack.Branches([case])
-                branches.compile(mode)
-                try:
-                    for batch in filter(None, (after, step.batch)):
-                        given = cases.first_images(cases.operands(case, step.draw), batch)
-                        (results,) = branches.results([given])
-                except Exception as error:  # a way that this stack does not have: the one that is wrong is reported
-                    found.append(f"{mode} not known: {type(error).__name__}")
+            branches = on_stack.Branches([case])
+            branches.compile(mode)
+            try:
+                for batch in filter(None, (after, step.batch)):
+                    given = cases.first_images(cases.operands(case, step.draw), batch)
+                    (results,) = branches.results([given])
+            except Exception as error:  # a way that this stack does not have: the one that is wrong is reported
+                found.append(f"{mode} not known: {type(error).__name__}")
+                continue
+            if cases.digest(results) == cases.digest(cases.expected(case, step.draw, step.batch)):
+                if (mode, after) == (step.mode, step.after):
+                    found.append("the same step, taken once more: the fault is intermittent")
                     continue
-                if cases.digest(results) == cases.digest(cases.expected(case, step.draw, step.batch)):
-                    found.append(
-                        f"{Step(mode, step.batch, step.draw, after, '', None)}" + ("" if after else " (first of all)")
-                    )
+                found.append(f"{Step(mode, step.batch, step.draw, after, '', None)}" + ("" if after else " (first of all)"))
     return found
 
 
