@@ -10,8 +10,7 @@ from cnnspec.benchmarks.flops import flops_per_image
 from cnnspec.benchmarks.timings import Timing
 from cnnspec.ensembles import bands, store
 from cnnspec.facts import reading
-from cnnspec.names import SAMPLES
-from tests.support import chance
+from tests.support import ensembles
 
 if TYPE_CHECKING:
     from tests.benchmarks.process import Measuring
@@ -92,11 +91,11 @@ def judge_losses(subject: str, model: str, settings: Settings, losses: list[floa
     path = settings.ensembles / f"{model}.csv"
     source = path.relative_to(reading.PROJECT)
     calibrate = f"python -m cnnspec calibrate --models {model} --dataset {settings.dataset} --out {source.parent}"
-    for quantity, epochs in (("loss, first epoch", 1), ("loss, last epoch", len(losses))):
-        judged, band = bands.by_quantity(store.curves(path, epochs), settings.dataset)[quantity]
-        value = judged.measure({"loss": losses[:epochs]}, SAMPLES[settings.dataset])
-        chance.within_band(
-            f"{subject}: {quantity} of {epochs}, {settings.dataset}",
+    for epochs in (1, len(losses)):
+        judged, band = bands.by_quantity(store.curves(path, epochs), settings.dataset)["loss, last epoch"]
+        value = judged.measure({"loss": losses[:epochs]})
+        ensembles.within_band(
+            f"{subject}: loss of epoch {epochs}, {settings.dataset}",
             judged,
             band,
             value,

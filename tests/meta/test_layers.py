@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "commands": {"facts", "ensembles", "benchmarks", "reports", "trajectory", "files", "names", "errors", *HARNESS},
     "__main__": {"commands", "names", "errors"},
 }
+ENSEMBLES = ("store", "quantities", "bands", "distance", "false_alarms", "equivalence", "likelihood", "membership")
 # Modules that read what is stored, on machines that have no framework.
 WITHOUT_FRAMEWORK = [
     "names",
@@ -42,7 +43,7 @@ WITHOUT_FRAMEWORK = [
     "trajectory.start",
     "trajectory.recordings",
     "trajectory.in_float64",
-    *(f"ensembles.{name}" for name in ("store", "bands", "false_alarms", "equivalence", "likelihood", "membership")),
+    *(f"ensembles.{name}" for name in ENSEMBLES),
     *(f"benchmarks.{name}" for name in ("flops", "timings", "slowdowns", "tables")),
     *(f"reports.{name}" for name in ("report", "words", "markdown", "page", "charts", "benchmarks", "html")),
     "results",

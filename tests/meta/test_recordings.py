@@ -36,7 +36,7 @@ def test_a_recording_made_anew_has_bounds_of_its_own(raced):
 
 
 def test_two_recordings_are_no_margin_of_this_stack():
-    """The comparison of the stored recording with stored float64 leaves no margin for the report; that of this stack does."""
+    """Comparing the stored recording with stored float64 leaves no margin for the report; comparing this stack does."""
     with margins.collected_into(found := []):
         test_trajectory.test_2019_against_float64(test_trajectory.STORED / "2019", config(None), "model1", "sgd")
     assert found == []
