@@ -124,7 +124,10 @@ def parser() -> argparse.ArgumentParser:
     bands.add_argument("--dataset", choices=DATASETS, default="mnist5k", help="data set of the ensemble (default: mnist5k)")
     bands.add_argument("--epochs", type=positive, default=1, help="epochs after which runs are judged (default: 1)")
     bands.add_argument(
-        "--suites", type=positive, default=20_000, help="simulated runs of the suite by which the rate is measured (20,000)"
+        "--suites",
+        type=positive,
+        default=20_000,
+        help="simulated runs of the suite by which the rate is measured (default: 20,000)",
     )
     bands.set_defaults(command=commands.bands)
 
