@@ -16,6 +16,7 @@ from cnnspec import stack
 from cnnspec.ensembles import bands, store
 from cnnspec.facts import reading
 from cnnspec.files import write_whole
+from cnnspec.reports.words import counted
 from tests.support import checks, margins
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def check_results_table(
     With `update` it becomes the stored one, unless a loss lies outside the band of its ensemble: that takes a `reason`.
     """
     __tracebackhide__ = True
-    subject = f"the results table of {settings.dataset} after {settings.epochs} epochs"
+    subject = f"the results table of {settings.dataset} after {counted(settings.epochs, 'epoch')}"
     command = update_command(settings)
     accepted = None
     if update and (outside := outside_the_bands(table, settings)):
