@@ -208,7 +208,13 @@ def parser() -> argparse.ArgumentParser:
         "--dataset mnist5k --epochs 4",
     )
     bands.add_argument("--dataset", choices=DATASETS, default="mnist5k", help="data set of the ensemble (default: mnist5k)")
-    bands.add_argument("--epochs", type=positive, default=4, help="epochs after which runs are judged (default: 4)")
+    bands.add_argument("--epochs", type=positive, default=1, help="epochs after which runs are judged (default: 1)")
+    bands.add_argument(
+        "--suites",
+        type=positive,
+        default=20_000,
+        help="simulated runs of the suite by which the rate is measured (default: 20,000)",
+    )
     bands.set_defaults(command=commands.bands)
 
     compare = add(

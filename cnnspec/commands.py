@@ -179,7 +179,7 @@ def bands(options: Namespace) -> None:
     frame = false_alarms.smallest_shifts(folder, options.dataset, options.epochs)
     print(markdown.of_frame(frame))
     print(f"share of healthy runs of the suite that fail (limit {bands.FALSE_ALARM_RATE}):")
-    for how, share in false_alarms.measured(folder, options.dataset, options.epochs).items():
+    for how, share in false_alarms.measured(folder, options.dataset, options.epochs, options.suites).items():
         print(f"  {share:.5f}  {how}")
 
 

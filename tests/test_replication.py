@@ -16,7 +16,7 @@ from cnnspec.errors import EnsembleError
 from cnnspec.facts import notebook, reading
 from cnnspec.names import RESULTS
 from tests.plugin import verdict
-from tests.support import chance, checks, trainings
+from tests.support import checks, ensembles, trainings
 
 pytestmark = pytest.mark.replication
 TRAINED = notebook.trained_models()
@@ -135,7 +135,7 @@ def judge(model, who, curves, figure, record_property):
     if not place.conclusive:
         next_step = "python -m cnnspec calibrate --dataset mnist --out baselines/ensembles/mnist with a larger --runs"
         lines = [f"{place.runs} stored runs of all models are too few for a false-alarm rate of {place.alpha:g}"]
-        checks.fail(f"{chance.CANNOT_TELL}: {model}: {who}: {summary}", lines, next=next_step)
+        checks.fail(f"{ensembles.CANNOT_TELL}: {model}: {who}: {summary}", lines, next=next_step)
 
 
 @pytest.mark.parametrize(("row", "score"), RESULTS.items())
@@ -151,7 +151,7 @@ def test_a_fresh_run_beside_the_notebook(model, row, score, fresh, record_proper
     freedom = sum(len(values) - 1 for values in last.values())
     pooled = np.sqrt(sum(values.var(ddof=1) * (len(values) - 1) for values in last.values()) / freedom)
     theirs, ours = notebook.curves(model)[metric][-1], fresh(model).scores[score]
-    alpha = membership.ALPHA / (len(TRAINED) * len(RESULTS))
+    alpha = membership.ALPHA
     limit = stats.t.ppf(1 - alpha / 2, freedom) * max(pooled, last[model].std(ddof=1)) * np.sqrt(2)
     apart = np.log(ours / theirs)
     values = f"{ours:.4f}, the notebook's {theirs:.4f}, {np.expm1(apart):+.0%}"

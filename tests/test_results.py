@@ -7,6 +7,7 @@ import pytest
 from cnnspec import results, training
 from cnnspec.facts import notebook
 from cnnspec.names import MODELS
+from cnnspec.reports.words import counted
 from tests.support import checks
 from tests.support.snapshots import check_results_table
 
@@ -16,7 +17,7 @@ NEXT = "look at cnnspec/results.py; then: pytest tests/test_results.py"
 def test_results_table(trained, settings, snapshot, accepted_shift, pytestconfig, record_property):
     """The results table is the stored one, each loss as near to it as one healthy run is to another."""
     runs = [trained(model) for model in MODELS]
-    title = f"{settings.dataset}, {settings.epochs} epochs, seed {settings.seed}"
+    title = f"{settings.dataset}, {counted(settings.epochs, 'epoch')}, seed {settings.seed}"
     record_property("table", f"{title}\n{results.results_table(runs).to_string()}")
     table = results.results_table(runs, cut=float)
     record_property("results", table.to_dict("index"))

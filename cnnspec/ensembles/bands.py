@@ -5,104 +5,49 @@ A new mean m of K runs passes against N stored runs with mean μ and standard de
     |m − μ| ≤ t(1 − α/2; N − 1) · s · √(1/K + 1/N)
 
 the prediction interval for the mean of K further draws from a normal distribution (Hahn & Meeker, *Statistical
-Intervals*, 1991, section 4.7). Losses are judged on their natural logarithm, accuracies on the logarithm of the number of
-errors and one: on the square root, which suits Poisson counts, unlucky draws of the weights leave a heavier upper tail
-(of 24 stored runs of each model, judged by the others after 1 to 10 epochs, the farthest lies 7.2 SD from the mean on the
-square root and 6.0 SD on the logarithm).
+Intervals*, 1991, section 4.7). `distance` judges all quantities of a model together. The promise is about the whole suite:
+where runs are distributed as the stored ones are, at most FALSE_ALARM_RATE of all pairs (ensembles, new runs) fail.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import optimize, stats
 
-from cnnspec.names import MODELS, RESULTS, SAMPLES
+from cnnspec.ensembles import quantities
+from cnnspec.ensembles.quantities import Curves, Quantity
+from cnnspec.facts import reading
+from cnnspec.names import MODELS, RESULTS
 
-FALSE_ALARM_RATE = 0.001  # declared for one whole run of the suite, divided evenly among its checks of trainings
+FALSE_ALARM_RATE = 0.001  # declared for one whole run of the suite: all its comparisons of trainings with ensembles
 POWER = 0.95  # share of the cases in which the smallest shift that a band detects is detected
 WIDEST = 2.0  # times the band of an ensemble of infinitely many runs; a wider band gives no verdict
-
-Curves = Mapping[str, Sequence[float]]  # {metric: value of each epoch} of a run, as `store.curves` gives them
-
-
-@dataclasses.dataclass(frozen=True)
-class Quantity:
-    """One quantity of a run that is judged: how it is measured, on a scale where its spread is even, and shown."""
-
-    measure: Callable[[Curves, tuple[int, int]], float]  # (curves, (train images, test images)) -> value, judged scale
-    show: Callable[[float], str]  # value on the judged scale -> text in the units of the training log
-    least_deviation: Callable[[float], float] = lambda mean: 0.0  # mean of an ensemble -> smallest SD it can have
-    lowest: float = -math.inf  # end of the judged scale
-    show_shift: Callable[[float], str] = lambda shift: ""  # shift on the judged scale -> text, where it has its own size
+DISTANCES = 0.5  # share of the rate for the distances of whole models; bands and cells of the results table have the rest
 
 
-def log_loss(metric: str, epoch: int) -> Quantity:
-    """Logarithm of the loss `metric` in an epoch; `epoch` −1 is the last of the run."""
-    return Quantity(lambda curves, samples: math.log(curves[metric][epoch]), _show_loss, show_shift=_show_factor)
+def reserve(epochs: int) -> int:
+    """What the rate is divided by, for tails heavier than the normal distribution's.
 
-
-def log_area(metric: str) -> Quantity:
-    """Mean over the epochs of the logarithm of a loss: the area under its log curve, per epoch."""
-    return Quantity(lambda curves, samples: float(np.mean(np.log(curves[metric]))), _show_loss, show_shift=_show_factor)
-
-
-def log_errors(metric: str) -> Quantity:
-    """Logarithm of one more than the number of wrong answers behind an accuracy in the last epoch.
-
-    Errors are whole numbers, so a count that does not vary in the ensemble keeps the standard deviation of rounding, 1/√12
-    of an error, on the scale of the logarithm.
+    After the first epoch a smoothed bootstrap of the stored runs has lighter tails than the normal distribution, later
+    heavier ones. With this reserve both keep the declared rate after 1 to 10 epochs (tests/meta/test_false_alarms.py).
     """
-    split = 1 if metric == "val_accuracy" else 0
-    return Quantity(
-        lambda curves, samples: math.log1p(round((1 - curves[metric][-1]) * samples[split])),
-        lambda value: f"{math.expm1(value):.1f}",
-        lambda mean: 1 / math.sqrt(12) / math.exp(mean),
-        lowest=0.0,
-        show_shift=_show_factor,
-    )
+    return 1 if epochs == 1 else 16
 
 
-def _show_loss(value: float) -> str:
-    return f"{math.exp(value):.4f}"
-
-
-def _show_factor(shift: float) -> str:
-    return f"{math.expm1(shift):+.0%}"
-
-
-# The judged quantities of each model. untrained_loss is the test set's before the first step. loss and accuracy are means
-# over an epoch's batches, with dropout on. val_ is the test set and train_ the train set, both evaluated after the epoch.
-QUANTITIES = {
-    "test loss, untrained": log_loss("untrained_loss", 0),
-    "loss, first epoch": log_loss("loss", 0),
-    "loss, last epoch": log_loss("loss", -1),
-    "loss, area under the log curve": log_area("loss"),
-    "test loss, first epoch": log_loss("val_loss", 0),
-    "test loss, last epoch": log_loss("val_loss", -1),
-    "test loss, area under the log curve": log_area("val_loss"),
-    "train loss, evaluated": log_loss("train_loss", -1),
-    "errors while training, last epoch": log_errors("accuracy"),
-    "test errors": log_errors("val_accuracy"),
-    "train errors, evaluated": log_errors("train_accuracy"),
-}
-
-
-# Each quantity of each model is one check, and so is each cell of the results table. They share a part of the declared rate.
-# The rest is reserved for tails heavier than the normal distribution's: with this RESERVE, suites drawn from the stored runs
-# themselves keep the declared rate too (tests/meta/test_false_alarms.py).
-RESERVE = 6
-CHECKS = len(MODELS) * (len(QUANTITIES) + len(RESULTS))
-ALPHA = FALSE_ALARM_RATE / RESERVE / CHECKS
+def alpha(epochs: int) -> float:
+    """False-alarm rate of one band, or of one cell of the results table, after a number of epochs."""
+    checks = len(MODELS) * (len(quantities.names(epochs)) + len(RESULTS))
+    return FALSE_ALARM_RATE * (1 - DISTANCES) / reserve(epochs) / checks
 
 
 @dataclasses.dataclass(frozen=True)
 class Band:
-    """The interval that a new mean of `runs` runs must fall in, in the units of the quantity (log nats, log errors)."""
+    """The interval that a new mean of `runs` runs must fall in, on the judged scale of a Quantity."""
 
     mean: float
     deviation: float
@@ -110,6 +55,8 @@ class Band:
     runs: int
     alpha: float
     quartiles: tuple[float, ...] = ()  # of the ensemble's values: least, lower quartile, median, upper quartile, greatest
+    chance: float = math.inf  # the Quantity's
+    most: float = math.inf  # largest shift that a useful check may leave undetected, judged scale
 
     @property
     def scale(self) -> float:
@@ -139,15 +86,35 @@ class Band:
         return self.half_width / known
 
     @property
-    def conclusive(self) -> bool:
+    def large_enough(self) -> bool:
         """True where the ensemble is large enough for α: the band is at most WIDEST times as wide as it could be."""
         return self.width <= WIDEST
 
     @property
+    def accepts_chance(self) -> bool:
+        """Whether a model that learnt nothing lies inside the band."""
+        return self.mean + self.half_width >= self.chance
+
+    @property
+    def useful(self) -> bool:
+        """True where the band does not accept chance and its smallest detectable shift is no larger than `most`."""
+        return not self.accepts_chance and self.smallest_shift <= self.most
+
+    @property
+    def judged(self) -> bool:
+        """False where the ensemble is large enough and its band still useless: nothing is judged by it."""
+        return self.useful or not self.large_enough
+
+    @property
+    def conclusive(self) -> bool:
+        """True where the ensemble is large enough and the band useful: a value inside it says something."""
+        return self.large_enough and self.useful
+
+    @property
     def runs_needed(self) -> int:
-        """Size of the smallest ensemble that would be conclusive for this α and this number of new runs."""
+        """Size of the smallest ensemble that would be large enough for this α and this number of new runs."""
         size = 2
-        while not dataclasses.replace(self, size=size).conclusive:
+        while not dataclasses.replace(self, size=size).large_enough:
             size += 1
         return size
 
@@ -157,10 +124,11 @@ class Band:
         return math.inf if math.isnan(share) else share
 
 
-def band(quantity: Quantity, values: ArrayLike, alpha: float, runs: int = 1) -> Band:
+def band(quantity: Quantity, values: ArrayLike, alpha: float, runs: int = 1, shift: float = math.inf) -> Band:
     """Band of a Quantity for the mean of `runs` new runs, from its values in an ensemble.
 
-    Raises ValueError for fewer values than two, which have no spread.
+    `shift` is the largest shift that a useful check may leave undetected, in the Quantity's real units. Raises ValueError
+    for fewer values than two, which have no spread.
     """
     array = np.asarray(values, dtype=float)
     if len(array) < 2:
@@ -169,20 +137,37 @@ def band(quantity: Quantity, values: ArrayLike, alpha: float, runs: int = 1) -> 
     mean = float(array.mean())
     deviation = max(float(array.std(ddof=1)), quantity.least_deviation(mean))
     quartiles = tuple(float(value) for value in np.quantile(array, [0, 0.25, 0.5, 0.75, 1]))
-    return Band(mean, deviation, len(array), runs, alpha, quartiles)
+    most = math.inf if shift == math.inf else quantity.moved(mean, shift) - mean
+    return Band(mean, deviation, len(array), runs, alpha, quartiles, quantity.chance, most)
 
 
-def mean(quantity: Quantity, runs: Iterable[Curves], samples: tuple[int, int]) -> float:
+def weakness(quantity: Quantity, band: Band) -> str:
+    """Why a value inside a Band says nothing, in words; empty for a conclusive Band."""
+    if not band.large_enough:
+        return f"with {band.size} runs the band is {band.width:.1f} times as wide as with infinitely many, limit {WIDEST:g}"
+    if band.accepts_chance:
+        end, chance = quantity.show(band.mean + band.half_width), quantity.show(band.chance)
+        return f"healthy runs spread so much that the band reaches {end}, and chance gives {chance}"
+    if not band.useful:
+        found, due = (quantity.show_shift(band.mean, shift) for shift in (band.smallest_shift, band.most))
+        return f"healthy runs spread so much that only a shift of {found} is detected; one of {due} must be"
+    return ""
+
+
+def mean(quantity: Quantity, runs: Iterable[Curves]) -> float:
     """Mean of a Quantity over the curves of runs; the Band of as many runs judges it."""
-    return float(np.mean([quantity.measure(curves, samples) for curves in runs]))
+    return float(np.mean([quantity.measure(curves) for curves in runs]))
 
 
-def by_quantity(
-    ensemble: Sequence[Curves], dataset: str, runs: int = 1, alpha: float = ALPHA
-) -> dict[str, tuple[Quantity, Band]]:
+def by_quantity(ensemble: Sequence[Curves], dataset: str, runs: int = 1) -> dict[str, tuple[Quantity, Band]]:
     """Quantity and Band by name, from the curves of an ensemble's runs on a data set (`store.curves`)."""
-    samples = SAMPLES[dataset]
+    epochs = len(ensemble[0]["loss"])
     return {
-        name: (quantity, band(quantity, [quantity.measure(curves, samples) for curves in ensemble], alpha, runs))
-        for name, quantity in QUANTITIES.items()
+        name: (quantity, band(quantity, [quantity.measure(curves) for curves in ensemble], alpha(epochs), runs, shift(name)))
+        for name, quantity in quantities.of(dataset, epochs).items()
     }
+
+
+def shift(name: str) -> float:
+    """The largest shift of a quantity that a useful check may leave undetected, from `tolerances.toml`."""
+    return float(reading.tolerance(f"bands.{name}")["shift"])

@@ -10,8 +10,7 @@ from cnnspec.benchmarks.flops import flops_per_image
 from cnnspec.benchmarks.timings import Timing
 from cnnspec.ensembles import bands, store
 from cnnspec.facts import reading
-from cnnspec.names import SAMPLES
-from tests.support import chance
+from tests.support import ensembles
 
 if TYPE_CHECKING:
     from tests.benchmarks.process import Measuring
@@ -90,15 +89,14 @@ def measure(
 def judge_losses(subject: str, model: str, settings: Settings, losses: list[float]) -> None:
     """The losses of the first and the last epoch lie in the bands of the reference ensemble: a fast wrong result fails."""
     path = settings.ensembles / f"{model}.csv"
+    calibrate = f"python -m cnnspec calibrate --models {model} --dataset {settings.dataset}"
+    calibrate += f" --out {reading.shown(path.parent)}"
     source = reading.shown(path)
-    calibrate = (
-        f"python -m cnnspec calibrate --models {model} --dataset {settings.dataset} --out {reading.shown(path.parent)}"
-    )
-    for quantity, epochs in (("loss, first epoch", 1), ("loss, last epoch", len(losses))):
-        judged, band = bands.by_quantity(store.curves(path, epochs), settings.dataset)[quantity]
-        value = judged.measure({"loss": losses[:epochs]}, SAMPLES[settings.dataset])
-        chance.within_band(
-            f"{subject}: {quantity} of {epochs}, {settings.dataset}",
+    for epochs in (1, len(losses)):
+        judged, band = bands.by_quantity(store.curves(path, epochs), settings.dataset)["loss, last epoch"]
+        value = judged.measure({"loss": losses[:epochs]})
+        ensembles.within_band(
+            f"{subject}: loss of epoch {epochs}, {settings.dataset}",
             judged,
             band,
             value,

@@ -1,18 +1,21 @@
 """Do the bands keep the error rates that they declare?"""
 
+import dataclasses
 import math
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from cnnspec.ensembles import bands
-from cnnspec.ensembles.bands import QUANTITIES, Band, band
+from cnnspec.ensembles import bands, distance, quantities
+from cnnspec.ensembles.bands import Band, band
 from cnnspec.facts.reading import BASELINES
-from tests import test_training
+from cnnspec.names import MODELS
+from tests.plugin.trainings import EPOCHS
 
-TABLE = BASELINES / "snapshots" / "mnist5k-4-epochs" / "test_results_table.csv"
+QUANTITIES = quantities.of("mnist5k", 2)
 LOSS = QUANTITIES["loss, last epoch"]
+ERRORS = QUANTITIES["test errors"]
 SUITES = 20_000
 
 
@@ -52,7 +55,7 @@ def test_half_width_by_hand():
 
 def test_more_runs_detect_smaller_shifts():
     """K = 3 and K = 5 new runs detect smaller shifts than K = 1."""
-    shifts = [Band(0.0, 1.0, 24, runs, bands.ALPHA).smallest_shift for runs in (1, 3, 5)]
+    shifts = [Band(0.0, 1.0, 24, runs, bands.alpha(4)).smallest_shift for runs in (1, 3, 5)]
     assert shifts == sorted(shifts, reverse=True)
     assert len(set(shifts)) == 3
 
@@ -80,9 +83,58 @@ def test_a_smaller_error_rate_takes_a_larger_ensemble():
 
 
 def test_a_count_that_never_varies_keeps_a_spread():
-    """Eight errors in every run: log 9, where a rounding of 1/√12 errors is 1/√12 / 9."""
-    reference = band(QUANTITIES["test errors"], [math.log(9)] * 8, alpha=0.01)
-    assert reference.deviation == pytest.approx(1 / math.sqrt(12) / 9)
+    """Eight errors of 1,000 in every run: p = 8.5 / 1001, where a rounding of 1/√12 errors is 1/√12 / (1001 p (1 − p))."""
+    p = 8.5 / 1001
+    reference = band(ERRORS, [math.log(p / (1 - p))] * 8, alpha=0.01)
+    assert reference.deviation == pytest.approx(1 / math.sqrt(12) / (1001 * p * (1 - p)))
+
+
+@pytest.mark.parametrize("errors", [0, 1, 500, 1000])
+def test_counts_are_measured_and_shown(errors):
+    """The number of errors becomes its logit, finite at both ends, and is shown as itself; no value shows more than all."""
+    value = ERRORS.measure({"val_accuracy": [1 - errors / 1000]})
+    assert value == pytest.approx(math.log((errors + 0.5) / (1000.5 - errors)))
+    assert ERRORS.show(value) == f"{errors:.1f}"
+    assert (ERRORS.show(-40.0), ERRORS.show(40.0)) == ("0.0", "1000.0")
+
+
+TABLE = BASELINES / "snapshots" / f"mnist5k-{EPOCHS}-epochs" / "test_results_table.csv"
+USEFUL = Band(mean=math.log(0.5), deviation=0.1, size=24, runs=1, alpha=1e-4, chance=LOSS.chance, most=math.log1p(2.5))
+WEAK = {  # what makes a band of a loss useless -> the change, and the reason in words
+    "chance": ({"mean": math.log(1.6)}, "healthy runs spread so much that the band reaches 2.5831, and chance gives 2.3026"),
+    "shift": (
+        {"most": math.log1p(0.5)},
+        "healthy runs spread so much that only a shift of +97% is detected; one of +50% must be",
+    ),
+    "few runs": ({"size": 6}, "with 6 runs the band is 3.1 times as wide as with infinitely many, limit 2"),
+}
+
+
+@pytest.mark.parametrize(("change", "reason"), WEAK.values(), ids=WEAK)
+def test_a_band_that_says_nothing_is_not_conclusive(change, reason):
+    """A band that accepts chance, that detects large shifts only, or of few runs is not conclusive, and says why."""
+    assert USEFUL.conclusive
+    assert bands.weakness(LOSS, USEFUL) == ""
+    weak = dataclasses.replace(USEFUL, **change)
+    assert not weak.conclusive
+    assert weak.judged == ("size" in change)
+    assert bands.weakness(LOSS, weak) == reason
+
+
+def test_chance_by_hand():
+    """A uniform guess has a loss of ln 10 and 90 % errors; before training that is no fault."""
+    assert {name for name, quantity in QUANTITIES.items() if quantity.chance == math.inf} == {"test loss, untrained"}
+    assert LOSS.show(LOSS.chance) == "2.3026"
+    assert float(ERRORS.show(ERRORS.chance)) == pytest.approx(900, abs=1)
+
+
+def test_the_largest_useful_shift_is_in_real_units():
+    """A shift of 0.5 is half more of a loss, and half of all images for errors."""
+    losses = band(LOSS, [0.0, 0.1], alpha=0.01, shift=0.5)
+    assert losses.most == pytest.approx(math.log(1.5))
+    tenth = math.log(0.1 / 0.9)
+    errors = band(ERRORS, [tenth, tenth], alpha=0.01, shift=0.5)
+    assert tenth + errors.most == pytest.approx(math.log(0.6 / 0.4))
 
 
 def test_nan_is_never_within():
@@ -108,23 +160,30 @@ EXPECTED = {  # by hand, with 4,000 train and 1,000 test images
     "test loss, last epoch": math.log(0.2),
     "test loss, area under the log curve": (math.log(0.8) + math.log(0.2)) / 2,
     "train loss, evaluated": math.log(0.1),
-    "errors while training, last epoch": math.log(401),
-    "test errors": math.log(50),
-    "train errors, evaluated": math.log(41),
+    "errors while training, last epoch": math.log(400.5 / 3600.5),
+    "test errors": math.log(49.5 / 951.5),
+    "train errors, evaluated": math.log(40.5 / 3960.5),
 }
 
 
 def test_quantities():
     """Every quantity, from a run of two epochs."""
-    obtained = {name: quantity.measure(CURVES, (4000, 1000)) for name, quantity in QUANTITIES.items()}
+    obtained = {name: quantity.measure(CURVES) for name, quantity in QUANTITIES.items()}
     assert obtained == pytest.approx(EXPECTED)
 
 
-def test_the_checks_share_the_declared_rate():
-    """Every parameter of the training tier and every cell of the stored results table is one check of the rate."""
-    (marks,) = [mark for mark in test_training.test_within_the_ensemble.pytestmark if mark.args[0] == "model"]
-    (others,) = [mark for mark in test_training.test_within_the_ensemble.pytestmark if mark.args[0] == "quantity"]
+def test_one_epoch_has_each_quantity_once():
+    """After one epoch the first is the last, and the area its loss: no number is judged twice."""
+    once = {metric: values[:1] for metric, values in CURVES.items()} | {"accuracy": [0.4]}
+    obtained = [quantity.measure(once) for quantity in quantities.of("mnist5k", 1).values()]
+    assert len(set(obtained)) == len(obtained) == 7
+    assert {quantity.measure(once) for quantity in QUANTITIES.values()} == set(obtained)
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 10])
+def test_the_checks_share_the_declared_rate(epochs):
+    """All bands, cells of the results table and distances together have the declared rate, divided by the reserve."""
     table = pd.read_csv(TABLE, index_col="row", comment="#")
-    checks = len(marks.args[1]) * len(others.args[1]) + table.size
-    assert checks == bands.CHECKS >= 52
-    assert checks * bands.ALPHA * bands.RESERVE == pytest.approx(bands.FALSE_ALARM_RATE)
+    checks = len(MODELS) * len(quantities.names(epochs)) + table.size
+    rate = checks * bands.alpha(epochs) + len(MODELS) * distance.alpha(epochs)
+    assert rate * bands.reserve(epochs) == pytest.approx(bands.FALSE_ALARM_RATE)

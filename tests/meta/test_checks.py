@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cnnspec.ensembles import bands
+from cnnspec.ensembles import bands, quantities
 from cnnspec.trajectory.start import Trajectory
-from tests.support import chance, checks
+from tests.support import chance, checks, ensembles
 
-LOSS = bands.QUANTITIES["loss, last epoch"]
-ERRORS = bands.QUANTITIES["test errors"]
+LOSS = quantities.log_loss("loss", -1)
+ERRORS = quantities.logit_errors("val_accuracy", 1000)
 QUARTILES = tuple(math.log(loss) for loss in (0.08, 0.09, 0.1, 0.11, 0.12))
 BAND = bands.Band(mean=math.log(0.1), deviation=0.05, size=24, runs=1, alpha=1e-4, quartiles=QUARTILES)
 
@@ -91,7 +91,7 @@ def test_close_passes():
 def test_within_band_fails(value, words):
     """Values above and below the band, infinite ones and NaN fail; the message has the band and the distance in SD."""
     text = failure(
-        chance.within_band, "model1: loss", LOSS, BAND, math.log(value), source="a.csv", next="do this", enlarge="enlarge"
+        ensembles.within_band, "model1: loss", LOSS, BAND, math.log(value), source="a.csv", next="do this", enlarge="enlarge"
     )
     assert "ensemble  minimum 0.0800, quartiles 0.0900 | 0.1000 | 0.1100, maximum 0.1200" in text
     assert "mean 0.1000   (from a.csv, 24 runs)" in text
@@ -102,40 +102,40 @@ def test_within_band_fails(value, words):
 @pytest.mark.parametrize("value", [0.1, 0.115, 0.085])
 def test_within_band_passes(value):
     """Values inside the band pass on both sides of its mean."""
-    chance.within_band("model1: loss", LOSS, BAND, math.log(value), source="a.csv", next="do this", enlarge="enlarge")
+    ensembles.within_band("model1: loss", LOSS, BAND, math.log(value), source="a.csv", next="do this", enlarge="enlarge")
 
 
 def test_a_small_ensemble_cannot_tell():
     """With five runs a value inside the band cannot pass: the message says how many runs are missing. Outside it fails."""
     band = dataclasses.replace(BAND, size=5)
     text = failure(
-        chance.within_band, "model1: loss", LOSS, band, math.log(0.1), source="a.csv", next="do this", enlarge="calibrate"
+        ensembles.within_band, "model1: loss", LOSS, band, math.log(0.1), source="a.csv", next="do this", enlarge="calibrate"
     )
     assert text.startswith("cannot tell: model1: loss")
     assert f"missing   {band.runs_needed - 5} more runs in the ensemble" in text
     assert text.endswith("next      calibrate")
     text = failure(
-        chance.within_band, "model1: loss", LOSS, band, math.log(100), source="a.csv", next="do this", enlarge="calibrate"
+        ensembles.within_band, "model1: loss", LOSS, band, math.log(100), source="a.csv", next="do this", enlarge="calibrate"
     )
     assert text.startswith("model1: loss")
     assert text.endswith("next      do this")
 
 
-def test_a_band_of_counts_ends_at_zero():
-    """A band of error counts never starts below zero."""
-    band = bands.Band(mean=1.0, deviation=1.0, size=24, runs=1, alpha=1e-4, quartiles=(0, 0.5, 1, 1.5, 2))
+def test_a_band_of_counts_ends_at_none_and_at_all():
+    """A band of error counts lies between no image and all of them."""
+    band = bands.Band(mean=-3.0, deviation=2.0, size=24, runs=1, alpha=1e-4, quartiles=(-5, -4, -3, -2, -1))
     text = failure(
-        chance.within_band,
+        ensembles.within_band,
         "model1: errors",
         ERRORS,
         band,
-        math.log1p(400),
+        40.0,
         source="a.csv",
         next="do this",
         enlarge="enlarge",
     )
-    assert "expected  0.0 to" in text
-    assert "obtained  400.0" in text
+    assert "expected  0.0 to 999.1" in text
+    assert "obtained  1000.0" in text
 
 
 PICTURES = {  # value in half-widths from the mean -> the line
@@ -151,7 +151,7 @@ PICTURES = {  # value in half-widths from the mean -> the line
 @pytest.mark.parametrize(("distance", "expected"), PICTURES.values(), ids=PICTURES)
 def test_picture(distance, expected):
     """The line of text marks the place of the value in its band."""
-    assert chance.picture(BAND, BAND.mean + distance * BAND.half_width) == expected
+    assert ensembles.picture(BAND, BAND.mean + distance * BAND.half_width) == expected
 
 
 @pytest.mark.parametrize("error", [2e-5, math.nan, math.inf])
@@ -205,6 +205,22 @@ def test_same_path_passes():
     """Errors below the limit of their step pass."""
     moved = Trajectory(PATH.losses * 1.0009, PATH.norms * 0.9991, PATH.probabilities + 0.009)
     checks.same_path("model1", ["a", "b"], PATH, moved, TOLERANCE, source="float64", next="do this")
+
+
+LATE = TOLERANCE | {"loss": {"first": 1e-3, "growth": 100.0}}  # 10 % in the second step
+del LATE["probability"]
+
+
+def test_a_bound_that_is_too_wide_judges_nothing():
+    """A step whose bound is above that of trajectory_useful is not judged; a loss that is no number fails there too."""
+    assert [checks.steps_judged(table["loss"], 2) for table in (TOLERANCE, LATE)] == [2, 1]
+    for loss, fails in ((1.5, False), (math.nan, True), (math.inf, True)):
+        moved = PATH._replace(losses=np.array([2.0, loss]), probabilities=PATH.probabilities * 2)
+        arguments = ("model1", ["a", "b"], PATH, moved, LATE)
+        if fails:
+            assert "step 2, loss" in failure(checks.same_path, *arguments, source="float64", next="do this")
+        else:
+            checks.same_path(*arguments, source="float64", next="do this")
 
 
 DRAWS = np.random.default_rng(5).uniform(-1, 1, 5000)

@@ -48,6 +48,7 @@ MAY_IMPORT = {
     },
     "__main__": {"command_options", "commands", "names", "errors"},
 }
+ENSEMBLES = ("store", "quantities", "bands", "distance", "false_alarms", "equivalence", "likelihood", "membership")
 # Modules that read what is stored, on machines that have no framework.
 WITHOUT_FRAMEWORK = [
     "names",
@@ -61,7 +62,7 @@ WITHOUT_FRAMEWORK = [
     "trajectory.start",
     "trajectory.recordings",
     "trajectory.in_float64",
-    *(f"ensembles.{name}" for name in ("store", "bands", "false_alarms", "equivalence", "likelihood", "membership")),
+    *(f"ensembles.{name}" for name in ENSEMBLES),
     "paired.setting",
     "paired.store",
     *(f"benchmarks.{name}" for name in ("flops", "timings", "slowdowns", "tables")),

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cnnspec.ensembles import bands
-from tests.support import chance, checks, margins
+from cnnspec.ensembles import bands, quantities
+from tests.support import chance, checks, ensembles, margins
 
 BAND = bands.Band(mean=math.log(0.1), deviation=0.05, size=24, runs=1, alpha=1e-4, quartiles=(math.log(0.1),) * 5)
-LOSS = bands.QUANTITIES["loss, last epoch"]
+LOSS = quantities.log_loss("loss", -1)
+TOLD = {"source": "here", "enlarge": "more"}
 TOLERANCE = {"loss": {"first": 1e-3, "growth": 2.0, "most": 1.0}, "norm": {"first": 1e-2, "growth": 1.0, "most": 1.0}}
 TOLERANCE |= {"probability": 0.1, "why": "why"}
 WAS = (np.array([1.0, 1.0]), np.array([[1.0], [1.0]]), np.zeros((2, 2)))
@@ -39,15 +40,23 @@ CASES = {  # check and arguments, the margins that it must note
         {"difference": 5.0},
     ),
     "band": (
-        (chance.within_band, ("loss", LOSS, BAND, BAND.mean - BAND.half_width / 4), {"source": "here", "enlarge": "more"}),
+        (
+            ensembles.within_band,
+            ("loss", LOSS, BAND, BAND.mean - BAND.half_width / 4),
+            TOLD,
+        ),
         {"place in the band": 0.25},
     ),
     "band, failed": (
-        (chance.within_band, ("loss", LOSS, BAND, BAND.mean + BAND.half_width * 3), {"source": "here", "enlarge": "more"}),
+        (
+            ensembles.within_band,
+            ("loss", LOSS, BAND, BAND.mean + BAND.half_width * 3),
+            TOLD,
+        ),
         {"place in the band": 3.0},
     ),
     "band, NaN": (
-        (chance.within_band, ("loss", LOSS, BAND, math.nan), {"source": "here", "enlarge": "more"}),
+        (ensembles.within_band, ("loss", LOSS, BAND, math.nan), TOLD),
         {"place in the band": math.inf},
     ),
     "float64": (near(5e-6), {"output": 0.5}),

@@ -10,6 +10,7 @@ import pytest
 from cnnspec.ensembles import membership, store
 from cnnspec.errors import EnsembleError
 from cnnspec.facts import notebook, reading
+from cnnspec.names import RESULTS
 
 EPOCHS = 10
 SIZES = {"model1": 5, "model2": 5, "model3": 3, "model4": 5}  # runs of each stored ensemble on full MNIST
@@ -49,10 +50,17 @@ def test_false_alarms(figure):
     assert failed(100, figure, 0.02) <= 0.02 + 4 * math.sqrt(0.02 * 0.98 / 400)
 
 
-@pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.__name__)
-def test_a_shifted_run_is_detected(figure):
-    """A run whose values are all shifted by 24 SD fails in at least eight of ten cases."""
-    assert failed(20, figure, shift=24.0) >= 0.8
+@pytest.mark.parametrize(("figure", "shift"), list(zip(FIGURES, (24.0, 48.0), strict=True)), ids=["distance", "farthest"])
+def test_a_shifted_run_is_detected(figure, shift):
+    """A run whose values are all shifted by 24 SD, for the farthest value by 48, fails in at least eight of ten cases."""
+    assert failed(20, figure, shift=shift) >= 0.8
+
+
+def test_one_replication_shares_one_rate():
+    """Both figures of each model's fresh run, and the cells of the final table, have the declared rate together."""
+    checks = len(notebook.trained_models()) * (len(FIGURES) + len(RESULTS))
+    assert checks == membership.CHECKS == 16
+    assert membership.ALPHA * checks * membership.RESERVE == pytest.approx(membership.FALSE_ALARM_RATE)
 
 
 def two_models():

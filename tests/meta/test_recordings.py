@@ -6,6 +6,7 @@ import types
 import pytest
 
 from tests import test_trajectory
+from tests.support import margins
 
 
 @pytest.fixture
@@ -32,3 +33,13 @@ def test_a_recording_made_anew_has_bounds_of_its_own(raced):
     test_trajectory.test_2019_against_float64(raced, config(str(raced)), "model1", "adam")
     with pytest.raises(pytest.fail.Exception, match=r"first difference: step 3, loss: .* limit 0\.011"):
         test_trajectory.test_2019_against_float64(raced, config(None), "model1", "adam")
+
+
+def test_two_recordings_are_no_margin_of_this_stack():
+    """Comparing the stored recording with stored float64 leaves no margin for the report; comparing this stack does."""
+    with margins.collected_into(found := []):
+        test_trajectory.test_2019_against_float64(test_trajectory.STORED / "2019", config(None), "model1", "sgd")
+    assert found == []
+    with margins.collected_into(found):
+        test_trajectory.test_against_2019(test_trajectory.STORED / "2019", "model1")
+    assert {name for _, (name, _) in found} >= {"loss", "norm"}

@@ -4,8 +4,10 @@ import dataclasses
 import math
 import re
 import shutil
+import types
 
 import numpy as np
+import pandas as pd
 import pytest
 import syrupy
 from scipy import stats
@@ -13,6 +15,7 @@ from scipy import stats
 from cnnspec.ensembles import store
 from cnnspec.facts import reading
 from tests.meta.test_ensembles import run as run_of
+from tests.support.snapshots import differences, outside_the_bands
 
 # A project of one test, whose table comes from table.csv. It judges by the real extension and the real ensembles.
 CONFTEST = """
@@ -44,10 +47,10 @@ def test_table(snapshot, settings, pytestconfig, accepted_shift):
 def test_other():
     assert True
 """
-# In made-up ensembles of 24 runs around 0.16 and 0.12 whose logarithm has a deviation of 0.1, bands reach from 0.54 to
-# 1.9 times those, and two runs differ by a factor of 2.4 at most.
+# In made-up ensembles of 24 runs around 0.16 and 0.12 whose logarithm has a deviation of 0.1, bands reach from 0.49 to
+# 2.0 times those, and two runs differ by a factor of 2.7 at most.
 TABLE = "row,model1,model2\nTest Loss,0.16,0.105\nTrain Loss,0.12,0.13\n"
-MOVED = TABLE.replace("0.105", "0.27")  # inside its band, and further from the stored table than two runs are apart
+MOVED = TABLE.replace("0.105", "0.29")  # inside its band, and further from the stored table than two runs are apart
 FAILED = TABLE.replace("0.105", "0.9")  # outside its band
 
 
@@ -66,6 +69,8 @@ def project(pytester, monkeypatch):
     for model in ("model1", "model2"):
         for seed, z in enumerate(stats.norm.ppf((np.arange(24) + 0.5) / 24)):
             store.append(pytester.path / "ensembles" / f"{model}.csv", made_up_run(model, seed, math.exp(0.1 * z)))
+    stored.mkdir()
+    shutil.copy(reading.BASELINES / "tolerances.toml", stored)
     pytester.makeconftest(CONFTEST.format(folder=str(stored), ensembles=str(pytester.path / "ensembles")))
     (pytester.path / "suite").mkdir()
     (pytester.path / "suite" / "test_it.py").write_text(TEST)
@@ -102,7 +107,7 @@ def test_the_life_of_a_snapshot(project):
     (project.path / "table.csv").write_text(MOVED)
     changed = run(project)
     changed.assert_outcomes(passed=1, failed=1)
-    changed.stdout.fnmatch_lines(["*Test Loss of model2: expected 0.1050 (from the stored table), obtained 0.2700, +157%*"])
+    changed.stdout.fnmatch_lines(["*Test Loss of model2: expected 0.1050 (from the stored table), obtained 0.2900, +176%*"])
     assert stored(project) == TABLE
     run(project, "--snapshot-update").assert_outcomes(passed=2)
     assert stored(project) == MOVED
@@ -126,6 +131,16 @@ def test_a_table_outside_its_bands_takes_a_reason(project):
     run(project, "--snapshot-update", "--accept-shift", "another\nloss").assert_outcomes(passed=2)
     assert stored(project) == "# accepted outside its bands: another loss\n" + FAILED
     run(project).assert_outcomes(passed=2)
+
+
+@pytest.mark.parametrize(("loss", "fails"), [("4.0", False), ("0.001", False), ("nan", True), ("0", True), ("-1", True)])
+def test_a_cell_that_says_nothing_need_only_be_a_number(loss, fails):
+    """Model3's test loss after ten epochs is not judged; no number, and a loss that cannot be, fail all the same."""
+    asked = types.SimpleNamespace(ensembles=reading.BASELINES / "ensembles" / "mnist5k", dataset="mnist5k", epochs=10)
+    expected = "row,model3\nTest Loss,0.22\n"
+    assert bool(differences(expected.replace("0.22", loss), expected, asked)) is fails
+    table = pd.DataFrame({"model3": {"Test Loss": float(loss)}})
+    assert bool(outside_the_bands(table, asked)) is fails
 
 
 def test_the_real_snapshots_are_left_alone(project):

@@ -1,5 +1,6 @@
 """Is each model trained once per run of the suite, and does every caller get the same result?"""
 
+import contextlib
 import dataclasses
 import shutil
 import time
@@ -9,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from cnnspec import training
+from cnnspec.ensembles import quantities, store
 from cnnspec.errors import NonFiniteLoss
 from cnnspec.facts import reading
+from tests import test_training
 from tests.meta.test_files import RUN
 from tests.support import trainings
 
@@ -51,8 +54,8 @@ def test_a_failed_training_fails_for_everyone(tmp_path):
     assert trained == ["model2"]
 
 
-def test_further_runs_draw_anew(tmp_path, monkeypatch):
-    """Run 2 has the next seed, separate files and newly drawn kernels; run 1 keeps the notebook's kernels."""
+def test_every_run_is_a_draw_from_its_ensemble(tmp_path, monkeypatch):
+    """Each run draws its kernels from its own seed, as the ensemble's do; run 2 has the next seed and separate files."""
     asked = []
 
     def train(model, data, **given):
@@ -62,7 +65,7 @@ def test_further_runs_draw_anew(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "train", train)
     for number in (0, 1, 1):
         trainings.trained_once("model2", settings(tmp_path), number)
-    assert asked == [(1000, False), (1001, True)]
+    assert asked == [(1000, True), (1001, True)]
     assert sorted(path.name for path in tmp_path.glob("*.json")) == ["model2-run2.json", "model2.json"]
 
 
@@ -87,6 +90,40 @@ def test_ensembles_of_ones_own(pytester, tmp_path):
     shutil.copy(asked.ensembles / "model1.csv", pytester.path / "own" / "model1.csv")
     taken = pytester.runpytest_inprocess(*given)
     assert taken.ret != pytest.ExitCode.USAGE_ERROR
+
+
+def judged_once(settings, model, run, record=lambda name, value: None):
+    """All checks of test_training.py of one model, of a given run."""
+    for quantity in quantities.names(settings.epochs):
+        with contextlib.suppress(pytest.skip.Exception):
+            test_training.test_within_the_ensemble(lambda *_: run, settings, model, quantity, record)
+    test_training.test_as_a_whole(lambda *_: run, settings, model, record)
+
+
+def test_a_stored_run_passes_and_a_shifted_one_fails(tmp_path):
+    """A run of the ensemble itself passes every check of its model; with a loss of twice the size it fails one."""
+    asked = dataclasses.replace(settings(tmp_path), runs=1)
+    stored = store.curves(asked.ensembles / "model2.csv", 1)[0]
+    history = {metric: stored[metric] for metric in ("loss", "accuracy", "val_loss", "val_accuracy")}
+    scores = {metric: stored[metric][0] for metric in ("train_loss", "train_accuracy")}
+    run = dataclasses.replace(RUN, history=history, scores=scores, untrained_loss=stored["untrained_loss"][0])
+    noted = []
+    judged_once(asked, "model2", run, lambda name, value: noted.append(value["quantity"]))
+    assert noted == [*quantities.names(1), "all quantities together"]
+    far = dataclasses.replace(run, history=history | {"loss": [2 * history["loss"][0]]})
+    with pytest.raises(pytest.fail.Exception, match="model2 on mnist5k, 1 epoch, seed 1000: loss, last epoch"):
+        judged_once(asked, "model2", far)
+    with pytest.raises(pytest.fail.Exception, match="all quantities together; farthest: loss, last epoch"):
+        test_training.test_as_a_whole(lambda *_: far, asked, "model2", lambda name, value: None)
+
+
+def test_a_quantity_that_says_nothing_is_not_judged(tmp_path):
+    """Model3's test errors after one epoch are skipped, without training; the reason is recorded for the verdict."""
+    noted = {}
+    asked = dataclasses.replace(settings(tmp_path), runs=1)
+    with pytest.raises(pytest.skip.Exception, match=r"^not judged: model3, test errors: healthy runs spread so much"):
+        test_training.test_within_the_ensemble(None, asked, "model3", "test errors", noted.__setitem__)
+    assert set(noted) == {"not judged"}
 
 
 def test_the_command_repeats_the_run():

@@ -231,7 +231,7 @@ def trainings(runs: Iterable[Mapping[str, Any]], ensembles: str | None) -> dict[
 
 def bands_by_epoch(path: Path, epochs: int) -> dict[str, dict[str, list[float]]]:
     """{metric: {low, mean, high}}, each with a loss per epoch: by an ensemble, the band of the loss of one healthy run."""
-    from cnnspec.ensembles import bands, store
+    from cnnspec.ensembles import bands, quantities, store
     from cnnspec.errors import EnsembleError
 
     try:
@@ -240,8 +240,8 @@ def bands_by_epoch(path: Path, epochs: int) -> dict[str, dict[str, list[float]]]
         return {}
     found = {}
     for metric in ("loss", "val_loss"):
-        quantities = [bands.log_loss(metric, epoch) for epoch in range(epochs)]
-        each = [bands.band(q, [q.measure(curve, None) for curve in curves], bands.ALPHA) for q in quantities]
+        losses = [quantities.log_loss(metric, epoch) for epoch in range(epochs)]
+        each = [bands.band(loss, [loss.measure(curve) for curve in curves], bands.alpha(epochs)) for loss in losses]
         ends = {"low": -1, "mean": 0, "high": 1}
         found[metric] = {
             end: [float(f"{math.exp(band.mean + side * band.half_width):.5g}") for band in each]

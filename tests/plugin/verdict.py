@@ -43,7 +43,11 @@ ASKED_FOR = {"test_replication": "the notebook and a fresh run among stored runs
 NOTEBOOK, FRESH = "the notebook", "a fresh run"  # whose training is placed among stored runs on full MNIST
 OUTCOMES = ("passed", "failed", "skipped", "xfailed")
 WORDS = {"xfailed": "known difference"}
-SHOWN = ("test loss, last epoch", "train loss, evaluated")  # of each model's quantities, in every verdict
+SHOWN = (
+    "test loss, last epoch",
+    "train loss, evaluated",
+    "all quantities together",
+)  # of each model's quantities, in every verdict
 FAIL = "FAIL: {} failed. Each message above says what to do next."
 PASS = "PASS: this stack builds, computes and trains the models as the notebook did, as far as the tests above can tell."
 QUICK = "PASS, quick: this stack builds and computes the models as the notebook did. `pytest` trains them too."
@@ -74,7 +78,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     for line in stale(properties):
         terminal.line(line, red=True)
     checks = [value for name, value in properties if name == "check"]
-    write_trainings(terminal, sorted(checks, key=lambda check: (check["model"], check["quantity"])))
+    unused = [value for name, value in properties if name == "not judged"]
+    write_trainings(terminal, sorted(checks, key=lambda check: (check["model"], check["quantity"])), unused)
     for line in sorted(value["text"] for name, value in properties if name == "replication"):
         terminal.line(line)
     for table in [value for name, value in properties if name == "table"]:
@@ -170,23 +175,29 @@ def told(count: Mapping[str, int]) -> str:
     return ", ".join(words) or "not run"
 
 
-def write_trainings(terminal: pytest.TerminalReporter, checks: Sequence[Mapping[str, Any]]) -> None:
-    """Write the final test and train losses in their bands, and the check that used most of its tolerance."""
+def write_trainings(
+    terminal: pytest.TerminalReporter, checks: Sequence[Mapping[str, Any]], unused: Sequence[Mapping[str, str]]
+) -> None:
+    """Write the final test and train losses in their bands, the distance of each model, the check that used most of its
+    tolerance, and the quantities that are not judged, with the reason.
+    """
     if not checks:
         return
     from cnnspec.ensembles import bands
 
-    terminal.line("\ntrainings: each loss in the band of the reference ensemble")
+    terminal.line("\ntrainings: each loss in the band of the reference ensemble, and each model as a whole")
     for check in checks:
         if check["quantity"] in SHOWN or check["used"] > 1:
             terminal.line(f"  {check['model'] + ', ' + check['quantity']:<44} {check['text']}")
+    for each in unused:
+        terminal.line(f"  not judged: {each['model']}, {each['quantity']}: {each['why']}")
     tightest = max(checks, key=lambda check: check["used"])
     terminal.line(
         f"  tightest check of {len(checks)}: {tightest['model']}, {tightest['quantity']} "
         f"({tightest['used']:.0%} of tolerance)"
     )
     terminal.line(
-        f"  The suite is calibrated to fail a healthy stack in at most {bands.FALSE_ALARM_RATE * 1000:g} of 1000 runs."
+        f"  These checks are calibrated to fail a healthy stack in at most {bands.FALSE_ALARM_RATE * 1000:g} of 1000 runs."
     )
     terminal.line(
         f"  Each check detects the given shift in {bands.POWER:.0%} of cases (SD: standard deviation from seed to seed)."

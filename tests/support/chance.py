@@ -1,4 +1,4 @@
-"""Comparisons of random quantities: a training with an ensemble's band, draws with a distribution.
+"""Comparisons of random draws with a distribution.
 
 Each has a declared false-alarm rate: the probability that it fails on a healthy stack.
 """
@@ -11,82 +11,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from cnnspec.ensembles import bands
-from cnnspec.ensembles.bands import Band, Quantity
 from tests.support import margins
 from tests.support.checks import fail
-
-CANNOT_TELL = "cannot tell"
-
-
-def within_band(
-    subject: str, quantity: Quantity, band: Band, value: float, *, source: object, next: str, enlarge: str
-) -> None:
-    """A measured value lies in the Band of an ensemble. A value that is too good fails too.
-
-    If the ensemble is too small for the false-alarm rate, a value inside the band does not pass: the check cannot tell,
-    fails, and names the command `enlarge`. A value outside the band always fails.
-    """
-    __tracebackhide__ = True
-    margins.note("place in the band", band.used(value))
-    low, high = max(band.mean - band.half_width, quantity.lowest), band.mean + band.half_width
-    if band.used(value) <= 1 and band.conclusive:
-        return
-    least, lower, median, upper, greatest = (quantity.show(point).strip() for point in band.quartiles)
-    lines = [
-        f"expected  {quantity.show(low)} to {quantity.show(high)}, "
-        f"mean {quantity.show(band.mean)}   (from {source}, {band.size} runs)",
-        f"obtained  {quantity.show(value)}   {picture(band, value)}",
-        f"ensemble  minimum {least}, quartiles {lower} | {median} | {upper}, maximum {greatest}",
-    ]
-    if band.used(value) <= 1:
-        lines += [
-            f"width     with {band.size} runs the band is {band.width:.1f} times as wide as with infinitely many, limit "
-            f"{bands.WIDEST:g} (false-alarm rate {band.alpha:.1g})",
-            f"missing   {band.runs_needed - band.size} more runs in the ensemble",
-        ]
-        fail(f"{CANNOT_TELL}: {subject}", lines, next=enlarge)
-    side = "above" if value > band.mean else "below"
-    lines.append(
-        f"distance  {abs(value - band.mean) / band.deviation:.1f} SD {side} the mean, limit "
-        f"{band.half_width / band.deviation:.1f} SD (false-alarm rate {band.alpha:.1g})"
-    )
-    fail(subject, lines, next=next)
-
-
-def picture(band: Band, value: float, width: int = 41) -> str:
-    """The band as a line of text: `[` and `]` are its ends, `|` the ensemble's mean, `o` the value.
-
-    `<` or `>`: the value lies beyond the line.
-    """
-    cells = [" "] * width
-
-    def position(x: float) -> int:
-        return round((width - 1) * (0.5 + (x - band.mean) / band.half_width / 4))
-
-    for x, mark in ((band.mean - band.half_width, "["), (band.mean, "|"), (band.mean + band.half_width, "]")):
-        cells[position(x)] = mark
-    if not math.isfinite(value) or position(value) >= width:
-        cells[-1] = ">"
-    elif position(value) < 0:
-        cells[0] = "<"
-    else:
-        cells[position(value)] = "o"
-    return "".join(cells)
-
-
-def banded(model: str, name: str, quantity: Quantity, band: Band, value: float) -> dict[str, Any]:
-    """A value and its band for the verdict: the model, the quantity, the share of the band used, and a line of text."""
-    low, high = max(band.mean - band.half_width, quantity.lowest), band.mean + band.half_width
-    detected = f"{quantity.show_shift(band.smallest_shift)} ({band.smallest_shift / band.deviation:.1f} SD)"
-    return {
-        "model": model,
-        "quantity": name,
-        "used": band.used(value),
-        "conclusive": band.conclusive,
-        "text": f"{quantity.show(value):>8}  {picture(band, value)}  {quantity.show(low):>8} to {quantity.show(high):<8}"
-        f" detects {detected}",
-    }
 
 
 def drawn_from(subject: str, values: np.ndarray, distribution: Any, false_alarm: float, *, next: str) -> None:

@@ -16,6 +16,7 @@ from cnnspec import stack
 from cnnspec.ensembles import bands, store
 from cnnspec.facts import reading
 from cnnspec.files import write_whole
+from cnnspec.reports.words import counted
 from tests.support import checks, margins
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def results_table_extension(
     """Class of the snapshot extension for the results table of `settings`.
 
     Two healthy runs differ, whatever their seeds, so a loss matches while its logarithm is within
-    t(1 − α/2; N − 1) · SD · √2 of the stored one: the band of the difference of two runs. With `update` only equal numbers
+    t(1 − α/2; N − 1) · SD · √2 of the stored one: the band of the difference of two runs. Where the band of a single run is
+    of no use (`bands.Band.judged`), a loss need only be a positive number. With `update` only equal numbers
     match, so that `--snapshot-update` rewrites a table that has moved within its tolerance. Comment lines hold the table's
     provenance and, as `accepted`, the reason for storing a table that its bands call a failure.
     """
@@ -96,7 +98,7 @@ def check_results_table(
     With `update` it becomes the stored one, unless a loss lies outside the band of its ensemble: that takes a `reason`.
     """
     __tracebackhide__ = True
-    subject = f"the results table of {settings.dataset} after {settings.epochs} epochs"
+    subject = f"the results table of {settings.dataset} after {counted(settings.epochs, 'epoch')}"
     command = update_command(settings)
     accepted = None
     if update and (outside := outside_the_bands(table, settings)):
@@ -118,7 +120,7 @@ def outside_the_bands(table: pd.DataFrame, settings: Settings) -> list[str]:
         for row, loss in table[model].items():
             quantity, band = judged[QUANTITY_OF_ROW[str(row)]]
             used = band.used(math.log(loss)) if loss > 0 else math.inf
-            if not used <= 1:
+            if not used <= 1 and (band.judged or not 0 < loss < math.inf):
                 low, high = band.mean - band.half_width, band.mean + band.half_width
                 lines.append(f"{row} of {model}: {loss:.4f}, its band is {quantity.show(low)} to {quantity.show(high)}")
     return lines
@@ -150,6 +152,8 @@ def differences(obtained_text: str, expected_text: str, settings: Settings) -> l
             limit = stats.t.ppf(1 - band.alpha / 2, band.size - 1) * band.deviation * math.sqrt(2)
             was, now = expected.at[row, model], obtained.at[row, model]
             shift = math.log(now / was) if now > 0 and was > 0 else math.inf
+            if not band.judged and math.isfinite(shift):
+                continue
             margins.note(f"{row} of {model}", margins.share(shift, limit))
             if not abs(shift) <= limit:
                 lines.append(

@@ -17,6 +17,7 @@ from cnnspec.ensembles import store
 from cnnspec.errors import NonFiniteLoss
 from cnnspec.facts import reading
 from cnnspec.files import write_whole
+from tests.support import progress
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,11 +118,13 @@ def ensemble_behind(model: str, settings: Settings) -> list[dict[str, list[float
 
 
 def _train(model: str, settings: Settings, number: int) -> training.TrainingRun:
-    """Train with the seed of run `number`.
+    """Train with the seed of run `number`, all kernels drawn from it, as the runs of an ensemble are.
 
-    The first run keeps the notebook's kernels that are seeded with 1. Further runs draw them again, as the runs of an
-    ensemble do: the mean of runs with the same kernels would vary more than the band of K runs allows.
+    The first run too: with the kernels that the notebook seeds with 1, every run of a stack would share one draw, and none
+    would be a further draw from the ensemble. What such an initialiser draws is tested in tests/test_stochastic.py, that
+    the layers have it in tests/test_configuration.py.
     """
     digits = data(settings.dataset, settings.mnist)
     seed = settings.seed + number
-    return training.train(model, digits, seed=seed, epochs=settings.epochs, redraw=number > 0, verbose=0)
+    settled = {"seed": seed, "epochs": settings.epochs, "redraw": True, "verbose": 0, "report": progress.say}
+    return training.train(model, digits, **settled)

@@ -6,6 +6,7 @@ A project of a few fast tests with the conftest.py of this project takes the pla
 import csv
 import json
 import math
+import types
 
 import numpy as np
 import pytest
@@ -155,7 +156,7 @@ def test_the_bands_are_the_ensembles(project):
         rows = list(csv.DictReader(lines))
     for epoch in (1, 2):
         logs = np.log([float(row[f"val_loss_{epoch}"]) for row in rows])
-        wide = stats.t.ppf(1 - bands.ALPHA / 2, len(logs) - 1) * logs.std(ddof=1) * math.sqrt(1 + 1 / len(logs))
+        wide = stats.t.ppf(1 - bands.alpha(2) / 2, len(logs) - 1) * logs.std(ddof=1) * math.sqrt(1 + 1 / len(logs))
         expected = np.exp([logs.mean() - wide, logs.mean(), logs.mean() + wide])
         assert [found[end][epoch - 1] for end in ("low", "mean", "high")] == pytest.approx(expected, rel=1e-4)
 
@@ -181,6 +182,15 @@ def test_an_ensemble_too_small_is_told(project):
     assert run(project, "test_training.py").verdict == "cannot tell"
     project.makepyfile(test_training=body.replace("0.5", "1.5"))
     assert run(project, "test_training.py").verdict == "fail"
+
+
+def test_what_is_not_judged_is_told():
+    """The verdict names each quantity that is not judged, with the reason."""
+    lines = []
+    terminal = types.SimpleNamespace(line=lines.append)
+    check = {"model": "model1", "quantity": "test errors", "used": 0.5, "conclusive": True, "text": ""}
+    verdict.write_trainings(terminal, [check], [{"model": "model3", "quantity": "test errors", "why": "it accepts chance"}])
+    assert "  not judged: model3, test errors: it accepts chance" in lines
 
 
 def test_an_interrupted_run_is_no_pass(project, monkeypatch):

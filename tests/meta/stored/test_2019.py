@@ -9,13 +9,11 @@ import pytest
 
 from cnnspec.ensembles import bands, equivalence, store
 from cnnspec.facts import notebook, reading
-from cnnspec.names import SAMPLES
 from cnnspec.reports import markdown
 from tests.plugin.trainings import EPOCHS
 
 ENSEMBLES = reading.BASELINES / "ensembles"
 OF_2019 = ENSEMBLES / "mnist5k-2019"
-IMAGES = SAMPLES["mnist5k"]
 
 # Keras 2.2.4 removes the initial values from BatchNormalization's moving averages: after the same training, inference is
 # another function (baselines/trajectories/README.md). The names of the quantities say which depend on it.
@@ -38,7 +36,7 @@ def used(model, epochs):
     """{(seed, quantity): share of today's band} of 2019's runs of a model after a number of epochs."""
     path = OF_2019 / f"{model}.csv"
     return {
-        (seed, name): band.used(quantity.measure(run, IMAGES))
+        (seed, name): band.used(quantity.measure(run))
         for seed, run in zip(store.read(path).seed, store.curves(path, epochs), strict=True)
         for name, (quantity, band) in todays_bands(model, epochs).items()
     }
@@ -68,7 +66,7 @@ def test_2019_agrees_with_itself(model, epochs):
     runs = store.curves(OF_2019 / f"{model}.csv", epochs)
     for number, run in enumerate(runs):
         others = bands.by_quantity(runs[:number] + runs[number + 1 :], "mnist5k")
-        left = {name: band.used(quantity.measure(run, IMAGES)) for name, (quantity, band) in others.items()}
+        left = {name: band.used(quantity.measure(run)) for name, (quantity, band) in others.items()}
         assert {name: share for name, share in left.items() if not share <= 1} == {}
 
 

@@ -6,10 +6,11 @@ import tomllib
 import pytest
 
 from cnnspec import mnist, results
-from cnnspec.ensembles import bands, store
+from cnnspec.ensembles import bands, distance, quantities, store
 from cnnspec.facts import notebook, reading
 from cnnspec.names import CLASSES, IMAGE, MODELS, SAMPLES
-from tests.plugin.trainings import EPOCHS
+from cnnspec.trajectory import start
+from tests.support import checks
 
 NOTEBOOK = reading.BASELINES / "notebook"
 ASSUMPTIONS = tomllib.loads((NOTEBOOK / "assumptions.toml").read_text(encoding="utf-8"))
@@ -122,9 +123,11 @@ def test_the_default_data_set_has_its_ensemble(model):
     path = reading.BASELINES / "ensembles" / "mnist5k" / f"{model}.csv"
     assert path in ENSEMBLES
     assert store.read(path).epochs.unique().tolist() == [10]
-    for epochs in (EPOCHS, 10):
+    for epochs in range(1, 11):
         judged = bands.by_quantity(store.curves(path, epochs), "mnist5k")
-        assert all(band.conclusive for _, band in judged.values())
+        assert all(band.large_enough for _, band in judged.values())
+        assert all(band.conclusive for _, band in judged.values() if band.judged)
+        assert distance.cloud(store.curves(path, epochs), judged).large_enough
     assert "python -m cnnspec calibrate" in (path.parents[1] / "README.md").read_text(encoding="utf-8")
 
 
@@ -153,6 +156,21 @@ def test_every_tolerance_has_its_reason():
     for name, table in tables.items():
         assert len(table["why"]) > 20, name
         assert all(number > 0 for number in numbers(table)), name
+
+
+def test_every_quantity_has_the_shift_that_must_be_detected():
+    """Each judged quantity has its bound in real units, and none is left over."""
+    tables = reading.read_toml(reading.BASELINES / "tolerances.toml")["bands"]
+    assert set(tables) == set(quantities.QUANTITIES)
+    assert {name: bands.shift(name) for name in tables} == {name: table["shift"] for name, table in tables.items()}
+
+
+def test_every_trajectory_judges_its_first_step():
+    """No limit of a trajectory is too wide to judge the first step's loss and norms; every later step's follows from it."""
+    tables = reading.read_toml(reading.BASELINES / "tolerances.toml")
+    found = [table for name in tables for table in tables[name].values() if re.match("trajectory(_2019|_keras|$)", name)]
+    assert len(found) == 20
+    assert all(checks.steps_judged(table[kind], start.STEPS) >= 1 for table in found for kind in ("loss", "norm"))
 
 
 def test_the_shapes_are_the_notebooks():

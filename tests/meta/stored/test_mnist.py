@@ -4,9 +4,12 @@ The runs under `baselines/ensembles/mnist` were trained with Adam, those under `
 """
 
 import inspect
+import itertools
 import re
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from cnnspec import training
 from cnnspec.ensembles import likelihood, membership, store
@@ -64,6 +67,36 @@ def test_the_log_likelihood_ratio_is_in_the_documents(document):
     text = " ".join((reading.BASELINES / document).read_text(encoding="utf-8").split())
     said = re.findall(r"([\d.]+) nats if epochs are independent, ([\d.]+) nats if each curve counts once", text)
     assert said == [tuple(by)]
+
+
+def positions(run, others):
+    """Normal scores of every column (an epoch of a metric) of a run among others, by Student's t."""
+    values, *stored = ([value for metric in sorted(run) for value in each[metric]] for each in (run, *others))
+    size, scale = len(stored), np.std(stored, axis=0, ddof=1) * np.sqrt(1 + 1 / len(stored))
+    return stats.norm.ppf(stats.t.cdf((values - np.mean(stored, axis=0)) / scale, size - 1))
+
+
+def together(scores):
+    """Two-sided p of each column over the models, by Stouffer's sum."""
+    return 2 * stats.norm.sf(np.abs(np.sum(scores, axis=0)) / np.sqrt(len(scores)))
+
+
+def test_the_most_extreme_column_is_no_finding():
+    """baselines/ensembles/README.md says how extreme the notebook's farthest column is, and how often some column is."""
+    runs = membership.stored(FOLDERS["adam"], notebook.trained_models()).runs
+    notebooks = together([positions(membership.judged(notebook.curves(model)), stored) for model, stored in runs.items()])
+    left_out = [
+        [positions(run, stored[:number] + stored[number + 1 :]) for number, run in enumerate(stored)]
+        for stored in runs.values()
+    ]
+    least = np.array([together(choice).min() for choice in itertools.product(*left_out)])
+    share = (least <= notebooks.min()).mean()
+    text = " ".join((ENSEMBLES / "README.md").read_text(encoding="utf-8").split())
+    assert f"together p = {notebooks.min():.3f} (" in text, notebooks.min()
+    assert f"most extreme of {len(notebooks)} columns" in text
+    assert f"as extreme in {100 * share:.0f} % of the {len(least)} choices" in text, share
+    train_loss = sum(len(values) for metric, values in sorted(runs["model1"][0].items()) if metric < "train_loss")
+    assert int(notebooks.argmin()) == train_loss
 
 
 def test_the_placing_is_in_the_readme():
