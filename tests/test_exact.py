@@ -23,6 +23,7 @@ STEPS = {  # mode -> its steps (batch, draw), in order
     "eager": ((32, "mixed signs"),),
     "XLA": ((128, "wide inputs"),),
 }
+QUICK = 2  # steps of `--level quick`: the batch that trains, after a smaller one
 CHOSEN = {"XLA": ("model1 dense_2", "model4 whole")}  # which has convolutions and pooling too
 NO_XLA = ("unsupported operations", "could not find registered platform")  # of TensorFlow's errors
 NEXT = "try another device, oneDNN off (TF_ENABLE_ONEDNN_OPTS=0), one thread; then report it with the case's operands"
@@ -52,21 +53,21 @@ def chosen(mode):
 
 
 @functools.cache
-def attempted(mode):
+def attempted(mode, quick):
     """(steps of a mode, None), or (None, the exception that came): the same for every test, tried once."""
     try:
-        return steps(mode), None
+        return steps(mode, STEPS[mode][:QUICK] if quick else STEPS[mode]), None
     except Exception as error:
         return None, error
 
 
-def steps(mode):
-    """{case: [Step, …]}: all cases of a mode in one model, the steps one after the other."""
+def steps(mode, wanted):
+    """{case: [Step, …]}: all cases of a mode in one model, the steps (batch, draw) one after the other."""
     running, found = chosen(mode), {}
     branches = on_stack.Branches(running)
     branches.compile(mode)
     after = None
-    for batch, draw in STEPS[mode]:
+    for batch, draw in wanted:
         given = [cases.first_images(cases.operands(case, draw), batch) for case in running]
         for case, results in zip(running, branches.results(given), strict=True):
             digest = cases.digest(results)
@@ -85,9 +86,9 @@ def steps(mode):
         for name in CHOSEN.get(mode, CASES)
     ],
 )
-def test_every_bit(name, mode, record_property):
+def test_every_bit(name, mode, record_property, pytestconfig):
     """Output, input gradient, kernel and bias gradients of a layer or a whole model are the exact ones."""
-    found, error = attempted(mode)
+    found, error = attempted(mode, pytestconfig.option.level == "quick")
     if error and mode == "XLA" and any(words in str(error) for words in NO_XLA):
         pytest.skip(f"XLA cannot compile these layers on this stack, so nobody can train with it: {str(error)[:200]}")
     if error:
