@@ -30,7 +30,7 @@ ENDED = {  # exit code of pytest -> why there is no outcome
     4: "pytest refused its arguments",
     5: "no test was selected",
 }
-PLUGINS = ("pytest_benchmark.plugin", "syrupy", "xdist.plugin")  # others that are installed are not loaded
+PLUGINS = ("benchmark", "syrupy", "xdist")  # of pytest; others that happen to be installed are not loaded
 MOVES_BASELINES = ("--snapshot-update", "--store-figures")
 FIELDS = ("verdict", "stack", "device", "level", "seconds", "reason", "report")
 BENCHMARKS = "tests/benchmarks/test_epochs.py"
@@ -76,6 +76,7 @@ def run(arguments: Sequence[str], where: Sequence[str], quiet: bool = False) -> 
     with tempfile.TemporaryDirectory() as folder:
         told = Path(folder) / "outcome.json"
         command = [sys.executable, "-P", "-B", "-m", "pytest", "-c", str(PROJECT / "pyproject.toml"), f"--rootdir={PROJECT}"]
+        command += ["--disable-plugin-autoload"]
         command += [word for name in ("no:cacheprovider", *PLUGINS) for word in ("-p", name)]
         command += [
             f"--benchmark-storage=file://{folder}",
@@ -154,10 +155,9 @@ def places(arguments: Sequence[str]) -> list[str]:
 def environment(variables: Mapping[str, str]) -> dict[str, str]:
     """Variables for the process of the suite and for those that it starts in its own folder.
 
-    No bytecode is written, no plugin of pytest is loaded because it happens to be installed, and relative places of
-    modules stay where they are.
+    No bytecode is written, and relative places of modules stay where they are.
     """
     found = {name: value for name, value in variables.items() if name != "PYTHONSAFEPATH"}
     if found.get("PYTHONPATH"):
         found["PYTHONPATH"] = os.pathsep.join(os.path.abspath(part) for part in found["PYTHONPATH"].split(os.pathsep))
-    return {**found, "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    return {**found, "PYTHONDONTWRITEBYTECODE": "1"}

@@ -154,7 +154,7 @@ def copied(folder: Path) -> Path:
     """A copy of the project in a folder, without its history, environments and runs."""
     for file in ("conftest.py", "pyproject.toml", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "tox.ini"):
         shutil.copy(PROJECT / file, folder / file)
-    for tree in ("cnnspec", "tests", "baselines", ".github", ".ci"):
+    for tree in ("cnnspec", "tests", "baselines", "docs", ".github", ".ci"):
         shutil.copytree(PROJECT / tree, folder / tree, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
 

@@ -17,9 +17,10 @@ from cnnspec.ensembles import calibrate, likelihood
 from cnnspec.errors import NonFiniteLoss
 from cnnspec.facts import notebook
 from cnnspec.facts.reading import BASELINES
-from cnnspec.names import MODELS
+from cnnspec.names import LEVELS, MODELS
 from cnnspec.trajectory import in_float64, recordings, start
 from tests.meta.test_files import RUN
+from tests.plugin import levels
 
 
 @pytest.fixture
@@ -132,6 +133,11 @@ def test_every_exit_code_is_explained_once():
     explained = [int(code) for code in re.findall(r"^  (\d)  ", command_line.EXIT_CODES, re.MULTILINE)]
     raised = {error.exit_code for error in vars(errors).values() if hasattr(error, "exit_code")}
     assert explained == sorted({0, 1} | raised)
+
+
+def test_the_levels_are_those_of_pytest():
+    """`verify --level` takes what pytest takes."""
+    assert tuple(levels.LEVELS) == LEVELS
 
 
 def test_the_version(capsys):
