@@ -32,7 +32,7 @@ def run(name: str, data: Dataset, seed: int = setting.UNPERTURBED, xla: bool = F
     """
     forget_models()
     model = build(name, seed)
-    settings = {"jit_compile": True} if xla else {}
+    settings: dict[str, Any] = {"jit_compile": True} if xla else {}
     with stack.tf32_off():
         compile_model(model, **pipeline.compile_settings(), **settings)
         watcher = Watcher([np.asarray(array, np.float64) for array in arrays_of(model)])
