@@ -106,7 +106,7 @@ def train_and_store(out, fault, models):
             print(f"{fault}, {model}: test loss {run.scores['test_loss']:.4f}, train loss {run.scores['train_loss']:.4f}")
 
 
-if os.environ.get("FAULT", HEALTHY) != HEALTHY:
+if os.environ.get("FAULT") in TRAINING_FAULTS:  # the faults of paired trainings have a module of their own
     TRAINING_FAULTS[os.environ["FAULT"]]()
 
 if __name__ == "__main__":
