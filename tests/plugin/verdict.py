@@ -35,7 +35,7 @@ TIERS = {  # test module -> the question it answers
     "test_dropout": "rate, scale and new masks, in compiled steps",
     "test_saving": "saved models predict and train on unchanged",
     "test_determinism": "one seed, one result",
-    "test_paired": "an epoch of fit beside known-good stacks'",
+    "test_paired": "an epoch of fit beside known-good stacks",
     "test_training": "each model reaches the expected losses",
     "test_results": "the results table and the plots",
 }
