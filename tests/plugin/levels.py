@@ -21,6 +21,7 @@ QUICK = (
     "test_architecture",
     "test_configuration",
     "test_data",
+    "test_dropout",
     "test_exact",
     "test_optimizer",
     "test_numerics",

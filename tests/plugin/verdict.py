@@ -17,22 +17,22 @@ from tests.plugin.known_differences import STALE
 Property = tuple[str, Any]  # name and value of what a test recorded
 Counts = Mapping[str, Mapping[str, int]]  # tests by module and outcome
 
-TIERS = {  # test module -> the question it answers
+TIERS = {  # test module -> the question it answers; in the order of a run: what is cheap or names a cause comes first
     "test_stack": "the requested versions are imported, each installed once",
     "test_architecture": "the same layers, shapes and parameters",
     "test_configuration": "the same settings, loss and optimizer",
     "test_data": "the real digits, prepared as in the notebook",
+    "test_dropout": "rate, scale and new masks, in compiled steps",
     "test_exact": "every bit of each layer and gradient, in integer arithmetic",
     "test_optimizer": "each update against its formula",
     "test_numerics": "each layer and gradient against float64",
+    "test_stochastic": "initialisers and shuffling against theory",
+    "test_nonfinite": "NaN and infinity arrive where they must",
+    "test_state": "moving statistics and variables after unusual steps",
     "test_modes": "whole models by every call, compiled, eager and XLA",
     "test_lockstep": "two epochs of fit against float64",
     "test_trajectory": "the first thirty steps, beside float64 and 2019",
     "test_repeats": "one step repeated: always the same gradients",
-    "test_nonfinite": "NaN and infinity arrive where they must",
-    "test_state": "moving statistics and variables after unusual steps",
-    "test_stochastic": "initialisers and shuffling against theory",
-    "test_dropout": "rate, scale and new masks, in compiled steps",
     "test_saving": "saved models predict and train on unchanged",
     "test_determinism": "one seed, one result",
     "test_paired": "an epoch of fit beside known-good stacks",
