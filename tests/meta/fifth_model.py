@@ -108,13 +108,6 @@ norm = { first = 2e-6, growth = 1.0, most = 2e-6 }
 probability = 1e-6
 why = "as model1, which has the same kinds of layers"
 measured = "not measured: made up for a test"
-
-[trajectory.model5-adam]
-loss = { first = 1e-5, growth = 1.3, most = 2e-2 }
-norm = { first = 1e-5, growth = 1.6, most = 1e-3 }
-probability = 2e-3
-why = "as model1, which has the same kinds of layers"
-measured = "not measured: made up for a test"
 """
 
 

@@ -79,12 +79,12 @@ OMISSIONS = {
     "no trajectories": Omission(
         ("name", "function", "summary", "configuration", "totals", "tolerances"),
         ("tests/test_trajectory.py", "-k", "model5"),
-        "model5-adam.csv is missing; record it with: python -m cnnspec trajectory --by float64 --out",
+        "model5-sgd.csv is missing; record it with: python -m cnnspec trajectory --by float64 --out",
     ),
     "no tolerances": Omission(
         ("name", "function", "summary", "configuration", "totals", "trajectories"),
         ("tests/test_trajectory.py", "-k", "model5"),
-        "tolerances.toml has no table [trajectory.model5-adam]; add it",
+        "tolerances.toml has no table [trajectory.model5-sgd]; add it",
     ),
     "no ensemble": Omission(
         ("name", "function", "summary", "configuration", "totals"),
