@@ -17,6 +17,7 @@ from cnnspec import pipeline
 from cnnspec.compat import KERAS_VERSION
 from cnnspec.facts import reading
 from tests.meta.faults.stack_faults import STACK_FAULTS
+from tests.plugin import verdict
 
 
 class Fault(NamedTuple):
@@ -218,10 +219,7 @@ def test_a_fault_is_seen_and_named(project, fault):
 
 
 # The tiers before any training, in the order of a run; one of them must detect each fault of a stack.
-BEFORE_TRAINING = [
-    f"tests/test_{name}.py"
-    for name in ("configuration", "data", "numerics", "optimizer", "stochastic", "trajectory", "determinism", "saving")
-]
+BEFORE_TRAINING = [f"tests/{module}.py" for module in verdict.TIERS if module not in ("test_training", "test_results")]
 
 
 @pytest.mark.faults
