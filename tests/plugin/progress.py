@@ -21,7 +21,8 @@ def write(config: pytest.Config, line: str) -> None:
         if hasattr(config, "workerinput"):
             print(line, file=sys.stderr, flush=True)
         elif terminal:
-            terminal.ensure_newline()
+            if config.get_terminal_writer().width_of_current_line:  # dots
+                terminal.line("")
             terminal.line(line)
             terminal.flush()
         else:  # before the run starts there is none yet
