@@ -68,7 +68,7 @@ WITHOUT_FRAMEWORK = [
     *(f"benchmarks.{name}" for name in ("flops", "timings", "slowdowns", "tables")),
     *(
         f"reports.{name}"
-        for name in ("report", "words", "markdown", "page", "charts", "curves", "speeds", "benchmarks", "html")
+        for name in ("report", "words", "markdown", "page", "charts", "curves", "speeds", "sides", "benchmarks", "html")
     ),
     "results",
     "frameworks",
