@@ -212,12 +212,13 @@ def speed_chart(title: str, rows: Sequence[Speed]) -> str:
 def limit_chart(title: str, rows: Sequence[Limited]) -> str:
     """GFLOP/s: a bar per variant from zero to what it reached, and a line at its limit.
 
-    A limit of more than FAR times the longest bar would make all bars short: its line stands at the right end, with an
-    arrow, and its number above it.
+    A limit of more than FAR times the longest bar, other than the lowest, would make all bars short: its line stands at the
+    right end, with an arrow, and its number above it.
     """
     left, right, step = 4, 78, 32
     longest = max(reached for _, reached, _, _ in rows)
-    most = max([1.25 * longest, *(limit for _, _, limit, _ in rows if limit <= FAR * longest)])
+    limits = [limit for _, _, limit, _ in rows]
+    most = max([1.25 * longest, *(limit for limit in limits if limit <= max(FAR * longest, min(limits)))])
 
     def x(gflops: float) -> float:
         return left + (WIDTH - left - right) * gflops / most

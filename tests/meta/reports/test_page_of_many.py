@@ -132,6 +132,8 @@ def test_every_limit_has_its_mark():
     assert [(place - 4) / bar for place in places] == pytest.approx([3, 2, 3], abs=0.01)
     assert chart.count('<path class="limit"') == 1
     assert [word for word in words(chart) if word.startswith("limit")] == ["limit 2000"]
+    slow = charts.limit_chart("model1", [("fit", 10.0, 1000.0, "10"), ("half", 10.0, 2000.0, "10")])
+    assert [word for word in words(slow) if word.startswith("limit")] == ["limit 2000"]  # the lowest is on the axis
 
 
 @pytest.fixture(scope="module")
