@@ -17,6 +17,7 @@ EXIT_CODES = """\
 exit codes:
   0  done; verify: pass
   1  verify: the stack fails; bench: this machine became slower, or a benchmark failed
+     compare: two reports differ by more than their bounds allow
      report: an environment failed, has no verdict or has no report
   2  verify: no verdict: interrupted, crashed, skipped, in part, too few runs to judge by; bench: nothing was measured
      the command line is wrong; there is no framework; nothing can be written to --out
@@ -219,11 +220,12 @@ def parser() -> argparse.ArgumentParser:
 
     compare = add(
         "compare",
-        "test whether two ensembles reach the same losses: two one-sided tests, margin one tenth of the loss",
-        "baselines/ensembles/mnist5k baselines/ensembles/mnist5k-2019",
+        "put two reports side by side; or test whether two ensembles reach the same losses, within a tenth of each loss",
+        "reports/tf219.json reports/tf220.json\n"
+        "         cnnspec compare baselines/ensembles/mnist5k baselines/ensembles/mnist5k-2019",
     )
-    compare.add_argument("folders", nargs=2, type=Path, metavar="FOLDER", help="two folders with a CSV per model")
-    compare.add_argument("--epochs", type=positive, default=10, help="epochs after which runs are compared (default: 10)")
+    compare.add_argument("paths", nargs=2, type=Path, metavar="PATH", help="two reports, or two folders of a CSV per model")
+    compare.add_argument("--epochs", type=positive, help="folders: epochs after which runs are compared (default: 10)")
     compare.set_defaults(command=commands.compare)
 
     place = add(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from cnnspec.errors import MalformedReport
+from cnnspec.errors import MalformedReport, WrongArguments
 from cnnspec.names import MODELS
 
 if TYPE_CHECKING:
@@ -183,13 +183,31 @@ def bands(options: Namespace) -> None:
         print(f"  {share:.5f}  {how}")
 
 
-def compare(options: Namespace) -> None:
-    """The command `compare`."""
+def compare(options: Namespace) -> int:
+    """The command `compare`; returns 1 if two reports differ by more than their bounds allow. Raises WrongArguments."""
+    first, second = options.paths
+    reports = [path for path in options.paths if path.is_file() or (path.suffix == ".json" and not path.is_dir())]
+    if len(reports) == 1:
+        (folder,) = (path for path in options.paths if path not in reports)
+        raise WrongArguments(
+            f"{reports[0]} is named as a report and {folder} as a folder of ensembles; name two reports or two folders"
+        )
+    if reports:
+        from cnnspec.reports import report, sides
+
+        if options.epochs:
+            raise WrongArguments(
+                "--epochs is for folders of ensembles; two reports are compared in the epochs that they have"
+            )
+        one, other = (report.Report.from_json(path) for path in options.paths)
+        found = sides.differences(one, other)
+        print(sides.told(one, other, found), end="")
+        return int(bool(found))
     from cnnspec.ensembles import equivalence
     from cnnspec.reports import markdown
 
-    first, second = options.folders
-    print(markdown.of_frame(equivalence.table(first, second, options.epochs)))
+    print(markdown.of_frame(equivalence.table(first, second, options.epochs or 10)))
+    return 0
 
 
 def place(options: Namespace) -> None:

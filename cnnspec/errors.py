@@ -18,6 +18,12 @@ class FrameworkMissing(CnnspecError):
     exit_code = 2
 
 
+class WrongArguments(CnnspecError):
+    """Arguments of a command do not fit together; the message says which, and what to give."""
+
+    exit_code = 2
+
+
 class OutUnusable(CnnspecError):
     """Nothing can be written to the folder that was named; the message says which, and what to do."""
 

@@ -14,7 +14,8 @@ from cnnspec.reports.html import figure, section, table
 
 BARS = (
     "Bar: GFLOP/s that an epoch of each variant reached. Vertical line: the limit, a matrix product in the same precision, "
-    "measured in the same process. Number: GFLOP/s. ×: epoch time relative to plain fit (median of interleaved rounds)."
+    "measured in the same process; with an arrow at the right end: it lies beyond the axis, its number stands above it. "
+    "Number: GFLOP/s. ×: epoch time relative to plain fit (median of interleaved rounds)."
 )
 ACROSS = "Epochs of plain fit. Compare machines by ratios and by the share of their own limit, not by seconds."
 

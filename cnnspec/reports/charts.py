@@ -7,12 +7,14 @@ depends on colour alone. The page hides a series by its class `s-<number>`. Colo
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 COLOURS = 8  # --c0 to --c7 in page.css
 DASHES = ("", "6 3", "2 3")
 WIDTH = 300  # of every chart in user units, about its pixels on the page
+FEW = 4  # curves; of more, their range is drawn, and above it the chosen ones
+FAR = 4  # times the longest bar: limits up to here are on the axis
 BEYOND = 1.15  # larger shares of a tolerance are drawn here, at the end of the strip
 
 Point = tuple[float, float]
@@ -75,12 +77,29 @@ def ticks_of_log(low: float, high: float) -> list[float]:
     return inside if len(inside) <= 8 else [tick for tick in inside if f"{tick:e}".startswith("1.0")]
 
 
+def ticks_from_zero(most: float) -> list[float]:
+    """Round numbers from 0 to `most`, at most five."""
+    power = 10.0 ** math.floor(math.log10(most))
+    step = next(power * part for part in (0.1, 0.2, 0.5, 1, 2, 5) if most / (power * part) < 5)
+    return [step * number for number in range(int(most / step) + 1)]
+
+
+def axis(x: Callable[[float], float], most: float, top: float, unit: str) -> str:
+    """An axis of bars at height `top`: from 0 to `most`, with its unit at its right end. It needs 20 below it."""
+    parts = [f'<line class="grid" x1="{x(0):.1f}" x2="{x(most):.1f}" y1="{top}" y2="{top}"/>']
+    for tick in ticks_from_zero(most):
+        parts.append(f'<line class="grid" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{top}" y2="{top + 4}"/>')
+        parts.append(text(x(tick), top + 15, f"{tick:g}", "middle" if tick else "start"))
+    return "".join(parts) + text(WIDTH - 2, top + 15, unit, "end")
+
+
 def loss_chart(title: str, curves: Sequence[Curve], band: Band | None) -> str:
     """Losses by epoch on a logarithmic scale, in the band of the reference ensemble where there is one.
 
-    The first and the last epoch have brackets: these are the epochs that the suite judges.
+    Of more than FEW curves the range is drawn, and above it those that the page chooses. The first and the last epoch have
+    brackets: these are the epochs that the suite judges.
     """
-    left, right, top, bottom, height = 40, 12, 8, 34, 210
+    left, right, top, bottom, height = 40, 12, 20, 34, 222
     values = [loss for _, _, losses in curves for loss in losses]
     values += [loss for end in (band or {}).values() for loss in end]
     low, high = min(values) / 1.15, max(values) * 1.15
@@ -101,23 +120,31 @@ def loss_chart(title: str, curves: Sequence[Curve], band: Band | None) -> str:
         parts.append(text(left - 5, y(tick) + 3.5, f"{tick:g}", "end"))
     parts += [text(x(epoch), height - bottom + 14, str(epoch)) for epoch in range(1, epochs + 1)]
     parts.append(text((left + WIDTH - right) / 2, height - 4, "epoch"))
+    parts.append(text(2, 11, "loss in nats", "start"))
+    spread = ""
+    if len(curves) > FEW:
+        by_epoch = [[losses[epoch] for _, _, losses in curves if epoch < len(losses)] for epoch in range(epochs)]
+        shape = area(
+            [x(epoch + 1) for epoch in range(epochs)], *([y(end(losses)) for losses in by_epoch] for end in (max, min))
+        )
+        parts.append(f'<polygon class="range" points="{shape}"/>')
+        spread = f"; range of {len(curves)} stacks {min(by_epoch[-1]):.4f} to {max(by_epoch[-1]):.4f}"
+    drawn = []
     for number, label, losses in curves:
         points = [(x(epoch), y(loss)) for epoch, loss in enumerate(losses, 1)]
         marks = "".join(marker(number, *point, size=3) for point in points)
         last = f"{label}: {losses[-1]:.4f} in epoch {len(losses)}"
-        parts.append(series(number, last, (polyline(number, points) if len(points) > 1 else "") + marks))
+        drawn.append(series(number, last, (polyline(number, points) if len(points) > 1 else "") + marks))
+    parts.append(f'<g class="{"many" if len(curves) > FEW else "few"}">{"".join(drawn)}</g>')
     inside = f", in the band of the reference ensemble ({band['low'][-1]:.3g} to {band['high'][-1]:.3g})" if band else ""
     told = "; ".join(f"{label} {losses[-1]:.4f}" for _, label, losses in curves)
-    return svg(height, f"{title} by epoch{inside}; last epoch: {told}", "".join(parts))
+    return svg(height, f"{title} by epoch{inside}; last epoch: {told}{spread}", "".join(parts))
 
 
 def band_shape(xs: Sequence[float], ends: Mapping[str, Sequence[float]]) -> str:
     """A band as an area, its mean as a line, brackets at the first and the last epoch. `xs` and `ends` are places."""
-    wide = xs if len(xs) > 1 else [xs[0] - 14, xs[0] + 14]
-    low, mean, high = (list(ends[end]) * (1 if len(xs) > 1 else 2) for end in ("low", "mean", "high"))
-    area = [*zip(wide, high, strict=True), *zip(reversed(wide), reversed(low), strict=True)]
-    parts = ['<polygon class="band" points="{}"/>'.format(" ".join(f"{x:.1f},{y:.1f}" for x, y in area))]
-    middle = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(wide, mean, strict=True))
+    parts = [f'<polygon class="band" points="{area(xs, ends["high"], ends["low"])}"/>']
+    middle = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(*widened(xs, ends["mean"]), strict=True))
     parts.append(f'<polyline class="mean" points="{middle}"/>')
     for place in sorted({0, len(xs) - 1}):
         x, y1, y2 = xs[place], ends["high"][place], ends["low"][place]
@@ -125,14 +152,33 @@ def band_shape(xs: Sequence[float], ends: Mapping[str, Sequence[float]]) -> str:
     return "".join(parts)
 
 
+def widened(xs: Sequence[float], ys: Sequence[float]) -> tuple[list[float], list[float]]:
+    """Places of a line. A single place becomes a short line."""
+    return (list(xs), list(ys)) if len(xs) > 1 else ([xs[0] - 14, xs[0] + 14], [*ys, *ys])
+
+
+def area(xs: Sequence[float], upper: Sequence[float], lower: Sequence[float]) -> str:
+    """Points of the polygon between two lines of places."""
+    (wide, high), (_, low) = widened(xs, upper), widened(xs, lower)
+    corners = [*zip(wide, high, strict=True), *zip(reversed(wide), reversed(low), strict=True)]
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
+
+
+def of_strip(share: float) -> float:
+    """Where a share of a tolerance lies on its line, from 0 to above 100%."""
+    return 8 + (WIDTH - 16) * min(share, BEYOND) / BEYOND
+
+
+def share_axis() -> str:
+    """The axis of the strips below it: 0 to 100% of the tolerance."""
+    ticks = "".join(text(of_strip(tick), 12, f"{tick:.0%}") for tick in (0, 0.25, 0.5, 0.75, 1))
+    return svg(16, "axis of the lines below: 0% to 100% of the tolerance", ticks)
+
+
 def strip(shares: Sequence[Share]) -> str:
     """Shares of one tolerance on a line from 0 to above 100%."""
-    left, right = 8, WIDTH - 8
-
-    def x(share: float) -> float:
-        return left + (right - left) * min(share, BEYOND) / BEYOND
-
-    parts = [f'<line class="grid" x1="{left}" x2="{right}" y1="11" y2="11"/>']
+    x = of_strip
+    parts = [f'<line class="grid" x1="{x(0)}" x2="{x(BEYOND)}" y1="11" y2="11"/>']
     parts += [f'<line class="grid" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="6" y2="16"/>' for tick in (0, 0.25, 0.5, 0.75)]
     parts.append(f'<line class="limit" x1="{x(1):.1f}" x2="{x(1):.1f}" y1="0" y2="22"/>')
     for number, label, share in shares:
@@ -159,16 +205,20 @@ def speed_chart(title: str, rows: Sequence[Speed]) -> str:
         words = text(left, top + 12, label, "start") + text(WIDTH - 2, top + 25, f"{later or first:.2f} s", "end")
         parts.append(series(number, f"{label}: first epoch {first:.2f} s", words + bar + tick))
     told = "; ".join(f"{label} {later or first:.2f}" for _, label, first, later in rows)
-    return svg(len(rows) * step + 2, f"{title}, seconds per epoch: {told}", "".join(parts))
+    parts.append(axis(x, most, len(rows) * step + 4, "seconds"))
+    return svg(len(rows) * step + 24, f"{title}, seconds per epoch: {told}", "".join(parts))
 
 
 def limit_chart(title: str, rows: Sequence[Limited]) -> str:
     """GFLOP/s: a bar per variant from zero to what it reached, and a line at its limit.
 
-    A limit far above the others (of a faster precision) is written as a number: its line would make all bars short.
+    A limit of more than FAR times the longest bar, other than the lowest, would make all bars short: its line stands at the
+    right end, with an arrow, and its number above it.
     """
-    left, right, step = 4, 92, 32
-    most = 1.25 * max(*(reached for _, reached, _, _ in rows), min(limit for _, _, limit, _ in rows))
+    left, right, step = 4, 78, 32
+    longest = max(reached for _, reached, _, _ in rows)
+    limits = [limit for _, _, limit, _ in rows]
+    most = max([1.25 * longest, *(limit for limit in limits if limit <= max(FAR * longest, min(limits)))])
 
     def x(gflops: float) -> float:
         return left + (WIDTH - left - right) * gflops / most
@@ -177,10 +227,14 @@ def limit_chart(title: str, rows: Sequence[Limited]) -> str:
     for place, (name, reached, limit, words) in enumerate(rows):
         top = place * step
         parts.append(f'<rect x="{left}" y="{top + 16}" width="{x(reached) - left:.1f}" height="10" fill="var(--c0)"/>')
-        if limit <= most:
-            parts.append(f'<line class="limit" x1="{x(limit):.1f}" x2="{x(limit):.1f}" y1="{top + 13}" y2="{top + 29}"/>')
-        else:
-            words += f", limit {limit:.0f}"
+        place_of_limit = x(min(limit, most))
+        parts.append(
+            f'<line class="limit" x1="{place_of_limit:.1f}" x2="{place_of_limit:.1f}" y1="{top + 13}" y2="{top + 29}"/>'
+        )
+        if limit > most:
+            parts.append(f'<path class="limit" d="M{place_of_limit - 10:.1f} {top + 21}h8m-3 -3l3 3l-3 3"/>')
+            parts.append(text(WIDTH - 2, top + 12, f"limit {limit:.0f}", "end"))
         parts.append(text(left, top + 12, name, "start") + text(WIDTH - 2, top + 25, words, "end"))
     told = "; ".join(f"{name} {reached:.0f} of {limit:.0f}" for name, reached, limit, _ in rows)
-    return svg(len(rows) * step + 2, f"{title}, GFLOP/s reached and their limit: {told}", "".join(parts))
+    parts.append(axis(x, most, len(rows) * step + 4, "GFLOP/s"))
+    return svg(len(rows) * step + 24, f"{title}, GFLOP/s reached and their limit: {told}", "".join(parts))

@@ -1,25 +1,26 @@
-"""Reports as one HTML page without other files: table, margins, loss curves, speeds."""
+"""Reports as one HTML page without other files: table, reasons, margins, loss curves, speeds."""
 
 from __future__ import annotations
 
+import datetime
 import math
-import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from cnnspec import __version__
 from cnnspec.names import MODELS
-from cnnspec.reports import benchmarks, charts
-from cnnspec.reports.html import figure, section, table
+from cnnspec.reports import benchmarks, charts, curves, speeds
+from cnnspec.reports.html import Named, section, table
 from cnnspec.reports.report import TIERS_WITH_MARGINS, Report, missing, tier_of
 from cnnspec.reports.words import COLUMNS, NO_REPORT, counted, losses, outcome, percent, reasons, row, summary
 
-Named = tuple[int, str, Report]  # number of its series, label, report
 Check = tuple[tuple[str, str], list[charts.Share]]  # (test, what) and its share on each stack
+Anchors = dict[tuple[str, str], str]  # {(reason, label): id of the place where the stack stands with it}
 
-METRICS = {"val_loss": "test loss", "loss": "train loss, during training"}
 WITHOUT_CHANCE = ("numerics", "optimizer", "trajectory")
+ORDER = ("fail", NO_REPORT, "cannot tell", "no verdict", "pass")  # of the rows
 SYMBOLS = {"pass": "✓", "fail": "✗", "cannot tell": "?", "no verdict": "–"}
 NEAR = 0.8  # shares of a tolerance from here on are marked
 
@@ -30,23 +31,26 @@ def page(reports: Sequence[Report], expected: Sequence[str] = (), timings: Itera
     `timings` are files of timings as `timings.read` returns them.
     """
     absent = missing(reports, expected)
+    found = reasons(reports)
+    anchors = anchored(reports, found)
     named = [(number, report.label, report) for number, report in enumerate(reports)]
-    hiding = "".join(f"body:has(#show-{n}:not(:checked)) svg .s-{n}{{display:none}}" for n, _, _ in named)
+    hiding = "".join(f"body:has(#show-{n}:not(:checked)) svg .s-{n}{{display:none!important}}" for n, _, _ in named)
     style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
     sections = []
     if reports or absent:
-        sections.append(section("Stacks", summary(reports, absent), stacks(reports, absent)))
-        sections += [section(title, "", listed(lines)) for title, lines in reasons(reports).items()]
+        sections.append(section("Stacks", summary(reports, absent), stacks(reports, absent, anchors)))
+        sections += [section(title, "", listed(lines, anchors)) for title, lines in found.items()]
     if reports:
         sections += [
             section("Margins", MARGINS, tiers(named) + legend(named)),
-            *curves(named),
+            *curves.sections(named),
             section("Checks that differ most between stacks", MOVED, moved(named)) if len(named) > 1 else "",
             section("Tightest checks, by tier", "", nearest(named)),
-            *speeds(named),
+            *speeds.sections(named),
         ]
     sections += benchmarks.sections(timings)
-    return PAGE.format(style=style + hiding, body="\n".join(sections))
+    choosing = curves.choosing(named)
+    return PAGE.format(style=style + hiding + choosing, made=escape(origin(reports)), body="\n".join(sections))
 
 
 PAGE = """<!doctype html>
@@ -60,7 +64,8 @@ PAGE = """<!doctype html>
 </head>
 <body>
 <header><h1>cnnspec: stacks compared</h1>
-<p>Does each stack build the same models, compute the same numbers and reach the same losses?</p></header>
+<p>Does each stack build the same models, compute the same numbers and reach the same losses?</p>
+<p>{made}</p></header>
 <main>
 {body}
 </main>
@@ -74,38 +79,73 @@ MOVED = (
     "The checks whose share of their tolerance differs most between stacks, of the tiers without random draws (numerics, "
     "optimizer, trajectory). The vertical line is 100%: beyond it the check failed."
 )
-CURVES = (
-    "One training per stack and model. Area: the band of the reference ensemble; a healthy run stays in it. Line in the "
-    "area: the mean of the ensemble. Brackets: the epochs that the suite judges. The scale is logarithmic."
-)
-SPEEDS = (
-    "Bar and number: median of the epochs after the first. Vertical line: the first epoch, which also builds the graph. "
-    "One run each, measured during the tests: not a benchmark."
-)
 
 
-def stacks(reports: Sequence[Report], absent: Sequence[str]) -> str:
-    """The table of all environments."""
-    header = [*COLUMNS, *(f"test loss, {model}" for model in MODELS), "seconds", "date", "NumPy", "hardware"]
+def origin(reports: Sequence[Report]) -> str:
+    """What made the page, when, and from runs of which days and versions."""
+    made = f"Page made by cnnspec {__version__} on {datetime.datetime.now(datetime.UTC):%Y-%m-%d}."
+    if not reports:
+        return made
+    days = sorted({report.date[:10] for report in reports})
+    versions = ", ".join(sorted({report.cnnspec for report in reports}))
+    return f"{made} Runs of {' to '.join(dict.fromkeys((days[0], days[-1])))} by cnnspec {versions}."
+
+
+def anchored(reports: Sequence[Report], found: Mapping[str, Mapping[str, Sequence[str]]]) -> Anchors:
+    """The places that the verdicts of failing stacks lead to: of each stack the first reason, failures first."""
+    anchors: Anchors = {}
+    for number, report in enumerate(reports):
+        lines = (line for lines in found.values() for line, who in lines.items() if report.label in who)
+        first = None if report.good else next(lines, None)
+        if first:
+            anchors[first, report.label] = f"why-{number}"
+    return anchors
+
+
+def stacks(reports: Sequence[Report], absent: Sequence[str], anchors: Anchors) -> str:
+    """The table of all environments, the failing ones first and tinted."""
+    header = [*COLUMNS, *(f"test loss, {model}" for model in MODELS), "seconds", "date", "cnnspec", "NumPy", "hardware"]
+    places = {label: place for (_, label), place in anchors.items()}
     rows = []
     for report in reports:
         cells = [escape(cell) for cell in row(report)]
         kind = "good" if report.good else "bad"
-        symbol = SYMBOLS.get(outcome(report), "–")
-        cells[1] = f'<span class="verdict {kind}">{symbol} {cells[1]}</span>'
-        last = [f"{report.seconds:.0f}", report.date[:10], report.stack["numpy"], report.hardware]
-        rows.append([*cells, *losses(report), *(escape(cell) for cell in last)])
+        symbol, place = SYMBOLS.get(outcome(report), "–"), places.get(report.label)
+        word = f'<a href="#{place}">{symbol} {cells[1]}</a>' if place and not report.good else f"{symbol} {cells[1]}"
+        cells[1] = f'<span class="verdict {kind}">{word}</span>'
+        last = [f"{report.seconds:.0f}", report.date[:10], report.cnnspec, report.stack["numpy"], report.hardware]
+        rows.append((outcome(report), [*cells, *losses(report), *(escape(cell) for cell in last)]))
     for name in absent:
         word = f'<span class="verdict bad">✗ {NO_REPORT}</span>'
-        rows.append([escape(name), word, *["–"] * (len(header) - 2)])
-    return table("Stacks", header, rows, "stacks")
+        rows.append((NO_REPORT, [escape(name), word, *["–"] * (len(header) - 2)]))
+    rows.sort(key=lambda each: rank(each[0]))
+    tints = ["" if kind == "pass" else "doubt" if kind in ("cannot tell", "no verdict") else "tint" for kind, _ in rows]
+    return table("Stacks", header, [cells for _, cells in rows], "stacks", tints)
 
 
-def listed(lines: dict[str, list[str]], most: int = 8) -> str:
-    """Reasons with the environments that have them. The first `most` are open, the others folded."""
-    items = [f"<li><strong>{escape(', '.join(who))}</strong> {coded(escape(line))}</li>" for line, who in lines.items()]
-    folded = f"<details><summary>{len(items) - most} more</summary><ul>{''.join(items[most:])}</ul></details>"
-    return f"<ul>{''.join(items[:most])}</ul>{folded if len(items) > most else ''}"
+def rank(ended: str) -> int:
+    """Place of an outcome among the rows: failures first."""
+    return ORDER.index(ended) if ended in ORDER else 0
+
+
+def listed(lines: Mapping[str, Sequence[str]], anchors: Anchors, most: int = 8) -> str:
+    """Reasons with the environments that have them. Those that a verdict leads to are first and never folded.
+
+    Of the others so many follow that `most` are open; the rest is folded.
+    """
+    items = []
+    for line, who in lines.items():
+        places = [anchors.get((line, label)) for label in who]
+        named = [
+            f'<span id="{place}">{escape(label)}</span>' if place else escape(label)
+            for label, place in zip(who, places, strict=True)
+        ]
+        items.append((not any(places), f"<li><strong>{', '.join(named)}</strong> {coded(escape(line))}</li>"))
+    items.sort(key=lambda item: item[0])
+    most = max(most, sum(not other for other, _ in items))
+    shown = [item for _, item in items]
+    folded = f"<details><summary>{len(shown) - most} more</summary><ul>{''.join(shown[most:])}</ul></details>"
+    return f"<ul>{''.join(shown[:most])}</ul>{folded if len(shown) > most else ''}"
 
 
 def coded(line: str) -> str:
@@ -115,8 +155,9 @@ def coded(line: str) -> str:
 
 
 def tiers(named: Sequence[Named]) -> str:
-    """Largest share per stack and tier, each with a bar."""
-    rows = [[escape(label), *(cell(report.used(tier)) for tier in TIERS_WITH_MARGINS)] for _, label, report in named]
+    """Largest share per stack and tier, each with a bar, the failing stacks first."""
+    ordered = sorted(named, key=lambda each: rank(outcome(each[2])))
+    rows = [[escape(label), *(cell(report.used(tier)) for tier in TIERS_WITH_MARGINS)] for _, label, report in ordered]
     return table("Margins", ("environment", *TIERS_WITH_MARGINS), rows)
 
 
@@ -126,8 +167,9 @@ def cell(used: tuple[float, str, str] | None) -> str:
         return "–"
     share, test, what = used
     mark = "✗ " if share > 1 else "▲ " if share >= NEAR else ""
+    over = " over" if share > 1 else ""
     title = escape(f"{short(test)}: {what}", quote=True)
-    return f'<span class="bar" style="--share:{min(share, 1):.3f}" title="{title}">{mark}{percent(share)}</span>'
+    return f'<span class="bar{over}" style="--share:{min(share, 1):.3f}" title="{title}">{mark}{percent(share)}</span>'
 
 
 def short(test: str) -> str:
@@ -176,7 +218,8 @@ def strips(items: Iterable[Check]) -> str:
         ends = " to ".join(f"{percent(share)} ({escape(who)})" for _, who, share in (least, most)[-min(len(shares), 2) :])
         name = f"<code>{escape(short(test))}</code><strong>{escape(what)}</strong>"
         rows.append(f"<li><span>{name}</span>{charts.strip(shares)}<span>{ends}</span></li>")
-    return f'<ul class="strips">{"".join(rows)}</ul>'
+    head = f"<li><span>check</span>{charts.share_axis()}<span>smallest to largest share of the tolerance</span></li>"
+    return f'<ul class="strips">{head}{"".join(rows)}</ul>'
 
 
 def legend(named: Sequence[Named]) -> str:
@@ -186,48 +229,3 @@ def legend(named: Sequence[Named]) -> str:
         for number, label, _ in named
     )
     return f'<fieldset class="legend"><legend>Shown in all charts</legend>{items}</fieldset>'
-
-
-def curves(named: Sequence[Named]) -> Iterator[str]:
-    """A section of loss curves for each data set and number of epochs."""
-    for settings in dict.fromkeys(report.settings for _, _, report in named):
-        figures = []
-        for metric, title in METRICS.items():
-            for model in MODELS:
-                same = [(n, label, r.trainings) for n, label, r in named if r.settings == settings and model in r.trainings]
-                runs = [(n, label, trainings[model]) for n, label, trainings in same]
-                lines = [(n, label, run["history"][metric]) for n, label, run in runs if run["history"].get(metric)]
-                if lines:
-                    band = next((run["bands"][metric] for _, _, run in runs if metric in run["bands"]), None)
-                    name = f"{model}, {title}"
-                    figures.append(figure(name, charts.loss_chart(name, lines, band), numbers(lines)))
-        if figures:
-            yield section(f"Loss curves: {settings}", CURVES, f'<div class="charts">{"".join(figures)}</div>')
-
-
-def numbers(lines: Sequence[charts.Curve]) -> str:
-    """The losses of a chart as a table, a row per stack."""
-    epochs = max(len(losses) for _, _, losses in lines)
-    rows = [[escape(label), *(f"{loss:.4f}" for loss in losses)] for _, label, losses in lines]
-    return table("Losses by epoch", ("environment", *(f"epoch {epoch}" for epoch in range(1, epochs + 1))), rows)
-
-
-def speeds(named: Sequence[Named]) -> Iterator[str]:
-    """A section of seconds per epoch for each hardware and data set."""
-    places = dict.fromkeys((report.hardware, report.options["dataset"]) for _, _, report in named if report.trainings)
-    for place in places:
-        here = [item for item in named if (item[2].hardware, item[2].options["dataset"]) == place]
-        figures = []
-        for model in MODELS:
-            rows = [timed(*item, model) for item in here if model in item[2].trainings]
-            if rows:
-                figures.append(f"<figure><figcaption>{model}</figcaption>{charts.speed_chart(model, rows)}</figure>")
-        yield section(f"Seconds per epoch: {', '.join(place)}", SPEEDS, f'<div class="charts">{"".join(figures)}</div>')
-
-
-def timed(number: int, label: str, report: Report, model: str) -> charts.Speed:
-    """A row of a speed chart: number, label, seconds of the first epoch, median of the later ones or None."""
-    first, *later = report.trainings[model]["history"]["seconds"]
-    workers = report.options["workers"]
-    name = label if workers == 1 else f"{label} ({workers} workers)"
-    return number, name, first, statistics.median(later) if later else None

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from cnnspec.names import MODELS
 from cnnspec.reports.report import Report
 
-COLUMNS = ("environment", "verdict", "framework", "Keras", "Python", "passed", "failed", "not run", "known differences")
+COUNTED = ("passed", "failed", "not run", "known differences")
+COLUMNS = ("environment", "verdict", "level", "framework", "Keras", "Python", *COUNTED)
 NO_REPORT = "no report: did not run"
 ENDED = {"pass": "passed", "fail": "failed", "cannot tell": "cannot tell", "no verdict": "without a verdict"}
 
@@ -47,6 +48,7 @@ def row(report: Report) -> list[str]:
     return [
         report.label,
         verdict(report),
+        report.options["level"],
         report.stack["framework"],
         report.stack["keras"],
         report.stack["python"],

@@ -175,7 +175,9 @@ def test_the_page_draws_benchmarks():
         "model2, GFLOP/s reached and their limit: plain fit 20 of 100; mixed bfloat16 20 of 900; bare step 40 of 100",
     ]
     assert ">40, ×0.50</text>" in html
-    assert ">20, limit 900</text>" in html  # its mark would lie far outside
+    assert ">limit 900</text>" in html  # it lies far outside: its mark has an arrow
+    assert len(re.findall(r'<line class="limit"', html)) == 4
+    assert len(re.findall(r'<path class="limit"', html)) == 1
     assert html.count("<h2>Benchmarks: ") == 2
     assert "<h2>Benchmarks: amd-epyc-2-cores-24-gib, tensorflow 2.21.0, Keras 3.15.1, mnist5k</h2>" in html
     assert "<h2>Stacks</h2>" not in html

@@ -9,7 +9,6 @@ import pytest
 from cnnspec.names import MODELS
 from cnnspec.reports import charts, page
 from cnnspec.reports.words import losses, row
-from tests.meta.reports import browser
 from tests.meta.reports.made_reports import LAYERS, made
 
 VOID = {"meta", "link", "input", "br", "circle", "polygon", "polyline", "path", "line", "rect"}
@@ -71,7 +70,8 @@ def test_the_page_is_well_formed_and_needs_nothing():
     assert all(svg["role"] == "img" and svg["aria-label"] for svg in drawn)
     assert all(cell["scope"] in ("col", "row") for cell in parsed.every("th"))
     ids = [attributes["id"] for _, attributes in parsed.tags if "id" in attributes]
-    assert len(ids) == len(set(ids)) == 20
+    assert len(ids) == len(set(ids))
+    assert len([name for name in ids if name.startswith("show-")]) == 20
 
 
 def test_the_page_tells_what_the_table_tells():
@@ -178,22 +178,11 @@ def test_contrast(scheme):
     blocks = re.findall(r":root \{(.*?)\}", STYLE, re.DOTALL)
     colours = dict(re.findall(r"--(\w+): (#\w{6})", blocks[["light", "dark"].index(scheme)]))
     texts = [(ink, ground) for ink in ("ink", "quiet", "good", "bad") for ground in ("paper", "raised")] + [("ink", "bar")]
+    texts += [(ink, ground) for ink in ("ink", "bad") for ground in ("tint", "doubt")]
     marks = [(f"c{n}", ground) for n in range(charts.COLOURS) for ground in ("paper", "band")]
     weak = [pair for pair in texts if contrast(*(colours[name] for name in pair)) < 4.5]
     weak += [pair for pair in [*marks, ("bracket", "band")] if contrast(*(colours[name] for name in pair)) < 3]
     assert weak == []
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    """A browser for this module."""
-    executable = browser.found()
-    if not executable:
-        command = "apt-get install --no-install-recommends chromium && pytest tests/meta/reports/test_page.py"
-        pytest.skip(f"no Chromium here; as root: {command}")
-    opened = browser.Browser(executable, tmp_path_factory.mktemp("profile"))
-    yield opened
-    opened.close()
 
 
 @pytest.fixture(scope="module")
