@@ -95,6 +95,11 @@ def gpus() -> list[str]:
     return _GPUS[backend()]()
 
 
+def on_gpu() -> bool:
+    """Whether this stack computes on another device than a CPU: its sums may then be in another order each time."""
+    return bool(current()["device"] != "CPU")
+
+
 @contextmanager
 def tf32_off() -> Iterator[None]:
     """Switch TF32 off during the block; no effect without a GPU."""

@@ -13,6 +13,7 @@ import pytest
 
 from cnnspec import stack
 from tests.support import numerics
+from tests.support import steps as steps_of_models
 from tests.support.checks import fail
 from tests.support.exact import cases, digests, findings, on_stack, widths
 
@@ -25,7 +26,6 @@ STEPS = {  # mode -> its steps (batch, draw), in order
 }
 QUICK = 2  # steps of `--level quick`: the batch that trains, after a smaller one
 CHOSEN = {"XLA": ("model1 dense_2", "model4 whole")}  # which has convolutions and pooling too
-NO_XLA = ("unsupported operations", "could not find registered platform")  # of TensorFlow's errors
 NEXT = "try another device, oneDNN off (TF_ENABLE_ONEDNN_OPTS=0), one thread; then report it with the case's operands"
 pytestmark = pytest.mark.skipif(
     stack.precision() != "float32", reason=f"Keras' policy is {stack.precision()}: results are rounded, run with float32"
@@ -89,7 +89,7 @@ def steps(mode, wanted):
 def test_every_bit(name, mode, record_property, pytestconfig):
     """Output, input gradient, kernel and bias gradients of a layer or a whole model are the exact ones."""
     found, error = attempted(mode, pytestconfig.option.level == "quick")
-    if error and mode == "XLA" and any(words in str(error) for words in NO_XLA):
+    if error and mode == "XLA" and steps_of_models.xla_cannot(error):
         pytest.skip(f"XLA cannot compile these layers on this stack, so nobody can train with it: {str(error)[:200]}")
     if error:
         raise error
@@ -154,7 +154,7 @@ def excused(case, what, due, got, terms):
     """
     if any(layer["class"] == "Conv2D" for layer in case.layers) and findings.inexact(due, got, terms):
         return True
-    if not what.startswith("kernel gradient") or not on_stack.on_gpu():
+    if not what.startswith("kernel gradient") or not stack.on_gpu():
         return False
     return bool(findings.near(due, got).all())
 

@@ -86,7 +86,12 @@ def test_a_training_step_in_every_mode(model):
     expected, loss, _, _ = network(model)
     by_mode = {}
     for mode in steps.modes() if model == XLA_TOO else steps.modes()[:2]:
-        taken = steps.step(model, x, y, mode)
+        try:
+            taken = steps.step(model, x, y, mode)
+        except Exception as error:
+            if mode == "XLA" and steps.xla_cannot(error):
+                continue
+            raise
         found = [Finding("loss", numerics.error(taken.loss, loss), *numerics.bound("whole_model", "training"))]
         for place, (mine, theirs) in enumerate(zip(taken.gradients, expected, strict=True), 1):
             limit, why = numerics.bound(

@@ -174,7 +174,7 @@ def channels(array):
 
 def spreads(place):
     """Whether a NaN may spread over its image: in convolutions on a GPU."""
-    return place.settings["class"] == "Conv2D" and bool(stack.gpus())
+    return place.settings["class"] == "Conv2D" and stack.on_gpu()
 
 
 def marked(kinds):

@@ -31,7 +31,7 @@ FILES = {  # -> known difference: that the optimizer is lost, or that the file c
     "after.keras": [known_differences.LOADED_LOSS, known_differences.KERAS_AFTER_H5],
 }
 # A GPU may choose another algorithm, or add in another order, the second time; a CPU repeats its bits.
-RELATIVE = 1e-3 if stack.gpus() else 0.0
+RELATIVE = 1e-3 if stack.on_gpu() else 0.0
 NEXT = "look at this Keras' saving formats; its release notes may name a change"
 
 

@@ -65,7 +65,7 @@ LOADED_LOSS = known(
 
 # Where a stack may drop NaN. On GPUs it was not measured: cuDNN can be told to propagate NaN or not. There both pass.
 JAX = backend() == "jax"
-ON_GPU = bool(stack.gpus())
+ON_GPU = stack.on_gpu()
 POOLING = TENSORFLOW or JAX
 RELU = TENSORFLOW and (onednn() or ON_GPU)
 EMPTY_WINDOW = -math.inf if JAX else float(np.finfo("float32").min)  # the largest of no numbers

@@ -20,6 +20,11 @@ def modes() -> list[str]:
     return list(MODES) if backend() == "tensorflow" else ["compiled", "eager"]
 
 
+def xla_cannot(error: Exception) -> bool:
+    """Whether an error says that XLA cannot compile the model on this stack, so that nobody can train with it."""
+    return any(words in str(error) for words in ("unsupported operations", "could not find registered platform"))
+
+
 @dataclasses.dataclass
 class Step:
     """One training step: its loss, and the gradients of the trainable variables, in the model's order."""

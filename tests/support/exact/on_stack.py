@@ -9,7 +9,6 @@ has the input gradient as its own.
 import keras
 import numpy as np
 
-from cnnspec import stack
 from cnnspec.compat import backend
 from tests.support.exact import cases
 from tests.support.probes import optimizer_arrays
@@ -39,11 +38,6 @@ class Zeros(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
-
-
-def on_gpu():
-    """Whether this stack computes on a GPU, or says so."""
-    return "cuda" in stack.current() or bool(stack.gpus())
 
 
 def keras_layer(layer):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cnnspec import stack
 from tests.support.exact import cases, on_stack
 from tests.support.exact.findings import differing, near
 
@@ -54,7 +55,7 @@ def measured(declared):
             due = dict(cases.computed(OPERATIONS[operation], trial.operands).named())[trial.result]
             got = dict(results.named())[trial.result]
             wrong = differing(due, got)
-            if trial.result == "kernel gradient" and on_stack.on_gpu():  # see `excused` in tests/test_exact.py
+            if trial.result == "kernel gradient" and stack.on_gpu():  # see `excused` in tests/test_exact.py
                 wrong &= ~near(due, got)
             wrong = np.moveaxis(wrong, trial.axis, 0)
             lost = np.flatnonzero(wrong.reshape(len(wrong), -1).any(axis=1)) % WIDEST + 1
