@@ -84,7 +84,8 @@ def loss_chart(title: str, curves: Sequence[Curve], band: Band | None) -> str:
     values = [loss for _, _, losses in curves for loss in losses]
     values += [loss for end in (band or {}).values() for loss in end]
     low, high = min(values) / 1.15, max(values) * 1.15
-    epochs = max(len(losses) for _, _, losses in curves)
+    banded = len(band["low"]) if band else 0
+    epochs = max(banded, *(len(losses) for _, _, losses in curves))
 
     def x(epoch: int) -> float:
         return left + 14 + (WIDTH - left - right - 28) * ((epoch - 1) / (epochs - 1) if epochs > 1 else 0.5)
@@ -95,7 +96,7 @@ def loss_chart(title: str, curves: Sequence[Curve], band: Band | None) -> str:
     parts = []
     if band:
         ends = {end: [y(loss) for loss in band[end]] for end in band}
-        parts.append(band_shape([x(epoch) for epoch in range(1, epochs + 1)], ends))
+        parts.append(band_shape([x(epoch) for epoch in range(1, banded + 1)], ends))
     for tick in ticks_of_log(low, high):
         parts.append(f'<line class="grid" x1="{left}" x2="{WIDTH - right}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>')
         parts.append(text(left - 5, y(tick) + 3.5, f"{tick:g}", "end"))

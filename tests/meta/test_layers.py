@@ -66,7 +66,10 @@ WITHOUT_FRAMEWORK = [
     "paired.setting",
     "paired.store",
     *(f"benchmarks.{name}" for name in ("flops", "timings", "slowdowns", "tables")),
-    *(f"reports.{name}" for name in ("report", "words", "markdown", "page", "charts", "benchmarks", "html")),
+    *(
+        f"reports.{name}"
+        for name in ("report", "schema", "verdicts", "words", "markdown", "page", "charts", "benchmarks", "html")
+    ),
     "results",
     "frameworks",
     "verify",
