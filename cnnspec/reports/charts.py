@@ -14,6 +14,7 @@ COLOURS = 8  # --c0 to --c7 in page.css
 DASHES = ("", "6 3", "2 3")
 WIDTH = 300  # of every chart in user units, about its pixels on the page
 BEYOND = 1.15  # larger shares of a tolerance are drawn here, at the end of the strip
+FARTHEST = 100  # times the smallest and the largest loss of a chart: a band of two runs is cut there
 
 Point = tuple[float, float]
 Curve = tuple[int, str, Sequence[float]]  # number, label, losses by epoch
@@ -82,7 +83,9 @@ def loss_chart(title: str, curves: Sequence[Curve], band: Band | None) -> str:
     """
     left, right, top, bottom, height = 40, 12, 8, 34, 210
     values = [loss for _, _, losses in curves for loss in losses]
-    values += [loss for end in (band or {}).values() for loss in end]
+    least, most = min(values) / FARTHEST, max(values) * FARTHEST
+    ends = {end: [min(max(loss, least), most) for loss in losses] for end, losses in (band or {}).items()}
+    values += [loss for losses in ends.values() for loss in losses]
     low, high = min(values) / 1.15, max(values) * 1.15
     banded = len(band["low"]) if band else 0
     epochs = max(banded, *(len(losses) for _, _, losses in curves))
@@ -95,8 +98,8 @@ def loss_chart(title: str, curves: Sequence[Curve], band: Band | None) -> str:
 
     parts = []
     if band:
-        ends = {end: [y(loss) for loss in band[end]] for end in band}
-        parts.append(band_shape([x(epoch) for epoch in range(1, banded + 1)], ends))
+        drawn = {end: [y(loss) for loss in losses] for end, losses in ends.items()}
+        parts.append(band_shape([x(epoch) for epoch in range(1, banded + 1)], drawn))
     for tick in ticks_of_log(low, high):
         parts.append(f'<line class="grid" x1="{left}" x2="{WIDTH - right}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>')
         parts.append(text(left - 5, y(tick) + 3.5, f"{tick:g}", "end"))

@@ -57,7 +57,7 @@ class Text:
 
 
 TEXT, NUMBER, COUNT = Text(), Number(), Number(0, 1e9, whole=True)
-LOSS = Number(1e-30, 1e200)  # drawn on a logarithmic scale
+LOSS = Number(1e-200, 1e200)  # drawn on a logarithmic scale
 SHARE = Number(0, 1.000001)  # a mean in float32 can be a little above 1
 COUNTS = dict.fromkeys(("passed", "failed", "skipped", "xfailed"), COUNT)
 REASONS = [{"test": TEXT, "reason": TEXT}]

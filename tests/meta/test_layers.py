@@ -48,7 +48,7 @@ MAY_IMPORT = {
     },
     "__main__": {"command_options", "commands", "names", "errors"},
 }
-ENSEMBLES = ("store", "quantities", "bands", "distance", "false_alarms", "equivalence", "likelihood", "membership")
+ENSEMBLES = ("rows", "store", "quantities", "bands", "distance", "false_alarms", "equivalence", "likelihood", "membership")
 # Modules that read what is stored, on machines that have no framework.
 WITHOUT_FRAMEWORK = [
     "names",

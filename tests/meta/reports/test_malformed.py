@@ -96,13 +96,13 @@ MALFORMED = {
     "an empty history": (changed([*HISTORY, "loss"], []), "history.loss has 0 values, and the seconds are those of 2"),
     "no epoch in a history": (changed([*HISTORY, "seconds"], []), "trainings.model1.history.seconds is empty"),
     "a short history": (changed([*HISTORY, "loss"], [0.5]), "history.loss has 1 value, and the seconds are those of 2"),
-    "a loss of zero": (changed([*HISTORY, "val_loss"], [0.5, 0]), "history.val_loss[1] is 0, not a number from 1e-30"),
-    "a loss below zero": (changed([*HISTORY, "loss"], [-1, 0.5]), "history.loss[0] is -1, not a number from 1e-30"),
+    "a loss of zero": (changed([*HISTORY, "val_loss"], [0.5, 0]), "history.val_loss[1] is 0, not a number from 1e-200"),
+    "a loss below zero": (changed([*HISTORY, "loss"], [-1, 0.5]), "history.loss[0] is -1, not a number from 1e-200"),
     "an accuracy in percent": (changed([*HISTORY, "accuracy"], [0.5, 98]), "accuracy[1] is 98, not a number from 0 to 1"),
     "no time": (changed([*HISTORY, "seconds"], [0, 0]), "history.seconds[0] is 0, not a number from 1e-09"),
     "no seconds": (changed(HISTORY, {"loss": [0.5, 0.3]}), "fields of trainings.model1.history missing: seconds"),
     "a short band": (changed([*BAND, "low"], [0.1]), "bands.loss.low has 1 value, and the seconds are those of 2"),
-    "a band of zero": (changed([*BAND, "low"], [0.1, 0.0]), "bands.loss.low[1] is 0.0, not a number from 1e-30"),
+    "a band of zero": (changed([*BAND, "low"], [0.1, 0.0]), "bands.loss.low[1] is 0.0, not a number from 1e-200"),
     "a crossed band": (changed([*BAND, "low"], [0.1, 0.3]), "bands.loss is crossed in epoch 2: low, mean and high are"),
 }
 
