@@ -165,7 +165,7 @@ def tell_apart(reports: Sequence[Report], fact: str) -> None:
     for report in reports:
         groups.setdefault(report.label, []).append(report)
     for label, group in groups.items():
-        facts = [getattr(report, fact, None) or report.stack[fact] for report in group]
+        facts = [getattr(report, fact) if hasattr(report, fact) else report.stack[fact] for report in group]
         for report, value in zip(group, facts, strict=True):
             report.label = f"{label} ({value})" if len(set(facts)) > 1 else label
 
