@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from argparse import Namespace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnnspec.errors import MalformedReport, WrongArguments
+from cnnspec.errors import MalformedReport, OutUnusable, WrongArguments
 from cnnspec.names import MODELS
 
 if TYPE_CHECKING:
@@ -147,7 +150,6 @@ def paired(options: Namespace) -> None:
 def report(options: Namespace) -> int:
     """The command `report`; returns 1 if an environment failed, has no verdict or has no report."""
     from cnnspec.benchmarks import tables, timings
-    from cnnspec.files import write_whole
     from cnnspec.reports import markdown, report
 
     reports = report.read_all(options.reports)
@@ -159,14 +161,34 @@ def report(options: Namespace) -> int:
         )
     text = markdown.of_reports(reports, expected) if reports or expected else ""
     across = tables.rows_across(measured)
-    print("\n\n".join(part.rstrip("\n") for part in (text, markdown.table(tables.ACROSS, across) if across else "") if part))
     if options.markdown:
-        write_whole(options.markdown, text)
+        write_result(options.markdown, text)
     if options.html:
         from cnnspec.reports import page
 
-        write_whole(options.html, page.page(reports, expected, measured))
+        write_result(options.html, page.page(reports, expected, measured))
+    say("\n\n".join(part.rstrip("\n") for part in (text, markdown.table(tables.ACROSS, across) if across else "") if part))
     return int(bool(report.missing(reports, expected)) or not all(each.good for each in reports))
+
+
+def write_result(path: Path, text: str) -> None:
+    """Write a file that the user named. Raises OutUnusable."""
+    from cnnspec.files import write_whole
+
+    try:
+        write_whole(path, text)
+    except OSError as error:
+        raise OutUnusable(
+            f"{path} cannot be written ({error.strerror}); name a file in a folder that you can write"
+        ) from error
+
+
+def say(text: str) -> None:
+    """Print to a reader that may stop early, as in `cnnspec report … | head -1`: what it does not read is left out."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
 
 
 def bands(options: Namespace) -> None:
@@ -177,10 +199,10 @@ def bands(options: Namespace) -> None:
 
     folder = BASELINES / "ensembles" / options.dataset
     frame = false_alarms.smallest_shifts(folder, options.dataset, options.epochs)
-    print(markdown.of_frame(frame))
-    print(f"share of healthy runs of the suite that fail (limit {bands.FALSE_ALARM_RATE}):")
+    say(markdown.of_frame(frame))
+    say(f"share of healthy runs of the suite that fail (limit {bands.FALSE_ALARM_RATE}):")
     for how, share in false_alarms.measured(folder, options.dataset, options.epochs, options.suites).items():
-        print(f"  {share:.5f}  {how}")
+        say(f"  {share:.5f}  {how}")
 
 
 def compare(options: Namespace) -> int:
@@ -201,12 +223,12 @@ def compare(options: Namespace) -> int:
             )
         one, other = (report.Report.from_json(path) for path in options.paths)
         found = sides.differences(one, other)
-        print(sides.told(one, other, found), end="")
+        say(sides.told(one, other, found).rstrip("\n"))
         return int(bool(found))
     from cnnspec.ensembles import equivalence
     from cnnspec.reports import markdown
 
-    print(markdown.of_frame(equivalence.table(first, second, options.epochs or 10)))
+    say(markdown.of_frame(equivalence.table(first, second, options.epochs or 10)))
     return 0
 
 
@@ -216,4 +238,4 @@ def place(options: Namespace) -> None:
     from cnnspec.facts import notebook
     from cnnspec.reports import markdown
 
-    print(markdown.of_frame(likelihood.table(notebook.curves, options.folders, notebook.trained_models())))
+    say(markdown.of_frame(likelihood.table(notebook.curves, options.folders, notebook.trained_models())))

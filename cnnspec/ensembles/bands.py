@@ -27,6 +27,8 @@ from cnnspec.names import MODELS, RESULTS
 FALSE_ALARM_RATE = 0.001  # declared for one whole run of the suite: all its comparisons of trainings with ensembles
 POWER = 0.95  # share of the cases in which the smallest shift that a band detects is detected
 WIDEST = 2.0  # times the band of an ensemble of infinitely many runs; a wider band gives no verdict
+LARGEST = 300.0  # on the judged scale; wider bands and larger shifts are cut to it, so that e^300 still is a number
+ROUNDING = 1e-7 / math.sqrt(12)  # standard deviation of the logarithm of a loss that is stored to seven digits
 DISTANCES = 0.5  # share of the rate for the distances of whole models; bands and cells of the results table have the rest
 
 
@@ -59,31 +61,44 @@ class Band:
     most: float = math.inf  # largest shift that a useful check may leave undetected, judged scale
 
     @property
+    def factor(self) -> float:
+        """√(1/K + 1/N): standard error of the difference between the new mean and the ensemble's, in SD."""
+        return math.sqrt(1 / self.runs + 1 / max(self.size, 1))
+
+    @property
     def scale(self) -> float:
         """Standard error of the difference between the new mean and the ensemble's: s √(1/K + 1/N)."""
-        return self.deviation * math.sqrt(1 / self.runs + 1 / self.size)
+        return self.deviation * self.factor
+
+    @property
+    def critical(self) -> float:
+        """t(1 − α/2; N − 1); infinite for fewer runs than two, which have no spread."""
+        return float(stats.t.ppf(1 - self.alpha / 2, self.size - 1)) if self.size > 1 else math.inf
 
     @property
     def half_width(self) -> float:
-        """Largest accepted distance from the ensemble's mean."""
-        return float(stats.t.ppf(1 - self.alpha / 2, self.size - 1)) * self.scale
+        """Largest accepted distance from the ensemble's mean, at most LARGEST."""
+        return min(self.critical * self.scale, LARGEST)
 
     @property
     def smallest_shift(self) -> float:
-        """Smallest true shift that this band detects in POWER of all cases, from the noncentral t distribution."""
-        freedom = self.size - 1
-        critical = stats.t.ppf(1 - self.alpha / 2, freedom)
+        """Smallest true shift that this band detects in POWER of all cases, from the noncentral t distribution.
+
+        At most LARGEST: that stands also for ensembles of fewer runs than three, which detect hardly anything.
+        """
+        if self.size < 3:
+            return LARGEST
+        freedom, critical = self.size - 1, self.critical
 
         def missing_power(shift: float) -> float:
-            return stats.nct.sf(critical, freedom, shift) - POWER
+            return float(stats.nct.sf(critical, freedom, shift)) - POWER
 
-        return float(optimize.brentq(missing_power, critical, 4 * critical + 20)) * self.scale
+        return min(float(optimize.brentq(missing_power, critical, 4 * critical + 20)) * self.scale, LARGEST)
 
     @property
     def width(self) -> float:
         """How many times wider the band is than if the ensemble's mean and deviation were known exactly."""
-        known = float(stats.norm.ppf(1 - self.alpha / 2)) * self.deviation / math.sqrt(self.runs)
-        return self.half_width / known
+        return self.critical * self.factor / (float(stats.norm.ppf(1 - self.alpha / 2)) / math.sqrt(self.runs))
 
     @property
     def large_enough(self) -> bool:
@@ -127,15 +142,15 @@ class Band:
 def band(quantity: Quantity, values: ArrayLike, alpha: float, runs: int = 1, shift: float = math.inf) -> Band:
     """Band of a Quantity for the mean of `runs` new runs, from its values in an ensemble.
 
-    `shift` is the largest shift that a useful check may leave undetected, in the Quantity's real units. Raises ValueError
-    for fewer values than two, which have no spread.
+    `shift` is the largest shift that a useful check may leave undetected, in the Quantity's real units. Fewer values than
+    two have no spread: their band holds every value, and is not conclusive.
     """
     array = np.asarray(values, dtype=float)
     if len(array) < 2:
-        number = "1 run" if len(array) == 1 else f"{len(array)} runs"
-        raise ValueError(f"an ensemble of {number} has no spread; at least 2 runs are needed")
+        where = float(array.mean()) if len(array) else 0.0
+        return Band(where, 1.0, len(array), runs, alpha, (where,) * 5 if len(array) else (), quantity.chance)
     mean = float(array.mean())
-    deviation = max(float(array.std(ddof=1)), quantity.least_deviation(mean))
+    deviation = max(float(array.std(ddof=1)), quantity.least_deviation(mean), ROUNDING)
     quartiles = tuple(float(value) for value in np.quantile(array, [0, 0.25, 0.5, 0.75, 1]))
     most = math.inf if shift == math.inf else quantity.moved(mean, shift) - mean
     return Band(mean, deviation, len(array), runs, alpha, quartiles, quantity.chance, most)
@@ -143,6 +158,8 @@ def band(quantity: Quantity, values: ArrayLike, alpha: float, runs: int = 1, shi
 
 def weakness(quantity: Quantity, band: Band) -> str:
     """Why a value inside a Band says nothing, in words; empty for a conclusive Band."""
+    if band.size < 2:
+        return f"an ensemble of {band.size} {'run' if band.size == 1 else 'runs'} has no spread; at least 2 runs are needed"
     if not band.large_enough:
         return f"with {band.size} runs the band is {band.width:.1f} times as wide as with infinitely many, limit {WIDEST:g}"
     if band.accepts_chance:
@@ -160,12 +177,20 @@ def mean(quantity: Quantity, runs: Iterable[Curves]) -> float:
 
 
 def by_quantity(ensemble: Sequence[Curves], dataset: str, runs: int = 1) -> dict[str, tuple[Quantity, Band]]:
-    """Quantity and Band by name, from the curves of an ensemble's runs on a data set (`store.curves`)."""
-    epochs = len(ensemble[0]["loss"])
+    """Quantity and Band by name, from the curves of an ensemble's runs on a data set (`store.curves`).
+
+    An ensemble without runs has a band for each quantity that any number of epochs has, and none of them is conclusive.
+    """
+    epochs = epochs_of(ensemble)
     return {
         name: (quantity, band(quantity, [quantity.measure(curves) for curves in ensemble], alpha(epochs), runs, shift(name)))
         for name, quantity in quantities.of(dataset, epochs).items()
     }
+
+
+def epochs_of(ensemble: Sequence[Curves]) -> int:
+    """Number of epochs of an ensemble's runs; 2, after which there is every quantity, where it has none."""
+    return len(ensemble[0]["loss"]) if ensemble else 2
 
 
 def shift(name: str) -> float:

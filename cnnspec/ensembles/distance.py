@@ -35,7 +35,9 @@ def alpha(epochs: int) -> float:
 
 
 def limit(size: int, count: int, alpha: float) -> float:
-    """Largest accepted D of `count` quantities against `size` stored runs, in SD."""
+    """Largest accepted D of `count` quantities against `size` stored runs, in SD; fewer than two accept any."""
+    if size < 2:
+        return bands.LARGEST
     return math.sqrt(count * float(stats.f.isf(alpha, count, size - 1)))
 
 
@@ -60,7 +62,7 @@ class Cloud:
     @property
     def scale(self) -> float:
         """√(1/K + 1/N): standard error of a residual, in SD."""
-        return math.sqrt(1 / next(iter(self.bands.values())).runs + 1 / self.size)
+        return next(iter(self.bands.values())).factor
 
     @property
     def limit(self) -> float:
@@ -70,6 +72,8 @@ class Cloud:
     @property
     def large_enough(self) -> bool:
         """Whether the limit is at most `bands.WIDEST` times that of infinitely many stored runs."""
+        if self.size < 2:
+            return False
         known = math.sqrt(float(stats.chi2.isf(self.alpha, len(self.bands))))
         return self.limit * self.scale <= bands.WIDEST * known * math.sqrt(1 / next(iter(self.bands.values())).runs)
 
@@ -88,7 +92,12 @@ class Cloud:
 
     @property
     def smallest_shift(self) -> float:
-        """Smallest shift of all quantities at once, in SD, that is detected in POWER of all cases, by a noncentral F."""
+        """Smallest shift of all quantities at once, in SD, that is detected in POWER of all cases, by a noncentral F.
+
+        Infinite for fewer runs than three, which detect hardly anything.
+        """
+        if self.size < 3:
+            return math.inf
         count = len(self.bands)
         critical = self.limit**2 / count
 
@@ -107,6 +116,8 @@ class Cloud:
         found = np.array(list(self.residuals(values).values()))
         if not np.isfinite(found).all():
             return math.inf
+        if self.size < 2:
+            return 0.0  # without a spread nothing is far
         return math.sqrt(max(float(found @ self.inverse @ found), 0.0)) / self.scale
 
 
@@ -116,6 +127,6 @@ def cloud(ensemble: Sequence[Curves], judged: Mapping[str, tuple[Quantity, Band]
     values = np.array([[quantity.measure(run) for quantity, _ in pairs.values()] for run in ensemble])
     found = {name: band for name, (_, band) in pairs.items()}
     deviations = np.array([band.deviation for band in found.values()])
-    residuals = (values - values.mean(axis=0)) / deviations
-    inverse = np.linalg.inv(shrunk(residuals.T @ residuals / (len(values) - 1)))
-    return Cloud(found, inverse, alpha(len(ensemble[0]["loss"])))
+    residuals = (values - values.mean(axis=0)) / deviations if len(values) > 1 else values
+    correlation = residuals.T @ residuals / (len(values) - 1) if len(values) > 1 else np.eye(len(found))
+    return Cloud(found, np.linalg.inv(shrunk(correlation)), alpha(bands.epochs_of(ensemble)))

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from cnnspec.ensembles import store
+from cnnspec.ensembles import bands, store
 from cnnspec.errors import EnsembleError
 from cnnspec.names import MODELS
 
@@ -26,13 +26,15 @@ LOSSES = ("loss", "val_loss", "train_loss")  # in the last epoch: while training
 
 
 def compare(first: Sequence[float], second: Sequence[float]) -> tuple[float, float, float, str]:
-    """(ratio second/first, its lower and upper confidence limit, verdict) of two samples of positive losses."""
+    """(ratio second/first, its lower and upper confidence limit, verdict) of two samples of at least two positive losses."""
     logs = np.log(first), np.log(second)
     parts = [values.var(ddof=1) / len(values) for values in logs]
     error = math.sqrt(sum(parts))
-    freedom = sum(parts) ** 2 / sum(part**2 / (len(values) - 1) for part, values in zip(parts, logs, strict=True))
     middle = float(logs[1].mean() - logs[0].mean())
-    reach = float(stats.t.ppf(1 - ALPHA, freedom)) * error
+    reach = 0.0
+    if error:  # none where all losses of each sample are the same
+        weights = sum((part / sum(parts)) ** 2 / (len(values) - 1) for part, values in zip(parts, logs, strict=True))
+        reach = float(stats.t.ppf(1 - ALPHA, 1 / weights)) * error
     low, high = middle - reach, middle + reach
     if max(abs(low), abs(high)) <= math.log1p(MARGIN):
         verdict = "equivalent"
@@ -40,7 +42,8 @@ def compare(first: Sequence[float], second: Sequence[float]) -> tuple[float, flo
         verdict = "different"
     else:
         verdict = "cannot tell"
-    return math.exp(middle), math.exp(low), math.exp(high), verdict
+    ratio, least, most = (math.exp(min(max(each, -bands.LARGEST), bands.LARGEST)) for each in (middle, low, high))
+    return ratio, least, most, verdict
 
 
 def stored_in_both(first: Path, second: Path) -> list[str]:
@@ -51,11 +54,27 @@ def stored_in_both(first: Path, second: Path) -> list[str]:
     return models
 
 
+def enough(path: Path, epochs: int) -> list[dict[str, list[float]]]:
+    """The curves of an ensemble that has a spread. Raises EnsembleError."""
+    curves = store.curves(path, epochs)
+    if len(curves) < 2:
+        number = "1 run" if curves else "no run"
+        command = store.command(path, runs=24, row=store.first_settings(store.text_of(path)))
+        raise EnsembleError(f"{path} holds {number}, and at least 2 are needed; add runs: {command}")
+    return curves
+
+
 def table(first: str | Path, second: str | Path, epochs: int) -> pd.DataFrame:
-    """A frame with a row per model and loss: two folders' ensembles compared after `epochs` epochs. Raises EnsembleError."""
+    """A frame with a row per model and loss: two folders' ensembles compared after `epochs` epochs.
+
+    Raises EnsembleError, also for two data sets, and for an ensemble of fewer runs than two, which has no spread.
+    """
     rows = []
     for model in stored_in_both(Path(first), Path(second)):
-        samples = [store.curves(Path(folder) / f"{model}.csv", epochs) for folder in (first, second)]
+        samples = [enough(Path(folder) / f"{model}.csv", epochs) for folder in (first, second)]
+        on = [store.read(Path(folder) / f"{model}.csv").dataset.iloc[0] for folder in (first, second)]
+        if on[0] != on[1]:
+            raise EnsembleError(f"{first} holds runs on {on[0]}, {second} on {on[1]}; name folders of one data set")
         for loss in LOSSES:
             values = [[curves[loss][-1] for curves in runs] for runs in samples]
             ratio, low, high, verdict = compare(*values)

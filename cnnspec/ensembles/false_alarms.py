@@ -49,7 +49,7 @@ class Stored:
     """The stored runs of one model after a number of epochs, in the quantities that are judged."""
 
     def __init__(self, path: Path, dataset: str, epochs: int) -> None:
-        curves = store.curves(path, epochs)
+        curves = store.curves(path, epochs, dataset)
         pairs = {name: pair for name, pair in bands.by_quantity(curves, dataset).items() if pair[1].judged}
         self.names, self.epochs = list(pairs), epochs
         self.quantities = [quantity for quantity, _ in pairs.values()]

@@ -53,6 +53,8 @@ def table(
                 row[key] = _nats(value)
                 sums[key] = sums.get(key, 0.0) + value
         rows.append(row)
+    if not rows:
+        raise EnsembleError(f"{', '.join(references)} hold none of {', '.join(models)} in common; name folders that do")
     rows.append({"model": "all models", **{key: _nats(value) for key, value in sums.items()}})
     return pd.DataFrame(rows).fillna("")
 

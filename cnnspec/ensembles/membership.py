@@ -67,7 +67,7 @@ def show(metric: str, value: float) -> str:
 
 def deviation(metric: str, others: np.ndarray) -> float:
     """s_m of an ensemble's values (runs, epochs) of a metric; at least that of rounding, 1/√12 of an error."""
-    least = 1 / math.sqrt(12) / (2 * max(float(others.mean()), 1.0)) if metric in ERRORS else 0.0
+    least = 1 / math.sqrt(12) / (2 * max(float(others.mean()), 1.0)) if metric in ERRORS else bands.ROUNDING
     return max(math.sqrt(others.var(axis=0, ddof=1).mean()), least)
 
 
@@ -146,8 +146,11 @@ class Reference:
 
 
 def stored(folder: str | Path, models: Iterable[str] = MODELS, epochs: int = 10) -> Reference:
-    """Reference of the runs stored in a folder of one CSV per model. Raises EnsembleError, also for a missing model."""
-    runs = {model: store.curves(Path(folder) / f"{model}.csv", epochs) for model in models}
+    """Reference of the runs on full MNIST stored in a folder of one CSV per model.
+
+    Raises EnsembleError, also for a missing model and for runs on another data set.
+    """
+    runs = {model: store.curves(Path(folder) / f"{model}.csv", epochs, "mnist") for model in models}
     return Reference({model: [judged(run) for run in curves] for model, curves in runs.items()}, folder)
 
 

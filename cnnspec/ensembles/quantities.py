@@ -44,12 +44,20 @@ def log_area(metric: str) -> Quantity:
 _CHANCE = math.log(math.log(CLASSES))  # a uniform guess among ten digits has a loss of ln 10
 
 
+_HUNDREDFOLD = math.log(100.99)
+
+
+def shown(loss: float) -> str:
+    """A loss as text, with four decimals where it is not huge."""
+    return f"{loss:.4f}" if loss < 1e6 else f"{loss:.1e}"
+
+
 def _loss(measure: Callable[[Curves], float], chance: float) -> Quantity:
     return Quantity(
         measure,
-        show=lambda value: f"{math.exp(value):.4f}",
+        show=lambda value: shown(math.exp(value)),
         moved=lambda value, shift: value + math.log1p(shift),
-        show_shift=lambda mean, shift: f"{math.expm1(shift):+.0%}",
+        show_shift=lambda mean, shift: f"{math.expm1(shift):+.0%}" if shift < _HUNDREDFOLD else ">+9999%",
         chance=chance,
     )
 

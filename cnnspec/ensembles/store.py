@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from filelock import FileLock
 
+from cnnspec.ensembles import rows
+from cnnspec.ensembles.rows import IDENTITY, PER_EPOCH, SAME, SCORES, STACK
 from cnnspec.errors import EnsembleError
+from cnnspec.facts import reading
 from cnnspec.files import write_whole
+from cnnspec.names import DATASETS
 
 if TYPE_CHECKING:
     from cnnspec.training import TrainingRun  # it needs Keras, and reading stored runs does not
 
-IDENTITY = ("model", "dataset", "optimizer", "redrawn", "batch_size", "epochs", "seed")
-STACK = ("python", "platform", "keras", "backend", "framework", "numpy", "device", "cpu", "cores", "memory_gib", "precision")
-SAME_STACK = ("python", "keras", "backend", "framework", "numpy", "device", "cpu", "cores", "precision")
-SCORES = ("test_loss", "test_accuracy", "train_loss", "train_accuracy")
-PER_EPOCH = ("loss", "accuracy", "val_loss", "val_accuracy", "train_loss", "train_accuracy", "seconds")
+OPTIMIZERS = ("adam", "adadelta")  # that `calibrate` takes
 
 
 def row_of(run: TrainingRun) -> dict[str, str]:
@@ -36,36 +36,64 @@ def row_of(run: TrainingRun) -> dict[str, str]:
     return {key: f"{value:.7g}" if isinstance(value, float) else str(value) for key, value in row.items()}
 
 
-def command(path: Path, runs: int = 24) -> str:
-    """The command that makes the ensemble at `path`, with data set and optimizer by the folder's name."""
+def command(path: Path, runs: int = 24, row: Mapping[str, str] | None = None) -> str:
+    """The command that makes the ensemble at `path`, with the settings of one of its rows, else those its folder names."""
     dataset = "mnist5k" if path.parent.name.startswith("mnist5k") else "mnist"
     optimizer = "adadelta" if "adadelta" in path.parent.name else "adam"
-    settings = f"--dataset {dataset} --optimizer {optimizer} --epochs 10 --runs {runs}"
-    return f"python -m cnnspec calibrate --models {path.stem} {settings} --out {path.parent}"
+    named = {"dataset": dataset, "optimizer": optimizer, "epochs": "10", **(row or {})}
+    settings = " ".join(f"--{key} {named[key]}" for key in ("dataset", "optimizer", "epochs"))
+    return f"python -m cnnspec calibrate --models {path.stem} {settings} --runs {runs} --out {path.parent}"
 
 
-def read(path: str | Path) -> pd.DataFrame:
-    """The ensemble stored at `path`: a frame with a row per run, metrics as floats. Raises EnsembleError."""
-    path = Path(path)
-    remedy = f"restore it from git, or remove it and make it again with: {command(path)}"
+def remedy(path: Path, line: int | None, row: Mapping[str, str] | None = None) -> str:
+    """What to do about a fault in a line of the ensemble at `path`, or in the whole file, as the end of a message."""
+    if reading.BASELINES in path.resolve().parents:
+        return reading.restore(path)
+    if line is None:
+        return f"remove the file, and make it again with: {command(path)}"
+    return f"remove line {line}; what is missing then is trained by: {command(path, row=row)}"
+
+
+def text_of(path: Path) -> str:
+    """The text of the ensemble at `path`, which ends with a line end. Raises EnsembleError."""
     try:
-        frame = pd.read_csv(str(path), dtype={"python": str, "numpy": str, "keras": str})
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise EnsembleError(f"{path} is missing; make it with: {command(path)}") from error
+    except OSError as error:
+        raise EnsembleError(f"{path} cannot be read ({error.strerror}); name a folder of one CSV per model") from error
     except ValueError as error:
-        raise EnsembleError(f"{path} is malformed ({str(error).strip()}); {remedy}") from error
-    missing = [column for column in (*IDENTITY, *STACK, "untrained_loss", "final_test_loss") if column not in frame]
-    if missing:
-        raise EnsembleError(f"{path} lacks the columns {missing}; {remedy}")
-    numbers = frame.loc[:, "untrained_loss":]
-    bad = [column for column in numbers if not pd.api.types.is_numeric_dtype(numbers[column])]
-    bad += [column for column in numbers if column not in bad and numbers[column].isna().any()]
-    if bad:
-        raise EnsembleError(f"{path} has empty cells or text where numbers belong, in {bad}; {remedy}")
-    if frame.seed.duplicated().any():
-        repeated = sorted(frame.seed[frame.seed.duplicated()])
-        raise EnsembleError(f"{path} has more than one row for the seeds {repeated}; remove the repeated rows")
-    return frame
+        raise EnsembleError(f"{path} is malformed ({error}); {remedy(path, None)}") from error
+    return text if text.endswith("\n") or not text else text + "\n"
+
+
+def rows_of(path: Path, text: str) -> list[dict[str, str]]:
+    """The rows of the ensemble at `path`, whose text is `text`. Raises EnsembleError."""
+    settings = first_settings(text)
+    return rows.checked(path, text, lambda line: remedy(path, line, settings))
+
+
+def first_settings(text: str) -> dict[str, str]:
+    """Data set, optimizer and epochs of the first row of a text, where they can be those of a command; else nothing."""
+    header, first = ([*text.split("\n", 2), "", ""][place].split(",") for place in (0, 1))
+    row = dict(zip(header, first))
+    known = row.get("dataset") in DATASETS and row.get("optimizer") in OPTIMIZERS and row.get("epochs", "").isdigit()
+    return {key: row[key] for key in ("dataset", "optimizer", "epochs")} if known else {}
+
+
+def read(path: str | Path, dataset: str | None = None) -> pd.DataFrame:
+    """The ensemble stored at `path`: a frame with a row per run, metrics as floats.
+
+    Raises EnsembleError for a file with a fault, or with rows that are not all of one stack, one setting and, where it is
+    given, the data set `dataset`.
+    """
+    path = Path(path)
+    text = text_of(path)
+    stored = rows_of(path, text)
+    if dataset and stored and stored[0]["dataset"] != dataset:
+        found = stored[0]["dataset"]
+        raise EnsembleError(f"{path} holds runs on {found}, and {dataset} is judged; name a folder of runs on {dataset}")
+    return pd.read_csv(io.StringIO(text), dtype={"python": str, "numpy": str, "keras": str})
 
 
 def seeds(path: str | Path) -> set[int]:
@@ -82,12 +110,15 @@ def append(path: str | Path, run: TrainingRun) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     row = row_of(run)
     with FileLock(str(path) + ".lock"):
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        text = text_of(path) if path.exists() else ""
         if text:
-            stored = list(csv.DictReader(io.StringIO(text)))
+            stored = rows_of(path, text)
             if row["seed"] in {other["seed"] for other in stored}:
                 return
-            check_same(path, stored[0], row)
+            check_same(path, stored[0] if stored else dict.fromkeys(next(csv.reader(io.StringIO(text)))), row)
+        fault = rows.fault_of(row, path.stem)
+        if fault:
+            raise EnsembleError(f"the run of seed {row['seed']}, {fault}: it is not stored in {path}; look at this training")
         out = io.StringIO()
         writer = csv.DictWriter(out, fieldnames=list(row), lineterminator="\n")
         if not text:
@@ -96,11 +127,11 @@ def append(path: str | Path, run: TrainingRun) -> None:
         write_whole(path, text + out.getvalue())
 
 
-def check_same(path: Path, stored: Mapping[str, str], row: Mapping[str, str]) -> None:
-    """Raise EnsembleError unless two rows have the same columns, settings and stack."""
+def check_same(path: Path, stored: Mapping[str, str | None], row: Mapping[str, str]) -> None:
+    """Raise EnsembleError unless two rows have the same columns, settings and stack; `stored` may have None for a cell."""
     if list(stored) != list(row):
         raise EnsembleError(f"{path} has other columns than a run of {row['epochs']} epochs; choose another --out")
-    keys = [key for key in IDENTITY if key != "seed"] + list(SAME_STACK)
+    keys = [key for key in SAME if stored[key] is not None]
     different = [f"{key}: {stored[key]} stored, {row[key]} new" for key in keys if stored[key] != row[key]]
     if different:
         raise EnsembleError(f"{path} holds runs of another stack or setting ({'; '.join(different)}); choose another --out")
@@ -116,13 +147,13 @@ def run_curves(run: TrainingRun) -> dict[str, list[float]]:
     }
 
 
-def curves(path: str | Path, epochs: int) -> list[dict[str, list[float]]]:
-    """Curves of every run stored at `path`, as if each had ended after `epochs` epochs. Raises EnsembleError.
+def curves(path: str | Path, epochs: int, dataset: str | None = None) -> list[dict[str, list[float]]]:
+    """Curves of every run stored at `path`, as if each had ended after `epochs` epochs. Raises EnsembleError, see `read`.
 
     The evaluated train set is known after every epoch if the runs recorded it, else only after the last epoch.
     """
-    frame = read(path)
-    trained = int(frame.epochs.min())
+    frame = read(path, dataset)
+    trained = rows.epochs_of(map(str, frame.columns))
     if epochs > trained:
         raise EnsembleError(f"{path} holds runs of {trained} epochs, too few to judge {epochs}; use --epochs {trained}")
     if f"train_loss_{epochs}" not in frame and epochs != trained:

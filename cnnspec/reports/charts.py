@@ -16,6 +16,7 @@ WIDTH = 300  # of every chart in user units, about its pixels on the page
 FEW = 4  # curves; of more, their range is drawn, and above it the chosen ones
 FAR = 4  # times the longest bar: limits up to here are on the axis
 BEYOND = 1.15  # larger shares of a tolerance are drawn here, at the end of the strip
+FARTHEST = 100  # times the smallest and the largest loss of a chart: a band of two runs is cut there
 
 Point = tuple[float, float]
 Curve = tuple[int, str, Sequence[float]]  # number, label, losses by epoch
@@ -101,9 +102,12 @@ def loss_chart(title: str, curves: Sequence[Curve], band: Band | None) -> str:
     """
     left, right, top, bottom, height = 40, 12, 20, 34, 222
     values = [loss for _, _, losses in curves for loss in losses]
-    values += [loss for end in (band or {}).values() for loss in end]
+    least, most = min(values) / FARTHEST, max(values) * FARTHEST
+    ends = {end: [min(max(loss, least), most) for loss in losses] for end, losses in (band or {}).items()}
+    values += [loss for losses in ends.values() for loss in losses]
     low, high = min(values) / 1.15, max(values) * 1.15
-    epochs = max(len(losses) for _, _, losses in curves)
+    banded = len(band["low"]) if band else 0
+    epochs = max(banded, *(len(losses) for _, _, losses in curves))
 
     def x(epoch: int) -> float:
         return left + 14 + (WIDTH - left - right - 28) * ((epoch - 1) / (epochs - 1) if epochs > 1 else 0.5)
@@ -113,8 +117,8 @@ def loss_chart(title: str, curves: Sequence[Curve], band: Band | None) -> str:
 
     parts = []
     if band:
-        ends = {end: [y(loss) for loss in band[end]] for end in band}
-        parts.append(band_shape([x(epoch) for epoch in range(1, epochs + 1)], ends))
+        drawn = {end: [y(loss) for loss in losses] for end, losses in ends.items()}
+        parts.append(band_shape([x(epoch) for epoch in range(1, banded + 1)], drawn))
     for tick in ticks_of_log(low, high):
         parts.append(f'<line class="grid" x1="{left}" x2="{WIDTH - right}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>')
         parts.append(text(left - 5, y(tick) + 3.5, f"{tick:g}", "end"))
@@ -129,13 +133,13 @@ def loss_chart(title: str, curves: Sequence[Curve], band: Band | None) -> str:
         )
         parts.append(f'<polygon class="range" points="{shape}"/>')
         spread = f"; range of {len(curves)} stacks {min(by_epoch[-1]):.4f} to {max(by_epoch[-1]):.4f}"
-    drawn = []
+    lines = []
     for number, label, losses in curves:
         points = [(x(epoch), y(loss)) for epoch, loss in enumerate(losses, 1)]
         marks = "".join(marker(number, *point, size=3) for point in points)
         last = f"{label}: {losses[-1]:.4f} in epoch {len(losses)}"
-        drawn.append(series(number, last, (polyline(number, points) if len(points) > 1 else "") + marks))
-    parts.append(f'<g class="{"many" if len(curves) > FEW else "few"}">{"".join(drawn)}</g>')
+        lines.append(series(number, last, (polyline(number, points) if len(points) > 1 else "") + marks))
+    parts.append(f'<g class="{"many" if len(curves) > FEW else "few"}">{"".join(lines)}</g>')
     inside = f", in the band of the reference ensemble ({band['low'][-1]:.3g} to {band['high'][-1]:.3g})" if band else ""
     told = "; ".join(f"{label} {losses[-1]:.4f}" for _, label, losses in curves)
     return svg(height, f"{title} by epoch{inside}; last epoch: {told}{spread}", "".join(parts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -33,9 +34,10 @@ def of_reports(reports: Sequence[Report], expected: Sequence[str] = ()) -> str:
     ]
     absent = missing(reports, expected)
     rows += [[name, NO_REPORT, *["–"] * (len(header) - 2)] for name in absent]
-    parts = [summary(reports, absent), table(header, rows), LEGEND]
+    parts = [escaped(summary(reports, absent)), table(header, rows), LEGEND]
     for title, found in reasons(reports).items():
-        parts.append("\n".join([f"**{title}**", "", *(f"- {', '.join(who)}: {line}" for line, who in found.items())]))
+        lines = [f"- {', '.join(map(escaped, who))}: {after_name(line)}" for line, who in found.items()]
+        parts.append("\n".join([f"**{title}**", "", *lines]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -47,7 +49,24 @@ def of_frame(frame: pd.DataFrame) -> str:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], padded: bool = True) -> str:
     """A Markdown table. With `padded`, cells are filled with spaces to the width of their column, for the terminal."""
-    cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in [header, *rows]]
+    cells = [[escaped(cell) for cell in line] for line in [header, *rows]]
     widths = [max(len(line[column]) for line in cells) if padded else 0 for column in range(len(header))]
     lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in cells]
     return "\n".join([lines[0], "| " + " | ".join("-" * max(3, width) for width in widths) + " |", *lines[1:]])
+
+
+def escaped(text: str) -> str:
+    """A text on one line that Markdown shows as it is, in a table too: no code, no HTML, no link, no end of a cell."""
+    marked = re.sub(r"[\\|`]|<(?=[A-Za-z/!?])|(?<=\])\(", r"\\\g<0>", text)
+    return on_one_line(marked)
+
+
+def after_name(line: str) -> str:
+    """A line that begins with `name`, with the rest of it escaped."""
+    _, name, rest = line.split("`", 2)
+    return f"`{on_one_line(name)}`{escaped(rest)}"
+
+
+def on_one_line(text: str) -> str:
+    """A text without line breaks and control characters."""
+    return re.sub(r"[^\S ]+|[\x00-\x1f\x7f-\x9f]+", " ", text)

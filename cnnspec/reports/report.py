@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from cnnspec.errors import MalformedReport
 from cnnspec.files import write_whole
+from cnnspec.reports import schema, verdicts
 
 FORMAT = "cnnspec report 1"
 # Why a test of a tier did not run, although a whole run would have run it.
@@ -35,35 +35,17 @@ TIERS_WITH_MARGINS = (
     "results",
 )
 
-NUMBER, OPTIONAL_TEXT, OPTIONAL_NUMBER = (int, float), (str, type(None)), (int, float, type(None))
-COUNTS = {"passed": int, "failed": int, "skipped": int, "xfailed": int}
-REASONS = [{"test": str, "reason": str}]
-BAND = {"low": [NUMBER], "mean": [NUMBER], "high": [NUMBER]}
-RUN = {"history": {str: [NUMBER]}, "scores": {str: NUMBER}, "bands": {str: BAND}}
-STACK: dict[Any, Any] = {
-    "python": str,
-    "platform": str,
-    "keras": str,
-    "framework": str,
-    "numpy": str,
-    "device": str,
-    "cpu": str,
-    "cores": int,
-    "precision": str,
-    ...: None,
-}
-OPTIONS = {"level": str, "dataset": str, "epochs": int, "seed": int, "runs": int, "device": str, "workers": int}
-
 
 @dataclasses.dataclass
 class Report:
     """One run of the suite on one stack.
 
-    `tiers` counts outcomes by tier, `others` the outcomes of all other tests: those of the suite itself. `verdict` is pass,
-    fail, cannot tell or no verdict. `failed`, `not_run` and `known_differences` name each test with its reason. `margins` is
-    {test: {what: share of its tolerance}}; a share above 1 is a failure, None an infinite share. `table` is
-    {row: {model: loss}}, in nats. `trainings` has, by model, history and scores of the first run and the bands of its
-    ensemble: {metric: {low, mean, high}}, each with a loss per epoch. `seconds` is the duration of the whole run.
+    `tiers` counts outcomes by tier, `others` the outcomes of all other tests: those of the suite itself. `verdict` is what
+    the run stated: pass, fail, cannot tell or no verdict; `judged` is what the counts bear out. `failed`, `not_run` and
+    `known_differences` name each test with its reason. `margins` is {test: {what: share of its tolerance}}; a share above 1
+    is a failure, None an infinite share. `table` is {row: {model: loss}}, in nats. `trainings` has, by model, history and
+    scores of the first run and the bands of its ensemble: {metric: {low, mean, high}}, each with a loss per epoch. `seconds`
+    is the duration of the whole run.
     """
 
     environment: str | None
@@ -93,24 +75,9 @@ class Report:
 
     @classmethod
     def from_json(cls, path: str | Path) -> Report:
-        """Read a report from `path`. Raises MalformedReport if the file is missing, truncated or has another format."""
-        remedy = "run the suite again, or leave the file out"
-        try:
-            fields = json.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise MalformedReport(
-                f"{path} cannot be read ({error.strerror}); give the paths of reports that the suite wrote"
-            ) from error
-        except ValueError as error:
-            raise MalformedReport(f"{path} is not valid JSON ({error}); {remedy}") from error
-        form = fields.pop("format", None) if isinstance(fields, dict) else None
-        if form != FORMAT:
-            found = f"has format {form!r}" if form else "has no format"
-            raise MalformedReport(f"{path} {found}, expected {FORMAT!r}; {remedy}")
-        fault = misfit(fields, FIELDS, "")
-        if fault:
-            raise MalformedReport(f"{path}: {fault}; {remedy}")
-        return cls(**fields)
+        """Read a report from `path`. Raises MalformedReport if the file is missing, damaged, of another format, or not a
+        report in every field."""
+        return cls(**schema.read(path, FORMAT))
 
     @property
     def hardware(self) -> str:
@@ -124,15 +91,30 @@ class Report:
         return f"{self.options['dataset']}, {epochs} {'epoch' if epochs == 1 else 'epochs'}"
 
     @property
+    def contradiction(self) -> str:
+        """Why the stated verdict does not follow from the counts, in words; empty where it does."""
+        level, elsewhere = self.options["level"], self.others["failed"]
+        return verdicts.contradiction(self.verdict, level, self.tiers, elsewhere, self.failed, len(self.left_out))
+
+    @property
+    def judged(self) -> str:
+        """The verdict where the counts bear it out, else no verdict."""
+        return "no verdict" if self.contradiction else self.verdict
+
+    @property
     def good(self) -> bool:
-        """True where the verdict is pass and no other test failed."""
-        return self.verdict == "pass" and not self.others["failed"]
+        """True where the verdict is pass, the counts bear it out, and no other test failed."""
+        return self.judged == "pass" and not self.others["failed"]
+
+    @property
+    def left_out(self) -> list[dict[str, str]]:
+        """Tests that a whole run would have run."""
+        return [each for each in self.not_run if each["reason"] in (UNREACHED, DESELECTED)]
 
     @property
     def whole(self) -> bool:
         """True where every tier ran, and no test was left out or not reached."""
-        left_out = any(each["reason"] in (UNREACHED, DESELECTED) for each in self.not_run)
-        return all(any(count.values()) for count in self.tiers.values()) and not left_out
+        return bool(self.tiers) and all(any(count.values()) for count in self.tiers.values()) and not self.left_out
 
     def total(self, outcome: str) -> int:
         """Number of tests of all tiers with an outcome."""
@@ -147,62 +129,6 @@ class Report:
             for what, share in checks.items()
         ]
         return max(shares) if shares else None
-
-
-# {field of Report: shape}; `misfit` says what a shape is.
-FIELDS: dict[Any, Any] = {
-    "environment": OPTIONAL_TEXT,
-    "cnnspec": str,
-    "date": str,
-    "options": OPTIONS,
-    "stack": STACK,
-    "verdict": str,
-    "tiers": {str: COUNTS},
-    "others": COUNTS,
-    "failed": REASONS,
-    "not_run": REASONS,
-    "known_differences": REASONS,
-    "margins": {str: {str: OPTIONAL_NUMBER}},
-    "precision": [str],
-    "table": {str: {str: NUMBER}},
-    "trainings": {str: RUN},
-    "seconds": NUMBER,
-}
-
-
-def misfit(value: Any, shape: Any, place: str) -> str | None:
-    """Where a value read from JSON first differs from a shape, in words; None where it has that shape.
-
-    A shape is a type or a tuple of types, [shape] for a list, {str: shape} for a dict with any keys, or a dict with the keys
-    that must be there. With `...` among its keys, others may be there too.
-    """
-    if isinstance(shape, list):
-        if not isinstance(value, list):
-            return f"{place} is not a list"
-        parts = [(item, shape[0], f"{place}[{number}]") for number, item in enumerate(value)]
-    elif isinstance(shape, dict):
-        if not isinstance(value, dict):
-            return f"{place or 'the file'} is not an object"
-        if str in shape:
-            parts = [(item, shape[str], f"{place}.{key}".lstrip(".")) for key, item in value.items()]
-        else:
-            due = {key for key in shape if key is not ...}
-            if due - set(value) or (set(value) - due and ... not in shape):
-                differ = {"missing": due - set(value), "unknown": set(value) - due if ... not in shape else set()}
-                words = [f"{kind}: {', '.join(sorted(keys))}" for kind, keys in differ.items() if keys]
-                return f"fields of {place or 'the file'} {'; '.join(words)}"
-            parts = [(value[key], shape[key], f"{place}.{key}".lstrip(".")) for key in sorted(due)]
-    else:
-        fits = isinstance(value, shape) and not isinstance(value, bool)
-        return None if fits else f"{place} is {value!r}, not {names(shape)}"
-    return next((fault for fault in (misfit(*part) for part in parts) if fault), None)
-
-
-def names(types: Any) -> str:
-    """Types in words."""
-    words = {str: "a text", int: "a number", float: "a number", type(None): "null"}
-    found = [words[kind] for kind in (types if isinstance(types, tuple) else (types,))]
-    return " or ".join(dict.fromkeys(found))
 
 
 def hardware(stack: dict[str, Any]) -> str:
@@ -239,14 +165,16 @@ def tell_apart(reports: Sequence[Report], fact: str) -> None:
     for report in reports:
         groups.setdefault(report.label, []).append(report)
     for label, group in groups.items():
-        facts = [getattr(report, fact, None) or report.stack[fact] for report in group]
+        facts = [getattr(report, fact) if hasattr(report, fact) else report.stack[fact] for report in group]
         for report, value in zip(group, facts, strict=True):
             report.label = f"{label} ({value})" if len(set(facts)) > 1 else label
 
 
 def numbers(text: str) -> list[tuple[int, int, str]]:
     """A sort key of a text that puts 2.9 before 2.12."""
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", text) if part]
+    parts = [part for part in re.split(r"([0-9]+)", text) if part]
+    digits = [part.lstrip("0") if re.fullmatch("[0-9]+", part) else None for part in parts]
+    return [(1, 0, part) if each is None else (0, len(each), each) for part, each in zip(parts, digits, strict=True)]
 
 
 def missing(reports: Sequence[Report], expected: Iterable[str]) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from cnnspec.names import MODELS
 from cnnspec.reports.report import Report
+from cnnspec.reports.schema import one_line
 
 COUNTED = ("passed", "failed", "not run", "known differences")
 COLUMNS = ("environment", "verdict", "level", "framework", "Keras", "Python", *COUNTED)
@@ -19,12 +20,17 @@ def counted(number: int, noun: str) -> str:
 
 
 def outcome(report: Report) -> str:
-    """The verdict, but fail where a test outside the tiers failed."""
-    return "fail" if report.others["failed"] else report.verdict
+    """The verdict as far as the counts bear it out, but fail where a test outside the tiers failed."""
+    return "fail" if report.others["failed"] else report.judged
 
 
 def verdict(report: Report) -> str:
-    """The outcome in words. Failures outside the tiers do not change the verdict; here they take its place."""
+    """The outcome in words. Failures outside the tiers do not change the verdict; here they take its place.
+
+    Where the counts contradict the verdict, or it is none, the words say what the report states and what speaks against it.
+    """
+    if report.contradiction:
+        return f"no verdict (the report says {one_line(report.verdict)}, but {report.contradiction})"
     others = report.others["failed"]
     return f"fail ({counted(others, 'test')} outside the tiers)" if others and report.verdict != "fail" else report.verdict
 
@@ -98,5 +104,6 @@ def gathered(entries: Sequence[Mapping[str, str]]) -> list[str]:
     lines = []
     for (module, reason), tests in groups.items():
         name, count = (tests[0], "") if len(tests) == 1 else (module, f", {counted(len(tests), 'test')}")
-        lines.append(f"`{name.split('/')[-1]}`{count}: {reason}")
+        named = " ".join(name.split("/")[-1].split()).replace("`", "'")  # it ends at the next backtick
+        lines.append(f"`{named or '–'}`{count}: {reason}")
     return lines

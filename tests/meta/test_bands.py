@@ -60,11 +60,20 @@ def test_more_runs_detect_smaller_shifts():
     assert len(set(shifts)) == 3
 
 
-def test_one_run_has_no_spread():
-    """An ensemble of one run has no band; the message counts the runs."""
-    for values, number in (([], "0 runs"), ([0.1], "1 run")):
-        with pytest.raises(ValueError, match=f"an ensemble of {number} has no spread; at least 2 runs are needed"):
-            band(LOSS, values, alpha=0.01)
+@pytest.mark.parametrize(("values", "number"), [([], "0 runs"), ([0.1], "1 run")])
+def test_one_run_has_no_spread(values, number):
+    """Fewer runs than two hold any value and decide nothing; the reason counts the runs."""
+    found = band(LOSS, values, alpha=0.01)
+    assert found.half_width == bands.LARGEST
+    assert not found.conclusive
+    assert bands.weakness(LOSS, found) == f"an ensemble of {number} has no spread; at least 2 runs are needed"
+
+
+def test_equal_losses_have_the_spread_of_their_rounding():
+    """Losses are stored to seven digits; equal ones divide by no zero, and another loss is outside."""
+    found = band(LOSS, [0.1] * 30, alpha=0.01)
+    assert found.deviation == bands.ROUNDING
+    assert (found.used(0.1) <= 1, found.used(0.1001) <= 1) == (True, False)
 
 
 def test_a_small_ensemble_is_not_conclusive():

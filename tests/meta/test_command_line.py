@@ -174,10 +174,10 @@ def test_every_argument_is_explained(name):
 
 def test_place(capsys):
     """`place` compares the notebook with an ensemble, model by model, and adds up the log-likelihoods."""
-    assert command_line.main(["place", str(BASELINES / "ensembles" / "mnist5k")]) == 0
+    assert command_line.main(["place", str(BASELINES / "ensembles" / "mnist")]) == 0
     header, _, *rows = (line.split(" | ") for line in capsys.readouterr().out.splitlines())
     assert [row[0] for row in rows] == [*(f"| {model}" for model in notebook.trained_models()), "| all models"]
-    summed = header.index(likelihood.column("mnist5k", likelihood.INDEPENDENT))
+    summed = header.index(likelihood.column("mnist", likelihood.INDEPENDENT))
     assert float(rows[-1][summed]) == pytest.approx(sum(float(row[summed]) for row in rows[:-1]), abs=0.25)
 
 

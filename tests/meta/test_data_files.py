@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from cnnspec import mnist
+from cnnspec import digit_files, mnist
 from cnnspec.errors import DataError
 
 
@@ -49,7 +49,7 @@ def single_array(folder):
 def idx_folder(folder, arrays=None, damage=lambda content: content, suffix=""):
     """The four IDX files of `arrays`, by default `few()`; `damage` changes their bytes."""
     arrays = arrays or few()
-    for name, file in mnist.IDX_FILES.items():
+    for name, file in digit_files.IDX_FILES.items():
         array = arrays[name]
         content = struct.pack(f">4B{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
         path = folder / (file + suffix)
@@ -74,7 +74,7 @@ BAD_INPUT = {
     "truncated": (truncated, "is truncated or damaged"),
     "pickle": (pickle_file, "pickles are never loaded"),
     "pickle inside": (
-        lambda folder: npz(folder, **few(x_test=np.array([{}], dtype=object))),
+        lambda folder: npz(folder, **few(x_train=np.array([{}], dtype=object))),
         "pickles are never loaded",
     ),
     "npy": (single_array, "is not an .npz"),

@@ -5,7 +5,9 @@ import math
 import numpy as np
 import pytest
 
+from cnnspec import __main__ as command_line
 from cnnspec.ensembles import equivalence
+from cnnspec.facts.reading import BASELINES
 
 
 def sample(ratio, runs, spread, generator):
@@ -51,3 +53,48 @@ def test_the_error_rate():
         for _ in range(2000)
     ]
     assert abs(np.mean(called) - 0.05) < 4 * math.sqrt(0.05 * 0.95 / 2000)
+
+
+@pytest.mark.parametrize(("ratio", "verdict"), [(1.05, "equivalent"), (1.3, "different")])
+def test_losses_without_a_spread(ratio, verdict):
+    """Equal losses in each sample: the interval is a point, not NaN."""
+    found = equivalence.compare([0.1] * 3, [0.1 * ratio] * 2)
+    assert found[:3] == pytest.approx((ratio, ratio, ratio))
+    assert found[3] == verdict
+
+
+def first_runs(folder, number):
+    """A folder with the first stored runs of model1 on mnist5k."""
+    folder.mkdir()
+    lines = (BASELINES / "ensembles" / "mnist5k" / "model1.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    (folder / "model1.csv").write_text("".join(lines[: number + 1]), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(("number", "words"), [(0, "no run"), (1, "1 run")])
+def test_too_few_runs_are_refused(tmp_path, capsys, number, words):
+    """Not `nan to nan`: the message names the file, and a command with the settings of its runs."""
+    few = first_runs(tmp_path / "few", number)
+    for folders in ((few, BASELINES / "ensembles" / "mnist5k"), (BASELINES / "ensembles" / "mnist5k", few)):
+        assert command_line.main(["compare", *map(str, folders)]) == 3
+        output, errors = capsys.readouterr()
+        assert output == ""
+        assert errors.startswith(
+            f"error: {few / 'model1.csv'} holds {words}, and at least 2 are needed; add runs: python -m"
+        )
+    assert number == 0 or "--dataset mnist5k --optimizer adam --epochs 10 " in errors
+
+
+def test_two_data_sets_are_refused(capsys):
+    """Losses on other images are not compared; the message names both folders and what they hold."""
+    small, full = (BASELINES / "ensembles" / name for name in ("mnist5k", "mnist"))
+    assert command_line.main(["compare", str(small), str(full)]) == 3
+    assert (
+        capsys.readouterr().err == f"error: {small} holds runs on mnist5k, {full} on mnist; name folders of one data set\n"
+    )
+
+
+def test_another_data_set_is_not_placed(capsys):
+    """`place` judges full MNIST, and refuses the runs on the embedded digits."""
+    assert command_line.main(["place", str(BASELINES / "ensembles" / "mnist5k")]) == 3
+    assert "holds runs on mnist5k, and mnist is judged; name a folder of runs on mnist\n" in capsys.readouterr().err

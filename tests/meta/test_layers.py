@@ -18,7 +18,8 @@ MAY_IMPORT = {
     "architectures": {"compat", "errors", "mnist"},
     "compat": set(),
     "stack": {"compat", "errors"},
-    "mnist": {"names", "errors"},
+    "digit_files": {"errors"},
+    "mnist": {"digit_files", "names", "errors"},
     "pipeline": {"compat"},
     "training": {"architectures", "compat", "mnist", "errors", "files", "pipeline", "stack"},
     "results": {"facts", "files", "names"},
@@ -48,12 +49,13 @@ MAY_IMPORT = {
     },
     "__main__": {"command_options", "commands", "names", "errors"},
 }
-ENSEMBLES = ("store", "quantities", "bands", "distance", "false_alarms", "equivalence", "likelihood", "membership")
+ENSEMBLES = ("rows", "store", "quantities", "bands", "distance", "false_alarms", "equivalence", "likelihood", "membership")
 # Modules that read what is stored, on machines that have no framework.
 WITHOUT_FRAMEWORK = [
     "names",
     "errors",
     "files",
+    "digit_files",
     "facts.notebook",
     "facts.reading",
     "oracle.layers",
@@ -68,7 +70,10 @@ WITHOUT_FRAMEWORK = [
     *(f"benchmarks.{name}" for name in ("flops", "timings", "slowdowns", "tables")),
     *(
         f"reports.{name}"
-        for name in ("report", "words", "markdown", "page", "charts", "curves", "speeds", "sides", "benchmarks", "html")
+        for name in (
+            *("report", "schema", "verdicts", "words", "markdown", "page", "charts", "curves", "speeds", "sides"),
+            *("benchmarks", "html"),
+        )
     ),
     "results",
     "frameworks",

@@ -130,7 +130,7 @@ def test_a_nan_is_not_plausible(figure):
 
 def test_few_runs_are_refused(tmp_path):
     """Two runs of a model are refused; the message names the folder, the model and the command that adds runs."""
-    folder = reading.BASELINES / "ensembles" / "mnist5k"
+    folder = reading.BASELINES / "ensembles" / "mnist"
     text = (folder / "model1.csv").read_text(encoding="utf-8").splitlines(keepends=True)
     (tmp_path / "model1.csv").write_text("".join(text[:3]), encoding="utf-8")
     shutil.copy(folder / "model2.csv", tmp_path)
@@ -140,6 +140,20 @@ def test_few_runs_are_refused(tmp_path):
         f"the ensemble in {tmp_path} needs at least 3 runs per model, but model1 has 2; add runs: "
         f"python -m cnnspec calibrate --models model1 --dataset mnist --optimizer adam --epochs 10 --runs 3 --out {tmp_path}"
     )
+
+
+def test_another_data_set_is_refused():
+    """Full MNIST is not judged by the runs on the embedded digits."""
+    folder = reading.BASELINES / "ensembles" / "mnist5k"
+    with pytest.raises(
+        EnsembleError, match=r"model1\.csv holds runs on mnist5k, and mnist is judged; name a folder of runs"
+    ):
+        membership.stored(folder, ["model1"])
+
+
+def test_equal_runs_have_the_spread_of_their_rounding():
+    """Three times the same run: no logarithm of zero."""
+    assert membership.deviation("loss", np.zeros((3, 2))) > 0
 
 
 def test_few_healthy_runs_are_not_conclusive():

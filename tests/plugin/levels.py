@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cnnspec.reports import verdicts
 from tests.plugin import group
 
 LEVELS = {  # name -> what it says about itself in the verdict
@@ -16,16 +17,7 @@ LEVELS = {  # name -> what it says about itself in the verdict
     "default": "default: every tier. It cannot see a fault that strikes less often than once in a few hundred steps.",
     "full": "full: every tier, and ten epochs of full MNIST beside the notebook.",
 }
-QUICK = (
-    "test_stack",
-    "test_architecture",
-    "test_configuration",
-    "test_data",
-    "test_dropout",
-    "test_exact",
-    "test_optimizer",
-    "test_numerics",
-)
+QUICK = tuple(f"test_{tier}" for tier in verdicts.QUICK)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

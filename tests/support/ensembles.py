@@ -32,13 +32,14 @@ def within_band(
     low, high = band.mean - band.half_width, band.mean + band.half_width
     if band.used(value) <= 1 and band.conclusive:
         return
-    least, lower, median, upper, greatest = (quantity.show(point).strip() for point in band.quartiles)
     lines = [
         f"expected  {quantity.show(low)} to {quantity.show(high)}, "
         f"mean {quantity.show(band.mean)}   (from {source}, {band.size} runs)",
         f"obtained  {quantity.show(value)}   {picture(band, value)}",
-        f"ensemble  minimum {least}, quartiles {lower} | {median} | {upper}, maximum {greatest}",
     ]
+    if band.size > 1:
+        least, lower, median, upper, greatest = (quantity.show(point).strip() for point in band.quartiles)
+        lines.append(f"ensemble  minimum {least}, quartiles {lower} | {median} | {upper}, maximum {greatest}")
     if band.used(value) <= 1:
         lines.append(f"reason    {bands.weakness(quantity, band)} (false-alarm rate {band.alpha:.1g})")
         if not band.large_enough:

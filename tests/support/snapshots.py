@@ -8,7 +8,6 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from scipy import stats
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
@@ -149,7 +148,7 @@ def differences(obtained_text: str, expected_text: str, settings: Settings) -> l
         judged = bands.by_quantity(store.curves(settings.ensembles / f"{model}.csv", settings.epochs), settings.dataset)
         for row in expected.index:
             band = judged[QUANTITY_OF_ROW[row]][1]
-            limit = stats.t.ppf(1 - band.alpha / 2, band.size - 1) * band.deviation * math.sqrt(2)
+            limit = min(band.critical * band.deviation * math.sqrt(2), bands.LARGEST)
             was, now = expected.at[row, model], obtained.at[row, model]
             shift = math.log(now / was) if now > 0 and was > 0 else math.inf
             if not band.judged and math.isfinite(shift):

@@ -4,9 +4,9 @@ import copy
 
 from cnnspec.names import MODELS
 from cnnspec.reports.report import Report
+from cnnspec.reports.verdicts import TIERS
 
 COUNTS = {"passed": 3, "failed": 0, "skipped": 0, "xfailed": 0}
-TIERS = ("architecture", "numerics", "optimizer", "trajectory", "stochastic", "training", "results")
 LAYERS, ADAM = "tests/test_numerics.py::test_layer_outputs[model1]", "tests/test_optimizer.py::test_adam[model1-1]"
 BAND = {"low": [0.3, 0.1], "mean": [0.4, 0.2], "high": [0.6, 0.4]}
 STACK = {
@@ -25,7 +25,10 @@ STACK = {
 
 
 def made(environment="tf221", framework="tensorflow 2.21.0", share=0.25, seconds=2.0, **changes):
-    """A whole Report; `share` is that of one check of numerics, `seconds` those of the later epoch."""
+    """A whole Report; `share` is that of one check of numerics, `seconds` those of the later epoch.
+
+    Tests named in `failed` are counted as failed in numerics, where `changes` has no tiers of its own.
+    """
     run = {
         "history": {"loss": [0.5, 0.3], "val_loss": [0.4, 0.21], "seconds": [3.0, seconds]},
         "scores": {"test_loss": 0.21, "train_loss": 0.11},
@@ -57,4 +60,5 @@ def made(environment="tf221", framework="tensorflow 2.21.0", share=0.25, seconds
         "trainings": {model: copy.deepcopy(run) for model in MODELS},
         "seconds": 101.5,
     }
+    fields["tiers"]["numerics"]["failed"] = len(changes.get("failed", []))
     return Report(**{**fields, **changes})

@@ -151,6 +151,23 @@ def test_one_epoch_and_no_band_are_drawn_too():
         assert ('class="band"' in chart) == bool(band)
 
 
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_band_of_other_epochs_is_drawn_too(epochs):
+    """Of two reports with the same settings, one has fewer epochs or more: each curve, and the band, has its own."""
+    chart = charts.loss_chart("a", [(0, "a", [0.2] * epochs)], {"low": [0.1] * 2, "mean": [0.2] * 2, "high": [0.4] * 2})
+    assert len(re.search(r'class="mean" points="([^"]*)"', chart).group(1).split()) == 2
+    assert chart.count("<circle") == epochs
+
+
+def test_a_band_without_end_is_cut():
+    """The band of an ensemble of two runs does not press the curves into one line."""
+    band = {"low": [1e-130] * 2, "mean": [0.2] * 2, "high": [1e130] * 2}
+    chart = charts.loss_chart("a", [(0, "a", [0.2, 0.1])], band)
+    labels = [float(label) for label in re.findall(r'text-anchor="end">([^<]*)<', chart)]
+    assert min(labels) >= 1e-3
+    assert max(labels) <= 20
+
+
 def test_a_share_above_100_percent_is_drawn_right_of_the_line():
     """Also where it is infinite: then it stands at the end of the strip."""
     chart = charts.strip([(0, "a", 0.5), (0, "b", 1.05), (0, "c", float("inf"))])

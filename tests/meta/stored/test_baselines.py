@@ -7,6 +7,7 @@ import pytest
 
 from cnnspec import mnist, results
 from cnnspec.ensembles import bands, distance, quantities, store
+from cnnspec.ensembles.rows import SAME_STACK
 from cnnspec.facts import notebook, reading
 from cnnspec.names import CLASSES, IMAGE, MODELS, SAMPLES
 from cnnspec.trajectory import start
@@ -111,7 +112,7 @@ def test_ensembles_are_whole(path):
     frame = store.read(path)
     assert len(frame) >= 2
     assert set(frame.model) == {path.stem}
-    for column in (*store.SAME_STACK, "dataset", "optimizer", "epochs", "batch_size", "redrawn"):
+    for column in (*SAME_STACK, "dataset", "optimizer", "epochs", "batch_size", "redrawn"):
         assert frame[column].nunique() == 1, f"{path} has several values of {column}"
     assert frame.redrawn.all()
     assert 1000 not in set(frame.seed)
