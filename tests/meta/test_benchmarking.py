@@ -119,9 +119,9 @@ def test_a_fast_wrong_answer_fails():
     settings = types.SimpleNamespace(ensembles=reading.BASELINES / "ensembles" / "mnist5k", dataset="mnist5k")
     right = [1.36, 0.57]  # seed 0 of the ensemble, rounded
     rounds.judge_losses("model2, fast", "model2", settings, right)
-    with pytest.raises(pytest.fail.Exception, match="model2, fast: loss, first epoch of 1"):
+    with pytest.raises(pytest.fail.Exception, match="model2, fast: loss of epoch 1, mnist5k"):
         rounds.judge_losses("model2, fast", "model2", settings, [0.1, 0.57])
-    with pytest.raises(pytest.fail.Exception, match="model2, fast: loss, last epoch of 2"):
+    with pytest.raises(pytest.fail.Exception, match="model2, fast: loss of epoch 2, mnist5k"):
         rounds.judge_losses("model2, fast", "model2", settings, [1.36, 2.3])
 
 

@@ -20,9 +20,11 @@ def rows(html, label="Stacks"):
 
 def test_failing_stacks_are_first_and_tinted():
     """Failed, without a report, cannot tell, no verdict, passed: the order of both tables; passed ones have no tint."""
-    ends = {"b": "pass", "c": "no verdict", "d": "cannot tell", "e": "fail"}
-    reports = [made(name, verdict=verdict) for name, verdict in ends.items()]
-    reports.append(made("f", others={"passed": 0, "failed": 1, "skipped": 0, "xfailed": 0}))
+    failed, few = ([{"test": LAYERS, "reason": reason}] for reason in ("far", "cannot tell: few runs"))
+    reports = [made("b"), made("c", verdict="no verdict"), made("d", verdict="cannot tell", failed=few)]
+    reports.append(made("e", verdict="fail", failed=failed))
+    outside = {"passed": 0, "failed": 1, "skipped": 0, "xfailed": 0}
+    reports.append(made("f", others=outside, tiers=made().tiers, failed=failed))
     html = page.page(reports, ["z"])
     order = [("tint", "e"), ("tint", "f"), ("tint", "z"), ("doubt", "d"), ("doubt", "c"), ("", "b")]
     assert [(kind, name) for kind, name, _ in rows(html)] == order
@@ -50,7 +52,7 @@ def test_verdicts_lead_to_reasons():
 
 def test_a_stack_without_a_reason_has_no_link():
     """A verdict never leads to nowhere."""
-    assert "<a " not in page.page([made(verdict="fail")])
+    assert "<a " not in page.page([made(verdict="no verdict")])
 
 
 def test_the_page_says_what_made_it():

@@ -14,6 +14,9 @@ from tests.meta.reports.made_reports import ADAM, LAYERS, made
 from tests.meta.reports.test_report import written
 
 FAILED = [{"test": LAYERS, "reason": "layer 1: relative error 0.4"}]
+OTHER = [{"test": ADAM, "reason": "variable 1: relative error 0.2"}]
+OUTSIDE = [{"test": "tests/meta/test_files.py::test_whole", "reason": "half a file"}]
+VERDICTS = "verdict: pass in A, fail in B"
 NOT_RUN = {"passed": 0, "failed": 0, "skipped": 3, "xfailed": 0}
 
 
@@ -40,11 +43,14 @@ def other(**options):
 
 
 BEYOND = {  # (changes of A, changes of B, the differences beyond the bounds)
-    "a verdict": ({}, {"verdict": "cannot tell"}, ["verdict: pass in A, cannot tell in B"]),
+    "a verdict": ({}, {"verdict": "no verdict"}, ["verdict: pass in A, no verdict in B"]),
     "a failure outside the tiers": (
-        {"others": {"passed": 1, "failed": 1, "skipped": 0, "xfailed": 0}},
+        {"others": {"passed": 1, "failed": 1, "skipped": 0, "xfailed": 0}, "tiers": made().tiers, "failed": OUTSIDE},
         {},
-        ["verdict: fail (1 test outside the tiers) in A, pass in B"],
+        [
+            "verdict: fail (1 test outside the tiers) in A, pass in B",
+            "`tests/meta/test_files.py::test_whole`: failed in A, passed in B: half a file",
+        ],
     ),
     "nothing known of either": (
         {"verdict": "no verdict"},
@@ -53,36 +59,44 @@ BEYOND = {  # (changes of A, changes of B, the differences beyond the bounds)
     ),
     "a failed test": (
         {"failed": FAILED, "verdict": "fail"},
-        {"verdict": "fail"},
-        [f"`{LAYERS}`: failed in A, passed in B: layer 1: relative error 0.4"],
+        {"failed": OTHER, "verdict": "fail"},
+        [
+            f"`{ADAM}`: passed in A, failed in B: variable 1: relative error 0.2",
+            f"`{LAYERS}`: failed in A, passed in B: layer 1: relative error 0.4",
+        ],
     ),
     "a failed test that the other did not run": (
         {"not_run": [{"test": LAYERS, "reason": "no GPU"}]},
-        {"failed": FAILED},
-        [f"`{LAYERS}`: not run in A, failed in B: layer 1: relative error 0.4"],
+        {"failed": FAILED, "verdict": "fail"},
+        [VERDICTS, f"`{LAYERS}`: not run in A, failed in B: layer 1: relative error 0.4"],
     ),
     "a failed test that the other knows": (
         {"known_differences": [{"test": LAYERS, "reason": "oneDNN"}]},
-        {"failed": FAILED},
-        [f"`{LAYERS}`: known to differ in A, failed in B: layer 1: relative error 0.4"],
+        {"failed": FAILED, "verdict": "fail"},
+        [VERDICTS, f"`{LAYERS}`: known to differ in A, failed in B: layer 1: relative error 0.4"],
     ),
     "a failed test of a tier that the other did not run": (
-        {"failed": FAILED},
-        without("numerics"),
+        {"failed": FAILED, "verdict": "fail"},
+        without("numerics") | {"verdict": "no verdict"},
         [
+            "verdict: fail in A, no verdict in B",
             "tier numerics: ran in A only (level default)",
             f"`{LAYERS}`: failed in A, not run in B: layer 1: relative error 0.4",
         ],
     ),
     "a check within a test that failed in both": (
-        {"failed": FAILED, "margins": {LAYERS: {"layer 1": None, "layer 2": 0.5}}},
-        {"failed": FAILED, "margins": {LAYERS: {"layer 1": 0.9, "layer 2": 1.5}}},
+        {"failed": FAILED, "verdict": "fail", "margins": {LAYERS: {"layer 1": None, "layer 2": 0.5}}},
+        {"failed": FAILED, "verdict": "fail", "margins": {LAYERS: {"layer 1": 0.9, "layer 2": 1.5}}},
         [
             f"`{LAYERS}`, layer 1: >9999% of the tolerance in A, 90% in B",
             f"`{LAYERS}`, layer 2: 50% of the tolerance in A, 150% in B",
         ],
     ),
-    "a tier": ({}, without("training"), ["tier training: ran in A only (level default)"]),
+    "a tier": (
+        {},
+        without("training") | {"verdict": "no verdict"},
+        ["verdict: pass in A, no verdict in B", "tier training: ran in A only (level default)"],
+    ),
     "a tier of another level": (
         without("training") | other(level="quick"),
         {},
@@ -195,7 +209,7 @@ def test_everything_is_side_by_side(tmp_path, capsys):
 
 def test_runs_without_training_have_no_losses(tmp_path, capsys):
     """Two quick runs are compared by their tiers, and differ in nothing."""
-    quick = made(trainings={}, table={}, **without("training"))
+    quick = made(trainings={}, table={}, **without("training"), **other(level="quick"))
     assert command_line.main(["compare", *written(tmp_path, quick, quick)]) == 0
     output = capsys.readouterr().out
     assert "loss in nats" not in output
