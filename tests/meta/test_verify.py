@@ -45,6 +45,14 @@ def test_band(record_property):
     record_property("check", check)
     raise AssertionError("too few runs")
 """
+# A process that was started in the background ignores SIGINT, and so do those that it starts.
+INTERRUPTED = """
+import os, signal
+
+def test_stop():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.kill(os.getpid(), signal.SIGINT)
+"""
 CASES = {  # what one module of the suite does, arguments of pytest -> exit code, verdict, part of the reason
     "all passed": (FINE, [], 0, "pass", None),
     "one failed": (
@@ -67,7 +75,7 @@ CASES = {  # what one module of the suite does, arguments of pytest -> exit code
     "nothing selected": (FINE, ["-k", "nothing"], 2, "no verdict", "deselected by"),
     "a wrong argument": (FINE, ["--nothing"], 2, "no verdict", "pytest refused its arguments"),
     "interrupted": (
-        "import os, signal\ndef test_stop(): os.kill(os.getpid(), signal.SIGINT)",
+        INTERRUPTED,
         [],
         2,
         "no verdict",
