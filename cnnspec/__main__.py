@@ -69,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
     verify = add(
         "verify",
         "run the suite on the stack that is installed here, and end with an exit code: 0 pass, 1 fail, 2 no verdict",
-        "--level quick --out /tmp/verified --json",
+        "--level quick --out verified --json",
         "[-h] [--level LEVEL] [--device DEVICE] [--out DIR] [--ensembles FOLDER] [--json] [-- arguments of pytest]",
     )
     verify.add_argument("--level", choices=LEVELS, help="how much of the suite runs (default: default)")
@@ -91,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
     bench = add(
         "bench",
         "measure how long an epoch takes, and compare with the stored timings of this hardware",
-        "--device gpu --out /tmp/measured",
+        "--device gpu --out measured",
         "[-h] [--device DEVICE] [--out DIR] [-- arguments of pytest]",
     )
     add_device(bench)

@@ -14,8 +14,7 @@ import pytest
 
 # Modules whose tests share nothing beyond what is found in their names: what keeps them apart.
 APART = {
-    "test_exact": re.compile("compiled|eager|XLA|TF32"),
-    "test_lockstep": re.compile("model[0-9]+"),
+    "test_exact": re.compile("compiled|eager|XLA"),
     "test_modes": re.compile("model[0-9]+"),
     "test_numerics": re.compile("model[0-9]+"),
     "test_optimizer": re.compile("model[0-9]+"),
