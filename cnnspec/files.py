@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,3 +35,13 @@ def write_whole(path: str | Path, text: str) -> None:
     """Write `text` to `path` in UTF-8, whole or not at all."""
     with replaced_whole(path) as temporary:
         temporary.write_bytes(text.encode("utf-8"))
+
+
+def with_row(text: str, row: Mapping[str, str]) -> str:
+    """The text of a CSV with one row more, and its header where it is empty. A last line without its end gets one."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, fieldnames=list(row), lineterminator="\n")
+    if not text:
+        writer.writeheader()
+    writer.writerow(row)
+    return text + ("" if text.endswith("\n") or not text else "\n") + out.getvalue()

@@ -16,7 +16,7 @@ from cnnspec.ensembles import rows
 from cnnspec.ensembles.rows import IDENTITY, PER_EPOCH, SAME, SCORES, STACK
 from cnnspec.errors import EnsembleError
 from cnnspec.facts import reading
-from cnnspec.files import write_whole
+from cnnspec.files import with_row, write_whole
 from cnnspec.names import DATASETS
 
 if TYPE_CHECKING:
@@ -119,12 +119,7 @@ def append(path: str | Path, run: TrainingRun) -> None:
         fault = rows.fault_of(row, path.stem)
         if fault:
             raise EnsembleError(f"the run of seed {row['seed']}, {fault}: it is not stored in {path}; look at this training")
-        out = io.StringIO()
-        writer = csv.DictWriter(out, fieldnames=list(row), lineterminator="\n")
-        if not text:
-            writer.writeheader()
-        writer.writerow(row)
-        write_whole(path, text + out.getvalue())
+        write_whole(path, with_row(text, row))
 
 
 def check_same(path: Path, stored: Mapping[str, str | None], row: Mapping[str, str]) -> None:

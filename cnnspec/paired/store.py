@@ -14,7 +14,7 @@ from filelock import FileLock
 from cnnspec.ensembles.store import STACK
 from cnnspec.errors import EnsembleError
 from cnnspec.facts.reading import restore
-from cnnspec.files import write_whole
+from cnnspec.files import with_row, write_whole
 from cnnspec.paired import setting
 
 HEALTHY = "none"  # the fault of a run without one
@@ -45,12 +45,7 @@ def append(path: str | Path, told: Mapping[str, str], numbers: Mapping[str, floa
             raise EnsembleError(f"{path} has other columns than a paired training of {told['model']}; choose another --out")
         if has(path, told):
             return
-        out = io.StringIO()
-        writer = csv.DictWriter(out, fieldnames=list(row), lineterminator="\n")
-        if not text:
-            writer.writeheader()
-        writer.writerow(row)
-        write_whole(path, text + out.getvalue())
+        write_whole(path, with_row(text, row))
 
 
 def has(path: str | Path, told: Mapping[str, str]) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from cnnspec import training
 from cnnspec.errors import BaselineError, MalformedRun
 from cnnspec.facts import reading
-from cnnspec.files import replaced_whole, write_whole
+from cnnspec.files import replaced_whole, with_row, write_whole
 
 RUN = training.TrainingRun(
     model="model2",
@@ -108,3 +108,10 @@ def test_an_unknown_name_is_refused(look_up, file):
     """A limit or a data set that a file does not have raises one error that names both."""
     with pytest.raises(BaselineError, match=rf"{file}.toml has no table \[gone\]; add it"):
         look_up("gone")
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "a,b\n1,2"])
+def test_a_row_is_added_on_a_line_of_its_own(text):
+    """A header where the text is empty; a line end where the last line lacks it, so that no two rows become one."""
+    added = with_row(text, {"a": "3", "b": "x, y"})
+    assert added == ("a,b\n1,2\n" if text else "a,b\n") + '3,"x, y"\n'
