@@ -1,4 +1,4 @@
-"""How much of the suite a run takes, and in which order: the cheapest tiers first, so that `-x` stops early.
+"""How much of the suite a run takes, and in which order: what is cheap or names a cause first, so that `-x` stops early.
 
 Plain `pytest` collects the tiers alone; `pytest tests` and `pytest tests/meta` collect the tests of the suite itself too.
 """
