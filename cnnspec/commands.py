@@ -29,6 +29,13 @@ def bench(options: Namespace) -> int:
     return verify.bench(options)
 
 
+def bisect(options: Namespace) -> int:
+    """The command `bisect`; returns its exit code."""
+    from cnnspec.bisect import command
+
+    return command.bisect(options)
+
+
 def train(options: Namespace) -> None:
     """The command `train`."""
     from cnnspec import frameworks

@@ -30,6 +30,18 @@ class OutUnusable(CnnspecError):
     exit_code = 2
 
 
+class BisectError(CnnspecError):
+    """The releases of a package cannot be searched: the ends, the index, the interpreter; the message says what to do."""
+
+    exit_code = 2
+
+
+class BisectDamaged(CnnspecError):
+    """The state of a bisect is not what it should be; the message names the file and what to do."""
+
+    exit_code = 3
+
+
 class DataError(CnnspecError):
     """The data are missing, damaged, or not what they should be; the message says which file or array and what to do."""
 

@@ -123,7 +123,7 @@ def test_help_explains_itself(arguments, capsys):
     assert re.search(r"\n\n[A-Z][^\n]+", output)
     example = re.search(r"\nexample: cnnspec (.*)", output).group(1).split()
     assert example[0] == arguments[0] or arguments == ["--help"]
-    assert callable(command_line.parser().parse_args(example).command)
+    assert callable(command_line.parsed(example).command)
     assert ("exit codes:\n  0  done" in output) == (arguments == ["--help"])
     assert "exit codes" in output
 

@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "reports": {"benchmarks", "files", "names", "errors"},
     "frameworks": {"errors"},
     "verify": {"facts", "errors"},
+    "bisect": {"verify", "reports", "facts", "files", "names", "errors"},
     "command_options": {"names"},
     "commands": {
         *(
@@ -44,6 +45,7 @@ MAY_IMPORT = {
             "errors",
             "frameworks",
             "verify",
+            "bisect",
         ),
         *HARNESS,
     },
@@ -78,6 +80,7 @@ WITHOUT_FRAMEWORK = [
     "results",
     "frameworks",
     "verify",
+    *(f"bisect.{name}" for name in ("search", "releases", "fits", "state", "environments", "command")),
     "commands",
     "__main__",
 ]

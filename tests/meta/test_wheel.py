@@ -20,7 +20,7 @@ import pytest
 from cnnspec.facts import reading
 from tests.plugin import levels
 
-PARTS = ("cnnspec", "tests", "baselines", "conftest.py", "pyproject.toml", "README.md", "LICENSE")
+PARTS = ("cnnspec", "tests", "baselines", "conftest.py", "pyproject.toml", "tox.ini", "README.md", "LICENSE")
 NOT_CARRIED = ("tests/meta/",)  # the tests of the suite itself need the repository
 PASSED_ON = ("PATH", "KERAS_BACKEND", "LD_LIBRARY_PATH", "CNNSPEC_EXPECT")  # no HOME
 # Root may write everywhere; without its capabilities it may write what its permissions say.
@@ -105,7 +105,7 @@ def expected():
     package = {path for path in (reading.PROJECT / "cnnspec").rglob("*") if path.suffix in (".py", ".css")}
     suite = {path for path in (reading.PROJECT / "tests").rglob("*.py")}
     suite |= {path for path in reading.BASELINES.rglob("*") if path.is_file()}
-    suite |= {reading.PROJECT / "conftest.py", reading.PROJECT / "pyproject.toml"}
+    suite |= {reading.PROJECT / "conftest.py", reading.PROJECT / "pyproject.toml", reading.PROJECT / "tox.ini"}
     names = {path.relative_to(reading.PROJECT).as_posix() for path in suite}
     names = {name for name in names if not name.startswith(NOT_CARRIED)}
     return {path.relative_to(reading.PROJECT).as_posix() for path in package} | {f"cnnspec/suite/{name}" for name in names}
