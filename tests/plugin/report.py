@@ -15,7 +15,7 @@ import pytest
 import cnnspec
 from cnnspec.names import slug
 from cnnspec.reports.report import UNREACHED
-from tests.plugin import group, outcome, partial
+from tests.plugin import group, outcome, partial, places
 from tests.support import margins
 
 if TYPE_CHECKING:
@@ -93,8 +93,8 @@ class Reporter:
         report, path = self.gathered(terminalreporter), None
         if any(sum(count.values()) for count in report.tiers.values()):
             path = self.path(report.whole or partial.all_asked_for(self.collected, self.deselected, self.broken))
-            report.to_json(path)
-            terminalreporter.line(f"report: {path}")
+            path, line = places.keep(report, path)
+            terminalreporter.line(line)
         outcome.of_report(self.config, report, path)
 
     def missed(self, seen: Container[str]) -> list[dict[str, str]]:
