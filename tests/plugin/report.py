@@ -14,7 +14,7 @@ import pytest
 
 import cnnspec
 from cnnspec.names import slug
-from cnnspec.reports.report import UNREACHED
+from cnnspec.reports.report import PARTIAL, UNREACHED
 from tests.plugin import group, outcome, partial, places
 from tests.support import margins
 
@@ -61,7 +61,7 @@ class Reporter:
         from cnnspec import stack
 
         path = self.file or self.folder / f"{default_name(stack.current(), environment())}.json"
-        return path if whole or (self.file and not partial.holds_whole_report(path)) else path.parent / "partial" / path.name
+        return path if whole or (self.file and not partial.holds_whole_report(path)) else path.parent / PARTIAL / path.name
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self.collected = [item.nodeid for item in session.items if tier(item.nodeid)]
