@@ -8,6 +8,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from cnnspec.calls import as_called
 from cnnspec.errors import MalformedReport, OutUnusable, WrongArguments
 from cnnspec.names import MODELS
 
@@ -149,7 +150,7 @@ def calibrate(options: Namespace) -> None:
             report=lambda line: print(line, flush=True),
             device=options.device,
         )
-    print(f"to judge a stack by these runs: pytest --dataset {options.dataset} --ensembles={options.out}")
+    print(as_called(f"to judge a stack by these runs: pytest --dataset {options.dataset} --ensembles={options.out}"))
 
 
 def paired(options: Namespace) -> None:

@@ -5,11 +5,16 @@ A message names the file, option or device, what is wrong with it, and what to d
 
 from __future__ import annotations
 
+from cnnspec.calls import as_called
+
 
 class CnnspecError(Exception):
     """Base of the project's errors; `exit_code` is the exit code of `python -m cnnspec`."""
 
     exit_code: int
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(as_called(message))
 
 
 class FrameworkMissing(CnnspecError):

@@ -55,8 +55,6 @@ def verify(options: Namespace) -> int:
     elif outcome.get("stack") or "stack" not in outcome:  # a run that ends before its first test has said why
         reason = f": {outcome['reason']}" if outcome["reason"] else ""
         print(f"\n{outcome['verdict']} (exit code {code}){reason}", flush=True)
-        if INSTALLED and code == FAIL:
-            print("The messages above say `pytest …`: in this installation that is `cnnspec verify -- …`.")
     return code
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from cnnspec import verify
 from cnnspec.bisect.releases import OFFLINE
 from cnnspec.bisect.search import FAILS, PASSES, SKIPPED, Tried
+from cnnspec.calls import PACKAGE, PROJECT
 from cnnspec.errors import BisectError, MalformedReport
-from cnnspec.facts.reading import PACKAGE, PROJECT
 from cnnspec.reports.report import Report
 
 Call = Callable[[Sequence[str], Path, Mapping[str, str]], int]
