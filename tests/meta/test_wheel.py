@@ -18,6 +18,7 @@ import zipfile
 
 import pytest
 
+from cnnspec.bisect import environments, fits
 from cnnspec.facts import reading
 from tests.plugin import levels
 
@@ -157,6 +158,14 @@ def test_the_package_finds_its_baselines(installed):
     assert folder.endswith(os.path.join("cnnspec", "suite", "baselines"))
     assert remedy == "restore it: install cnnspec again, pip install --force-reinstall --no-deps"
     assert reading.restore("x") == "restore it: git checkout HEAD -- x"
+
+
+def test_the_package_finds_its_matrix(installed):
+    """Installed, `cnnspec bisect` reads the same pins as in the clone."""
+    code = "from cnnspec.bisect import environments, fits; print(fits.matrix()); print(environments.dependencies())"
+    command = [installed / "bin" / "python", "-B", "-c", code]
+    ended = subprocess.run(command, cwd=installed, capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines() == [str(fits.matrix()), str(environments.dependencies())]
 
 
 OF_A_CLONE = re.compile(r"\bpytest (?:tests/|-).*|`pytest`|python -m cnnspec|(?<!in a clone of the repository: )tox run.*")
