@@ -104,7 +104,7 @@ def parser() -> argparse.ArgumentParser:
     bisect = add(
         "bisect",
         "find the release of a package that brought or mended a failure, by a binary search; a stopped command goes on",
-        "--package keras --good 3.9.2 --bad 3.15.1 -- -k shuffling",
+        "--package keras --good 2.12.0 --bad 3.3.3 -- -k shuffling",
         "[-h] --package NAME --good VERSION --bad VERSION [options] [-- arguments of pytest]",
     )
     add_bisect_options(bisect)

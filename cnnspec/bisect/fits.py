@@ -18,6 +18,7 @@ from cnnspec.facts.reading import PROJECT, restore
 
 TENSORFLOW = ("tensorflow", "tensorflow-cpu")
 NIGHTLY = ("tf-nightly", "tf-nightly-cpu")
+LEGACY_KERAS = "tf-keras"  # where it is pinned, the Keras beside it is not the one that is imported
 BACKENDS = ("jax", "torch")
 ANY_KERAS = Version("2.16")  # from this TensorFlow on, a newer Keras than that of its time is taken
 THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"  # for packages whose releases the matrix does not name
@@ -91,7 +92,8 @@ def fit(package: str, release: str, releases: Sequence[str], rows: Sequence[Row]
     """
     if backend in BACKENDS:
         return beside_backend(package, backend, rows)
-    stacks = sorted((each for each in rows if each.has("tensorflow", "keras")), key=lambda each: each.of("tensorflow"))
+    stacks = [each for each in rows if each.has("tensorflow", "keras") and not each.has(LEGACY_KERAS)]
+    stacks.sort(key=lambda each: each.of("tensorflow"))
     if canonicalize_name(package) == "keras":
         chosen = for_keras(Version(release), releases, stacks)
     elif canonicalize_name(package) in TENSORFLOW:

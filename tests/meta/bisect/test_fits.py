@@ -11,6 +11,7 @@ ROWS = [
     fits.Row("tf219", "3.12", {"tensorflow-cpu": "2.19.1", "keras": "3.9.2", "numpy": "2.1.3"}),
     fits.Row("tf221", "3.13", {"tensorflow-cpu": "2.21.0", "keras": "3.13.2", "numpy": "2.4.6"}),
     fits.Row("keras-oldest", "3.11", {"tensorflow-cpu": "2.16.2", "keras": "3.0.0", "numpy": "1.26.4"}),
+    fits.Row("tfkeras", "3.13", {"tensorflow-cpu": "2.21.0", "tf-keras": "2.21.0", "keras": "3.9.0", "numpy": "2.9"}),
     fits.Row("keras-newest", "3.11", {"tensorflow-cpu": "2.16.2", "numpy": "1.26.4"}),
     fits.Row("jax", "3.12", {}),
     fits.Row("torch", "3.11", {"torch": "2.13.0"}),
