@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from cnnspec import mnist
+from cnnspec import mnist, pipeline
 from cnnspec.architectures import ARCHITECTURES
 from cnnspec.compat import backend, seed_everything
 from cnnspec.facts import notebook
@@ -130,8 +130,30 @@ def test_masks_are_new_in_fit(rate):
     )
 
 
+@EACH_RATE
+def test_layers_have_masks_of_their_own(rate):
+    """Two Dropout layers of a model agree in one training step as often as chance has it."""
+    first, second = masks.masks_of_two_layers(rate, WIDTH)
+    subject = f"Dropout({rate}), compiled: agreement of the masks of two layers"
+    agree = rate**2 + (1 - rate) ** 2
+    chance.proportion(subject, int((first == second).sum()), first.size, agree, FALSE_ALARM, next=NEXT)
+
+
+def test_off_in_evaluation():
+    """Validation in `fit`, `evaluate` and `test_on_batch` use no dropout, with joined steps as well."""
+    for name, settings in {"one by one": {}, "joined": pipeline.compile_settings()}.items():
+        for call, loss in masks.losses_without_dropout(**settings).items():
+            checks.equal(
+                f"{call}, steps {name}: mean squared error of ones behind Dropout(0.5)",
+                0.0,
+                loss,
+                source="x, unchanged outside training",
+                next=NEXT,
+            )
+
+
 def test_off_in_inference():
-    """`predict` and `evaluate` use no dropout: twice the same, bit for bit, and the values pass unscaled."""
+    """`predict` uses no dropout: twice the same, bit for bit, and the values pass unscaled."""
     data = mnist.load("mnist5k")
     seed_everything(0)
     model = ARCHITECTURES["model1"]()

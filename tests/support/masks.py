@@ -60,6 +60,38 @@ def compiled_masks(rate: float, steps: int, width: int, seed: int = 0, **setting
     return np.diff(np.stack(counts), axis=0)
 
 
+def masks_of_two_layers(rate: float, width: int, seed: int = 0) -> np.ndarray:
+    """Which elements two Dropout layers of a model kept in one compiled training step, booleans (2, 128, width)."""
+    forget_models()
+    seed_everything(seed)
+    image = keras.Input(shape=(width,))
+    offsets = [probes.Offset(), probes.Offset()]
+    model = keras.Model(image, [keras.layers.Dropout(rate)(offset(image)) for offset in offsets])
+    model.compile(loss=[Sum(), Sum()], optimizer=keras.optimizers.SGD(learning_rate=1.0))
+    make_slots(model)
+    ones = np.ones((batch_size, width), "float32")
+    model.train_on_batch(ones, [ones, ones])
+    kept = [np.rint(-offset.get_weights()[0] * (1 - rate)).astype(int) for offset in offsets]
+    return np.stack(kept).astype(bool)
+
+
+def losses_without_dropout(**settings: object) -> dict[str, float]:
+    """The mean squared error of ones behind a Dropout of a half, by each call that does not train: 0 where it drops nothing.
+
+    The learning rate is 0, so that `fit` changes nothing. `settings` are those of `compile`.
+    """
+    forget_models()
+    seed_everything(0)
+    model = keras.Sequential([keras.Input(shape=(10,)), probes.Offset(), keras.layers.Dropout(0.5)])
+    model.compile(loss="mean_squared_error", optimizer=keras.optimizers.SGD(learning_rate=0.0), **settings)
+    ones = np.ones((batch_size + 2, 10), "float32")
+    log = model.fit(ones, ones, batch_size=batch_size, epochs=2, verbose=0, validation_data=(ones, ones)).history
+    found = {f"validation in fit, epoch {epoch}": float(loss) for epoch, loss in enumerate(log["val_loss"], 1)}
+    found["evaluate"] = float(np.ravel(model.evaluate(ones, ones, verbose=0))[0])
+    found["test_on_batch"] = float(np.ravel(model.test_on_batch(ones[:batch_size], ones[:batch_size]))[0])
+    return found
+
+
 def kept_in_fit(rate: float, steps: int, epochs: int, width: int, seed: int = 0) -> np.ndarray:
     """How often each element was kept in each epoch of the harness' own fit, (epochs, 128, width), of `steps` steps each."""
     model = stepping(rate, width, seed, **pipeline.compile_settings())

@@ -4,6 +4,7 @@ Each strikes in a corner: at one batch size, in compiled steps or eagerly only, 
 loading. They are for Keras 3 on TensorFlow.
 """
 
+import contextlib
 import os
 
 import keras
@@ -198,6 +199,57 @@ def zero_is_no_seed():
     replaced(layers.Dropout, "get_config", wrap)
 
 
+def dropout_is_left_on_in_evaluate():
+    def wrap(original):
+        def test_step(self, data):
+            with dropping(layers.Dropout):
+                return original(self, data)
+
+        return test_step
+
+    replaced(keras.Model, "test_step", wrap)
+
+
+@contextlib.contextmanager
+def dropping(cls):
+    """Dropout drops inside, whatever it is told."""
+    original = cls.call
+    cls.call = lambda self, inputs, training=False: original(self, inputs, training=True)
+    try:
+        yield
+    finally:
+        cls.call = original
+
+
+def one_mask_for_all_dropouts():
+    """Every Dropout draws from the generator of the first."""
+
+    def wrap(original):
+        def call(self, inputs, training=False):
+            if symbolic(inputs) or not training or self.rate == 0:
+                return original(self, inputs, training=training)
+            tf = tensorflow()
+            drawn = tf.random.stateless_uniform(tf.shape(inputs), seed=self.same_seed())
+            return tf.where(drawn < self.rate, tf.zeros_like(inputs), inputs / (1 - self.rate))
+
+        def same_seed(self):
+            state = self.seed_generator.state.value
+            now = state + 0
+            state.assign_add([0, 1])
+            return tf_seed(now)
+
+        layers.Dropout.same_seed = same_seed
+        return call
+
+    replaced(layers.Dropout, "call", wrap)
+
+
+def tf_seed(state):
+    """The count of draws of a generator, without its seed."""
+    tf = tensorflow()
+    return tf.cast(tf.stack([tf.zeros_like(state[1]), state[1]]), tf.int32)
+
+
 FAULTS = {  # name -> (what does it, the module that must see it, what its message must say)
     "max pooling makes NaN 0 at batch 128": (
         pooling_makes_nan_zero_at_128,
@@ -250,6 +302,16 @@ FAULTS = {  # name -> (what does it, the module that must see it, what its messa
         lambda: after_loading(scores_by_the_first_batch),
         "test_saving.py",
         "model4 from checkpoint.keras: loss and accuracy by evaluate",
+    ),
+    "dropout is left on in evaluate": (
+        dropout_is_left_on_in_evaluate,
+        "test_dropout.py",
+        "validation in fit, epoch 1, steps one by one: mean squared error of ones behind Dropout(0.5)",
+    ),
+    "all Dropout layers have one mask": (
+        one_mask_for_all_dropouts,
+        "test_dropout.py",
+        "Dropout(0.25), compiled: agreement of the masks of two layers",
     ),
     "a seed of 0 is saved as none": (
         zero_is_no_seed,
