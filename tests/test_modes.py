@@ -26,6 +26,7 @@ MARKED = [
     for model in SMALLEST
 ]
 INFERENCE = 1000  # images of one call of predict
+SIZES = (batch_size, 32, INFERENCE)  # of its batches
 ADAM_STEPS = (0, 4999)  # taken before the step that is compared: a fresh optimizer, and one after a long training
 NEXT = "pytest tests/test_numerics.py names the layer; then another --device, or TF_ENABLE_ONEDNN_OPTS=0"
 
@@ -56,7 +57,10 @@ def whole(quantity, name, obtained, expected):
 
 @pytest.mark.parametrize("model", SMALLEST)
 def test_every_call_predicts_the_same(model):
-    """`__call__`, `predict`, `predict_on_batch`, `evaluate` and `test_on_batch` give float64's probabilities and loss."""
+    """`__call__`, `predict`, `predict_on_batch`, `evaluate` and `test_on_batch` give float64's probabilities and loss.
+
+    Of a thousand images the first 128 are compared with float64, the others from one way of batching to another.
+    """
     x, y = digits(batch_size)
     many, _ = digits(INFERENCE)
     _, _, probabilities, loss = network(model)
@@ -64,12 +68,16 @@ def test_every_call_predicts_the_same(model):
     compile_model(built)
     by_call = {
         "__call__": numerics.as_numpy(built(x)),
-        "predict in batches of 128": built.predict(x, batch_size=batch_size, verbose=0),
-        "predict in batches of 32": built.predict(x, verbose=0),
-        f"predict in a batch of {INFERENCE}": built.predict(many, batch_size=INFERENCE, verbose=0)[:batch_size],
+        **{f"predict in batches of {size}": built.predict(many, batch_size=size, verbose=0) for size in SIZES},
         "predict_on_batch": built.predict_on_batch(x),
     }
-    findings = [whole("inference", f"probabilities by {name}", found, probabilities) for name, found in by_call.items()]
+    findings = [
+        whole("inference", f"probabilities by {name}", found[:batch_size], probabilities) for name, found in by_call.items()
+    ]
+    first, *others = [f"predict in batches of {size}" for size in SIZES]
+    for name in others:
+        beside = f"probabilities of {INFERENCE} images by {name}, beside {first}"
+        findings.append(whole("inference", beside, by_call[name], by_call[first]))
     by_loss = {
         "evaluate in batches of 128": built.evaluate(x, y, batch_size=batch_size, verbose=0),
         "evaluate in batches of 32": built.evaluate(x, y, verbose=0),
