@@ -43,6 +43,22 @@ SEEDED_SHUFFLE = known(
     "and PyTorch",
 )
 
+# From this preview on Keras' adapter of arrays shuffles by the number of the epoch; the preview of the day before does not.
+SHUFFLED_BY_EPOCH = Version("3.16.0.dev2026062705") <= KERAS
+
+CONSTANT_SHUFFLE = known(
+    TENSORFLOW and SHUFFLED_BY_EPOCH,
+    "previews of Keras 3.16 on TensorFlow show the samples in the same order in every epoch, unseeded too: it is drawn "
+    "from (epoch, 0), and the epoch is a constant of the traced function. Correlation of the orders: 1.0 with "
+    "3.16.0.dev2026062705 and dev2026102704, 0.0 with dev2026062605 and 3.15.1 (docs/upstream/constant-shuffle.md)",
+)
+
+SHUFFLE_WITHOUT_SEED = known(
+    SHUFFLED_BY_EPOCH,
+    "previews of Keras 3.16 shuffle arrays by the number of the epoch alone: every seed and every run has the same orders "
+    "(3.16.0.dev2026102704 on TensorFlow, JAX and PyTorch; docs/upstream/constant-shuffle.md)",
+)
+
 BATCH_VARIANCE = known(
     TENSORFLOW and Version("3.0") <= KERAS < Version("3.0.3"),
     "Keras 3.0.0 to 3.0.2 on TensorFlow: the gradient of BatchNormalization at its input is wrong by up to 14 %. Keras "
