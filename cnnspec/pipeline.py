@@ -31,7 +31,7 @@ def available() -> bool:
     return backend() == "tensorflow" and KERAS_VERSION >= (3, 15) and difference() is None
 
 
-@functools.cache
+@functools.lru_cache(maxsize=None)
 def difference() -> str | None:
     """What differs between Keras' own batches of arrays and those of this module, in words; None where nothing does.
 
@@ -43,7 +43,7 @@ def difference() -> str | None:
     try:
         for seed in (1, 2):
             due, found = (_shown(dataset, seed) for dataset in (_of_keras, _of_harness))
-            for batch, (theirs, ours) in enumerate(zip(due, found, strict=True), 1):
+            for batch, (theirs, ours) in enumerate(zip(due, found), 1):
                 if theirs != ours:
                     return (
                         f"with seed {seed} batch {batch} of two epochs has images and labels of the rows {theirs} in Keras' "
