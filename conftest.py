@@ -12,5 +12,6 @@ pytest_plugins = [
     "tests.plugin.known_differences",
     "tests.plugin.verdict",
     "tests.plugin.outcome",
+    "tests.plugin.places",
     "tests.plugin.report",
 ]

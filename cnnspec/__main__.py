@@ -9,41 +9,57 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cnnspec import __version__, commands
-from cnnspec.command_options import add_data_options, add_device, add_models, add_out, positive
+from cnnspec.command_options import (
+    add_bisect_options,
+    add_calibrate_options,
+    add_data_options,
+    add_device,
+    add_models,
+    add_out,
+    add_verify_options,
+    hide_gpus,
+    positive,
+)
 from cnnspec.errors import CnnspecError
-from cnnspec.names import DATASETS, LEVELS, MODELS
+from cnnspec.names import DATASETS, MODELS
 
 EXIT_CODES = """\
 exit codes:
-  0  done; verify: pass
+  0  done; verify: pass; bisect: one release was found
   1  verify: the stack fails; bench: this machine became slower, or a benchmark failed
      compare: two reports differ by more than their bounds allow
      report: an environment failed, has no verdict or has no report
   2  verify: no verdict: interrupted, crashed, skipped, in part, too few runs to judge by; bench: nothing was measured
+     bisect: no release was found: a wrong end, several that cannot be judged, no network, stopped
      the command line is wrong; there is no framework; nothing can be written to --out
-  3  a file is missing, damaged or not what it should be: data, baseline, ensemble, report or timings
+  3  a file is missing, damaged or not what it should be: data, baseline, ensemble, report, timings or state of a bisect
   4  a loss became NaN or infinite
   5  --device gpu: the framework finds no GPU (verify: 1)
   6  --dask: the cluster cannot be reached, or Dask is not installed
   7  calibrate: a training failed
 """
-FOR_PYTEST = ("verify", "bench")  # commands that give what stands after -- to pytest
+FOR_PYTEST = ("verify", "bench", "bisect")  # commands that give what stands after -- to pytest
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    for_pytest = []
-    if "--" in words and words[0] in FOR_PYTEST:
-        words, for_pytest = words[: words.index("--")], words[words.index("--") + 1 :]
-    options = parser().parse_args(words)
-    options.pytest = for_pytest
+    options = parsed(list(sys.argv[1:] if arguments is None else arguments))
     hide_gpus(options)
     try:
         return options.command(options) or 0
     except CnnspecError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+
+
+def parsed(words: list[str]) -> argparse.Namespace:
+    """The options of a command line; `pytest` among them has the words behind --, of the commands that take such."""
+    for_pytest = []
+    if "--" in words and words[0] in FOR_PYTEST:
+        words, for_pytest = words[: words.index("--")], words[words.index("--") + 1 :]
+    options = parser().parse_args(words)
+    options.pytest = for_pytest
+    return options
 
 
 def parser() -> argparse.ArgumentParser:
@@ -72,20 +88,7 @@ def parser() -> argparse.ArgumentParser:
         "--level quick --out verified --json",
         "[-h] [--level LEVEL] [--device DEVICE] [--out DIR] [--ensembles FOLDER] [--json] [-- arguments of pytest]",
     )
-    verify.add_argument("--level", choices=LEVELS, help="how much of the suite runs (default: default)")
-    add_device(verify)
-    add_out(verify, "reports in DIR/reports, trainings in DIR/runs/verify")
-    verify.add_argument(
-        "--ensembles",
-        type=Path,
-        metavar="FOLDER",
-        help="judge by the ensembles that `cnnspec calibrate --out FOLDER` made (default: those of the package)",
-    )
-    verify.add_argument(
-        "--json",
-        action="store_true",
-        help="print one line of JSON: exit_code, verdict, stack, device, level, seconds, reason, report; the rest to stderr",
-    )
+    add_verify_options(verify)
     verify.set_defaults(command=commands.verify)
 
     bench = add(
@@ -97,6 +100,15 @@ def parser() -> argparse.ArgumentParser:
     add_device(bench)
     add_out(bench, "timings in DIR/runs/bench")
     bench.set_defaults(command=commands.bench)
+
+    bisect = add(
+        "bisect",
+        "find the release of a package that brought or mended a failure, by a binary search; a stopped command goes on",
+        "--package keras --good 2.12.0 --bad 3.3.3 -- -k shuffling",
+        "[-h] --package NAME --good VERSION --bad VERSION [options] [-- arguments of pytest]",
+    )
+    add_bisect_options(bisect)
+    bisect.set_defaults(command=commands.bisect)
 
     train = add(
         "train",
@@ -140,22 +152,7 @@ def parser() -> argparse.ArgumentParser:
         "train many seeds and store the runs as a reference ensemble; an interrupted command continues when rerun",
         "--models model1 --runs 24 --out ensembles",
     )
-    add_models(calibrate)
-    add_data_options(calibrate)
-    calibrate.add_argument("--runs", type=int, default=24, help="number of seeds (default: 24)")
-    calibrate.add_argument("--first-seed", type=int, default=0, help="the first seed (default: 0)")
-    calibrate.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        metavar="FOLDER",
-        help="folder of the ensemble, one CSV per model; `cnnspec verify --ensembles FOLDER` judges by it",
-    )
-    calibrate.add_argument(
-        "--dask",
-        metavar="ADDRESS",
-        help="train on the workers of a Dask cluster; tcp://host:port of its scheduler (default: here, one run at a time)",
-    )
+    add_calibrate_options(calibrate)
     calibrate.set_defaults(command=commands.calibrate)
 
     paired = add(
@@ -236,12 +233,6 @@ def parser() -> argparse.ArgumentParser:
     place.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="folders with a CSV per model")
     place.set_defaults(command=commands.place)
     return top
-
-
-def hide_gpus(options: argparse.Namespace) -> None:
-    """With --device cpu, hide GPUs from the framework, which looks for devices when the command imports it."""
-    if getattr(options, "device", None) == "cpu":
-        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
-from cnnspec.names import DATASETS, MODELS
+from cnnspec.names import DATASETS, LEVELS, MODELS
 
 
 def add_models(command: argparse.ArgumentParser) -> None:
@@ -51,6 +52,12 @@ def add_device(command: argparse.ArgumentParser) -> None:
     )
 
 
+def hide_gpus(options: argparse.Namespace) -> None:
+    """With --device cpu, hide GPUs from the framework, which looks for devices when the command imports it."""
+    if getattr(options, "device", None) == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+
+
 def positive(text: str) -> int:
     """A whole number of at least 1."""
     number = int(text)
@@ -62,3 +69,72 @@ def positive(text: str) -> int:
 def add_out(command: argparse.ArgumentParser, what: str) -> None:
     """Add the option that names the folder for what a command writes."""
     command.add_argument("--out", type=Path, metavar="DIR", help=f"{what} (default: the working folder)")
+
+
+def add_verify_options(command: argparse.ArgumentParser) -> None:
+    """Add the options of `verify`."""
+    command.add_argument("--level", choices=LEVELS, help="how much of the suite runs (default: default)")
+    add_device(command)
+    add_out(command, "reports in DIR/reports, trainings in DIR/runs/verify")
+    command.add_argument(
+        "--ensembles",
+        type=Path,
+        metavar="FOLDER",
+        help="judge by the ensembles that `cnnspec calibrate --out FOLDER` made (default: those of the package)",
+    )
+    command.add_argument(
+        "--json",
+        action="store_true",
+        help="print one line of JSON: exit_code, verdict, stack, device, level, seconds, reason, report; the rest to stderr",
+    )
+
+
+def add_calibrate_options(command: argparse.ArgumentParser) -> None:
+    """Add the options of `calibrate`."""
+    add_models(command)
+    add_data_options(command)
+    command.add_argument("--runs", type=int, default=24, help="number of seeds (default: 24)")
+    command.add_argument("--first-seed", type=int, default=0, help="the first seed (default: 0)")
+    command.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="folder of the ensemble, one CSV per model; `cnnspec verify --ensembles FOLDER` judges by it",
+    )
+    command.add_argument(
+        "--dask",
+        metavar="ADDRESS",
+        help="train on the workers of a Dask cluster; tcp://host:port of its scheduler (default: here, one run at a time)",
+    )
+
+
+def add_bisect_options(command: argparse.ArgumentParser) -> None:
+    """Add the options of `bisect`."""
+    command.add_argument("--package", required=True, metavar="NAME", help="package whose releases are searched: keras, …")
+    command.add_argument("--good", required=True, metavar="VERSION", help="a release that passes the tests")
+    command.add_argument(
+        "--bad",
+        required=True,
+        metavar="VERSION",
+        help="a release that fails them; an older one than --good: what mended it?",
+    )
+    command.add_argument("--pre", action="store_true", help="try pre-releases too")
+    command.add_argument(
+        "--with",
+        dest="beside",
+        action="append",
+        default=[],
+        metavar="REQUIREMENT",
+        help="install this beside each release, in the place of the pin that the matrix has (tox.ini); may be repeated",
+    )
+    command.add_argument(
+        "--python",
+        default="",
+        metavar="PATH",
+        help="interpreter of the environments, a path or a version (default: that of the matrix for these releases)",
+    )
+    command.add_argument(
+        "--by", choices=("auto", "uv", "pip"), default="auto", help="what installs (default: auto, uv if it is here)"
+    )
+    add_out(command, "results, logs and environments in DIR/runs/bisect")

@@ -6,8 +6,9 @@ import os
 import sys
 from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TextIO
 
+from cnnspec.calls import as_called
 from cnnspec.errors import MalformedReport, OutUnusable, WrongArguments
 from cnnspec.names import MODELS
 
@@ -27,6 +28,13 @@ def bench(options: Namespace) -> int:
     from cnnspec import verify
 
     return verify.bench(options)
+
+
+def bisect(options: Namespace) -> int:
+    """The command `bisect`; returns its exit code."""
+    from cnnspec.bisect import command
+
+    return command.bisect(options)
 
 
 def train(options: Namespace) -> None:
@@ -50,6 +58,7 @@ def train(options: Namespace) -> None:
             optimizer=options.optimizer,
             redraw=options.redraw,
             evaluate_train_each_epoch=options.train_each_epoch,
+            **told_in(sys.stdout),
         )
         path = options.out / f"{model}-{data.name}-{options.optimizer}-seed{options.seed}.json"
         run.to_json(path)
@@ -60,6 +69,13 @@ def train(options: Namespace) -> None:
         runs.append(run)
     print("\n".join(stack.describe(runs[0].stack)))
     print(results.results_table(runs).to_string())
+
+
+def told_in(output: TextIO) -> dict[str, Any]:
+    """Settings of a training by how it tells its progress: a bar on a terminal, a line after each epoch in a log."""
+    if output.isatty():
+        return {"verbose": 1}
+    return {"verbose": 0, "report": lambda line: print(line, flush=True)}
 
 
 def trajectory(options: Namespace) -> None:
@@ -134,7 +150,7 @@ def calibrate(options: Namespace) -> None:
             report=lambda line: print(line, flush=True),
             device=options.device,
         )
-    print(f"to judge a stack by these runs: pytest --dataset {options.dataset} --ensembles={options.out}")
+    print(as_called(f"to judge a stack by these runs: pytest --dataset {options.dataset} --ensembles={options.out}"))
 
 
 def paired(options: Namespace) -> None:

@@ -65,6 +65,15 @@ def draw(initializer: Any, shape: tuple[int, ...]) -> np.ndarray:
     return keras.ops.convert_to_numpy(initializer(shape)) if hasattr(keras, "ops") else initializer(shape).numpy()
 
 
+def make_slots(model: Any) -> None:
+    """Make the slots of a compiled model's optimizer, which otherwise the first step makes.
+
+    With Keras 3 on TensorFlow that step is then traced once and not twice: a function that makes variables is traced again.
+    """
+    if KERAS_VERSION >= (3, 0) and backend() == "tensorflow":
+        model.optimizer.build(model.trainable_variables)
+
+
 def loss_of_step(model: Any, x: np.ndarray, y: np.ndarray) -> float:
     """Loss of a compiled model on a batch before one training step, which is done.
 

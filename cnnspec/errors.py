@@ -5,11 +5,16 @@ A message names the file, option or device, what is wrong with it, and what to d
 
 from __future__ import annotations
 
+from cnnspec.calls import as_called
+
 
 class CnnspecError(Exception):
     """Base of the project's errors; `exit_code` is the exit code of `python -m cnnspec`."""
 
     exit_code: int
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(as_called(message))
 
 
 class FrameworkMissing(CnnspecError):
@@ -28,6 +33,18 @@ class OutUnusable(CnnspecError):
     """Nothing can be written to the folder that was named; the message says which, and what to do."""
 
     exit_code = 2
+
+
+class BisectError(CnnspecError):
+    """The releases of a package cannot be searched: the ends, the index, the interpreter; the message says what to do."""
+
+    exit_code = 2
+
+
+class BisectDamaged(CnnspecError):
+    """The state of a bisect is not what it should be; the message names the file and what to do."""
+
+    exit_code = 3
 
 
 class DataError(CnnspecError):

@@ -16,7 +16,7 @@ import numpy as np
 
 from cnnspec import pipeline, stack
 from cnnspec.architectures import ARCHITECTURES
-from cnnspec.compat import draw, forget_models, metric_name, seed_everything
+from cnnspec.compat import draw, forget_models, make_slots, metric_name, seed_everything
 from cnnspec.errors import MalformedRun, NonFiniteLoss
 from cnnspec.files import write_whole
 from cnnspec.mnist import Dataset
@@ -146,11 +146,17 @@ class EpochRecorder(keras.callbacks.Callback):
         self.report(f"{self.description}: epoch {done} of {total}, loss {metrics['loss']:.4f}{left}")
 
 
-def compile_model(model: Any, optimizer: str = "adam", **settings: Any) -> None:
-    """In [8]: compile `model` for classification with one of OPTIMIZERS; `settings` are passed to `compile`."""
+def compile_model(model: Any, optimizer: str = "adam", slots: bool = True, **settings: Any) -> None:
+    """In [8]: compile `model` for classification with one of OPTIMIZERS; `settings` are passed to `compile`.
+
+    The optimizer's slots are made at once, for the time that saves (`compat.make_slots`); without `slots` the first step
+    makes them, as in the notebook.
+    """
     model.compile(
         loss=keras.losses.categorical_crossentropy, optimizer=OPTIMIZERS[optimizer](), metrics=["accuracy"], **settings
     )
+    if slots:
+        make_slots(model)
 
 
 def fitting(

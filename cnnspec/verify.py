@@ -55,8 +55,6 @@ def verify(options: Namespace) -> int:
     elif outcome.get("stack") or "stack" not in outcome:  # a run that ends before its first test has said why
         reason = f": {outcome['reason']}" if outcome["reason"] else ""
         print(f"\n{outcome['verdict']} (exit code {code}){reason}", flush=True)
-        if INSTALLED and code == FAIL:
-            print("The messages above say `pytest …`: in this installation that is `cnnspec verify -- …`.")
     return code
 
 
@@ -75,16 +73,7 @@ def run(arguments: Sequence[str], where: Sequence[str], quiet: bool = False) -> 
     """
     with tempfile.TemporaryDirectory() as folder:
         told = Path(folder) / "outcome.json"
-        command = [sys.executable, "-P", "-B", "-m", "pytest", "-c", str(PROJECT / "pyproject.toml"), f"--rootdir={PROJECT}"]
-        command += ["--disable-plugin-autoload"]
-        command += [word for name in ("no:cacheprovider", *PLUGINS) for word in ("-p", name)]
-        command += [
-            f"--benchmark-storage=file://{folder}",
-            f"--outcome={told}",
-            f"--ignore={PROJECT / 'tests' / 'meta'}",
-            *arguments,
-            *where,
-        ]
+        command = pytest_command(sys.executable, folder, [f"--outcome={told}", *arguments, *where])
         process = subprocess.Popen(command, env=environment(os.environ), stdout=2 if quiet else None)
         before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         try:
@@ -92,6 +81,15 @@ def run(arguments: Sequence[str], where: Sequence[str], quiet: bool = False) -> 
         finally:
             signal.signal(signal.SIGTERM, before)
         return (json.loads(told.read_text(encoding="utf-8")) if told.exists() else None), code
+
+
+def pytest_command(python: str | Path, storage: str | Path, arguments: Sequence[str]) -> list[str]:
+    """The command that runs the suite by an interpreter; pytest-benchmark looks for its own files in `storage`."""
+    command = [str(python), "-P", "-B", "-m", "pytest", "-c", str(PROJECT / "pyproject.toml"), f"--rootdir={PROJECT}"]
+    command += ["--disable-plugin-autoload"]
+    command += [word for name in ("no:cacheprovider", *PLUGINS) for word in ("-p", name)]
+    command += [f"--benchmark-storage=file://{storage}", f"--ignore={PROJECT / 'tests' / 'meta'}", *arguments]
+    return command
 
 
 def ended(process: subprocess.Popen[bytes]) -> int:

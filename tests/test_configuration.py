@@ -137,10 +137,10 @@ class RecordingModel:
     """Replaces a Keras model and records how it is compiled, fitted and evaluated."""
 
     def __init__(self):
-        self.calls = {}
+        self.calls, self.trainable_variables = {}, []
 
     def compile(self, **arguments):
-        self.calls["compile"] = arguments
+        self.calls["compile"], self.optimizer = arguments, arguments["optimizer"]
 
     def fit(self, x, y, **arguments):
         self.calls["fit"] = {"x": x, "y": y, **arguments}

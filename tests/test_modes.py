@@ -103,7 +103,7 @@ def test_a_training_step_in_every_mode(model):
     checks.in_modes(f"{model}, one training step on {batch_size} images", by_mode, next=NEXT)
 
 
-@pytest.mark.parametrize("model", SMALLEST)
+@pytest.mark.parametrize("model", [XLA_TOO])
 def test_adam_in_compiled_steps(model):
     """Inside a compiled training step Adam moves every variable by its formula, also after thousands of steps."""
     x, y = digits(batch_size)

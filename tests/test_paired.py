@@ -1,7 +1,8 @@
 """Does an epoch of fit with weights and order given end where it ends on known-good stacks?
 
 Weights and the order of the samples come from NumPy and dropout is off, so that a training differs from the stored ones of
-known-good stacks in `baselines/paired/` by rounding alone. One `fit` of a model takes all steps that the harness takes.
+known-good stacks in `baselines/paired/` by rounding alone. One `fit` of a model takes all steps that the harness takes; the
+step after it is compared with float64.
 """
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from cnnspec.compat import KERAS_VERSION
 from cnnspec.facts import notebook
 from cnnspec.names import MODELS
-from tests.support import known_differences, paired
+from tests.support import checks, known_differences, mid_training, paired
 
 KERAS_2 = KERAS_VERSION < (3, 0)
 NORMALISED = notebook.normalised_models()
@@ -30,8 +31,27 @@ def test_it_ends_where_known_good_stacks_end(model):
     paired.judged(
         model,
         paired.references(model, paired.healthy(model, KERAS_2)),
-        paired.trained(model),
+        paired.trained(model)[0],
         paired.bounds(model, KERAS_2),
         source="the middle of the runs of known-good stacks in baselines/paired/",
+        next=NEXT,
+    )
+
+
+@pytest.mark.parametrize("model", [pytest.param(model, marks=marks(model)[1:]) for model in mid_training.JUDGED])
+def test_a_step_in_mid_training(model):
+    """The step after that `fit`, from the stack's own state: its loss, every gradient and every variable's movement."""
+    _, taken = paired.trained(model)
+    checks.near_float64(
+        f"{model}, step {taken.before.steps + 1} of a training, {len(taken.x)} images",
+        mid_training.findings(model, taken),
+        next="run pytest tests/test_modes.py: where its first steps pass, look for what depends on weights, on slots, or on "
+        "how many steps were taken before",
+    )
+    checks.equal(
+        f"{model}: steps that Adam has counted",
+        taken.before.steps + 1,
+        taken.after.steps,
+        source="one step more",
         next=NEXT,
     )

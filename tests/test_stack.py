@@ -15,6 +15,7 @@ import pytest
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from cnnspec.calls import as_called
 from cnnspec.compat import backend
 from tests.support import checks
 
@@ -55,7 +56,8 @@ def differences(asked):
 
 
 @pytest.mark.skipif(
-    VARIABLE not in os.environ, reason=f"{VARIABLE} is not set: no stack was requested; tox run -m matrix requests one"
+    VARIABLE not in os.environ,
+    reason=as_called(f"{VARIABLE} is not set: no stack was requested; tox run -m matrix requests one"),
 )
 def test_what_was_asked_for_is_imported():
     """Python, framework, Keras and backend are those that CNNSPEC_EXPECT requests."""

@@ -10,6 +10,7 @@ import dataclasses
 
 import pytest
 
+from cnnspec.calls import as_called
 from cnnspec.ensembles import bands, distance, quantities, store
 from cnnspec.facts import notebook, reading
 from cnnspec.names import MODELS
@@ -50,7 +51,7 @@ def test_within_the_ensemble(trained, settings, model, quantity, record_property
     if not band.judged:
         why = bands.weakness(of_quantity, band)
         record_property("not judged", {"model": model, "quantity": quantity, "why": why})
-        pytest.skip(f"not judged: {model}, {quantity}: {why}; with more runs: pytest --runs 5")
+        pytest.skip(as_called(f"not judged: {model}, {quantity}: {why}; with more runs: pytest --runs 5"))
     value = bands.mean(of_quantity, [store.run_curves(trained(model, number)) for number in range(settings.runs)])
     record_property("check", ensembles.banded(model, quantity, of_quantity, band, value))
     subject, told = words(settings, model, path, band.runs_needed)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -16,6 +18,9 @@ from cnnspec.ensembles import store
 from cnnspec.errors import ClusterMissing, RunFailed
 from cnnspec.facts import reading
 from cnnspec.training import TrainingRun
+
+EVERY = 20.0  # seconds between two lines about the epochs of a training
+LAST_LINES = 40  # of the output of a training that failed
 
 
 @contextlib.contextmanager
@@ -54,10 +59,11 @@ def train_in_fresh_process(
     mnist: Path | None = None,
     train_each_epoch: bool = True,
     device: str = "auto",
+    report: Callable[[str], object] = print,
 ) -> TrainingRun:
     """Train in a process of its own through `python -m cnnspec train --redraw` and return the TrainingRun.
 
-    Raises RunFailed.
+    `report` gets a line about the epochs now and then. Raises RunFailed.
     """
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "cnnspec", "train", model, "--dataset", dataset, "--seed", str(seed)]
@@ -65,14 +71,36 @@ def train_in_fresh_process(
         command += ["--mnist", str(mnist)] if mnist else []
         command += ["--train-each-epoch"] if train_each_epoch else []
         command += ["--device", device] if device != "auto" else []
-        process = subprocess.run(command, cwd=str(reading.PROJECT), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        if process.returncode:
-            output = process.stdout.decode("utf-8", "replace")[-2000:]
+        code, output = run_and_tell(command, report)
+        if code:
             raise RunFailed(
-                f"a training ended with exit code {process.returncode}; run its command by hand to find the cause: "
+                f"a training ended with exit code {code}; run its command by hand to find the cause: "
                 f"{' '.join(command)}\nIts last output:\n{output}"
             )
         return TrainingRun.from_json(next(Path(folder).glob("*.json")))
+
+
+def run_and_tell(command: Sequence[str], report: Callable[[str], object], every: float = EVERY) -> tuple[int, str]:
+    """Run a training; returns its exit code and the end of its output.
+
+    `report` gets the line of an epoch when `every` seconds have gone by since the start or the line before.
+    """
+    last: collections.deque[str] = collections.deque(maxlen=LAST_LINES)
+    told = time.monotonic()
+    with subprocess.Popen(
+        command,
+        cwd=str(reading.PROJECT),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+    ) as process:
+        for line in process.stdout or ():
+            last.append(line)
+            if re.search(r": epoch \d+ of \d+, ", line) and time.monotonic() - told >= every:
+                report(f"  {line.strip()}")
+                told = time.monotonic()
+    return process.returncode, "".join(last)[-2000:]
 
 
 def calibrate(
@@ -89,9 +117,10 @@ def calibrate(
 ) -> None:
     """Train every seed that the ensembles in `out` (one CSV per model) lack, and store its run.
 
-    Runs are submitted to the Executor `workers` seed by seed, so that after an interruption each model has about as many
-    runs. Each row is stored when its run ends. `train_each_epoch` is on for mnist5k, where it is cheap, and off for full
-    MNIST. Raises EnsembleError for a run from another stack, RunFailed.
+    `report` gets a line after each run, and now and then one about the epochs of a long run; on a cluster the latter stand
+    in the worker's log. Runs are submitted to the Executor `workers` seed by seed, so that after an interruption each model
+    has about as many runs. Each row is stored when its run ends. `train_each_epoch` is on for mnist5k, where it is cheap,
+    and off for full MNIST. Raises EnsembleError for a run from another stack, RunFailed.
     """
     files = {model: Path(out) / f"{model}.csv" for model in models}
     stored = {model: store.seeds(file) for model, file in files.items()}
@@ -104,6 +133,7 @@ def calibrate(
         "mnist": mnist,
         "train_each_epoch": dataset == "mnist5k",
         "device": device,
+        "report": report if isinstance(workers, ThreadPoolExecutor) else print,
     }
     futures = {workers.submit(train_in_fresh_process, model, dataset, seed, **settings): model for model, seed in wanted}
     started = time.time()

@@ -9,11 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from cnnspec.calls import INSTALLED, PROJECT
 from cnnspec.errors import BaselineError
 
-PACKAGE = Path(__file__).resolve().parents[1]
-INSTALLED = (PACKAGE / "suite").is_dir()  # from a wheel, which carries the suite; a clone has it beside the package
-PROJECT = PACKAGE / "suite" if INSTALLED else PACKAGE.parent
 BASELINES = PROJECT / "baselines"
 
 

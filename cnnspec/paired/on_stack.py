@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,8 +25,15 @@ def build(name: str, seed: int) -> Any:
     return model
 
 
-def run(name: str, data: Dataset, seed: int = setting.UNPERTURBED, xla: bool = False) -> dict[str, float]:
-    """Train model `name` on mnist5k from the start `seed`; each of `setting.quantities`. `xla` asks `compile` for XLA.
+class Trained(NamedTuple):
+    """A trained Keras model, and what it went through: each of `setting.quantities`."""
+
+    model: Any
+    numbers: dict[str, float]
+
+
+def run(name: str, data: Dataset, seed: int = setting.UNPERTURBED, xla: bool = False) -> Trained:
+    """Train model `name` on mnist5k from the start `seed`. `xla` asks `compile` for XLA.
 
     Where `fit` ends early, quantities of later epochs are missing.
     """
@@ -50,4 +57,4 @@ def run(name: str, data: Dataset, seed: int = setting.UNPERTURBED, xla: bool = F
             values.update({f"{what} of {variable}": rows[place][at] for at, variable in enumerate(setting.variables(name))})
         numbers.update({f"epoch {place + 1} {key}": value for key, value in values.items()})
     numbers.update({f"epoch {epochs} {metric}": scores[metric] for metric in setting.EVALUATED})
-    return numbers
+    return Trained(model, numbers)

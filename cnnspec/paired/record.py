@@ -28,7 +28,7 @@ def record(
                 report(f"{model}, start {start}: already stored in {path}")
                 continue
             began = time.perf_counter()
-            numbers = on_stack.run(model, data, start, xla)
+            numbers = on_stack.run(model, data, start, xla).numbers
             seconds = time.perf_counter() - began
             store.append(path, {**told, "seconds": f"{seconds:.1f}"}, numbers)
             report(f"{model}, start {start}: loss {numbers['epoch 1 loss']:.7g}, {seconds:.1f} s")

@@ -6,6 +6,7 @@ Nothing here needs a framework: reports can be read where none is installed.
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 import math
 import re
@@ -13,12 +14,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from cnnspec.errors import MalformedReport
 from cnnspec.files import write_whole
 from cnnspec.reports import schema, verdicts
 
 FORMAT = "cnnspec report 1"
 # Why a test of a tier did not run, although a whole run would have run it.
 UNREACHED = "the run ended before this test: it was interrupted or stopped early, or a worker died"
+PARTIAL = "partial"  # folder, beside the reports of whole runs, of the reports of parts of the suite
 DESELECTED = "deselected by -k, -m or --deselect"
 TIERS_WITH_MARGINS = (
     "numerics",
@@ -46,6 +49,8 @@ class Report:
     is a failure, None an infinite share. `table` is {row: {model: loss}}, in nats. `trainings` has, by model, history and
     scores of the first run and the bands of its ensemble: {metric: {low, mean, high}}, each with a loss per epoch. `seconds`
     is the duration of the whole run.
+
+    `label` names the report in a table; `newer_part` says which later report of a part of the suite stands beside its file.
     """
 
     environment: str | None
@@ -67,6 +72,7 @@ class Report:
 
     def __post_init__(self) -> None:
         self.label: str = self.environment or f"{self.stack['framework']}, Keras {self.stack['keras']}"
+        self.newer_part: str = ""
 
     def to_json(self, path: str | Path) -> None:
         """Write the report to `path`, whole or not at all."""
@@ -147,7 +153,11 @@ def read_all(paths: Iterable[str | Path]) -> list[Report]:
 
     Raises MalformedReport.
     """
-    found = [Report.from_json(path) for path in paths]
+    files = [Path(path) for path in paths]
+    found = [Report.from_json(path) for path in files]
+    for report, path in zip(found, files, strict=True):
+        part = path.parent / PARTIAL / path.name
+        report.newer_part = "" if part in files else newer(report, part)
 
     def order(report: Report) -> tuple[Any, ...]:
         name, version = report.stack["framework"].split(" ", 1)
@@ -157,6 +167,27 @@ def read_all(paths: Iterable[str | Path]) -> list[Report]:
     for fact in ("framework", "hardware", "settings", "date"):
         tell_apart(found, fact)
     return found
+
+
+def newer(report: Report, part: Path) -> str:
+    """What a report of a part of the suite, beside a whole one, says if it is the later of the two; else nothing."""
+    try:
+        other = Report.from_json(part)
+    except MalformedReport:
+        return ""
+    if moment(other) <= moment(report):
+        return ""
+    ended = f"{other.judged}, {other.total('failed')} failed"
+    return f"`{PARTIAL}/{part.name}`: {ended}, of {other.date[:16]}; the row is the whole run of {report.date[:16]}"
+
+
+def moment(report: Report) -> datetime.datetime:
+    """When a run ended; long ago where its date is none."""
+    try:
+        found = datetime.datetime.fromisoformat(report.date)
+    except ValueError:
+        return datetime.datetime.min.replace(tzinfo=datetime.UTC)
+    return found if found.tzinfo else found.replace(tzinfo=datetime.UTC)
 
 
 def tell_apart(reports: Sequence[Report], fact: str) -> None:

@@ -11,6 +11,7 @@ from cnnspec.reports.schema import one_line
 COUNTED = ("passed", "failed", "not run", "known differences")
 COLUMNS = ("environment", "verdict", "level", "framework", "Keras", "Python", *COUNTED)
 NO_REPORT = "no report: did not run"
+NEWER = "A newer report of a part of the suite"
 ENDED = {"pass": "passed", "fail": "failed", "cannot tell": "cannot tell", "no verdict": "without a verdict"}
 
 
@@ -85,13 +86,19 @@ def summary(reports: Sequence[Report], absent: Sequence[str]) -> str:
 
 
 def reasons(reports: Sequence[Report]) -> dict[str, dict[str, list[str]]]:
-    """What failed, did not run or is known to differ: {title: {"test: reason": [environments]}}; no empty titles."""
+    """What failed, did not run or is known to differ: {title: {"test: reason": [environments]}}; no empty titles.
+
+    And which later report of a part of the suite stands beside a report, as it does not replace it.
+    """
     kinds = {"Failed": "failed", "Did not run": "not_run", "Known differences": "known_differences"}
     found: dict[str, dict[str, list[str]]] = {}
     for title, field in kinds.items():
         for report in reports:
             for line in gathered(getattr(report, field)):
                 found.setdefault(title, {}).setdefault(line, []).append(report.label)
+    for report in reports:
+        if report.newer_part:
+            found.setdefault(NEWER, {}).setdefault(report.newer_part, []).append(report.label)
     return found
 
 

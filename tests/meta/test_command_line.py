@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import re
-import subprocess
 import tomllib
 from types import SimpleNamespace
 
@@ -85,7 +84,7 @@ def test_a_missing_gpu_is_exit_code_5(monkeypatch, capsys, command):
 def test_the_trainings_of_calibrate_look_for_the_device(monkeypatch):
     """Each training gets --device: on a cluster only the worker knows its GPUs. A failed training names its command."""
     for device, expected in (("auto", False), ("gpu", True)):
-        monkeypatch.setattr(subprocess, "run", lambda command, **_: SimpleNamespace(returncode=5, stdout=b"no GPU"))
+        monkeypatch.setattr(calibrate, "run_and_tell", lambda command, report: (5, "no GPU"))
         with pytest.raises(errors.RunFailed, match="exit code 5") as failed:
             calibrate.train_in_fresh_process("model1", "mnist5k", 0, 1, "adam", device=device)
         assert ("--device gpu" in str(failed.value)) == expected
@@ -123,7 +122,7 @@ def test_help_explains_itself(arguments, capsys):
     assert re.search(r"\n\n[A-Z][^\n]+", output)
     example = re.search(r"\nexample: cnnspec (.*)", output).group(1).split()
     assert example[0] == arguments[0] or arguments == ["--help"]
-    assert callable(command_line.parser().parse_args(example).command)
+    assert callable(command_line.parsed(example).command)
     assert ("exit codes:\n  0  done" in output) == (arguments == ["--help"])
     assert "exit codes" in output
 

@@ -25,3 +25,15 @@ def test_known(pytester, mark, body, outcome):
     """Only the difference itself, on the versions that have it, is an expected failure."""
     pytester.makepyfile(TEST.format(mark=mark, body=body))
     pytester.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(**outcome)
+
+
+def test_without_known_differences(pytester):
+    """With --runxfail, as `cnnspec bisect` runs the suite, a test that is known to differ simply fails, and one that is
+    not known to differ any more simply passes.
+    """
+    body = "\n".join(
+        TEST.format(mark=mark, body=body).replace("test_it", f"test_{number}")
+        for number, (mark, body, _) in enumerate([CASES["the difference"], CASES["gone"]])
+    )
+    pytester.makepyfile(body)
+    pytester.runpytest_inprocess("-p", "no:cacheprovider", "--runxfail").assert_outcomes(failed=1, passed=1)

@@ -1,5 +1,6 @@
 """Does whoever waits see what happens, also in a log and from the processes of xdist, and before the framework is there?"""
 
+import io
 import subprocess
 import sys
 import time
@@ -7,7 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from cnnspec import training
+from cnnspec import commands, training
+from cnnspec.ensembles import calibrate
 from cnnspec.facts import reading
 from tests.plugin import devices
 from tests.support import progress
@@ -66,3 +68,36 @@ def test_an_epoch_tells_what_is_left():
         "model1 on mnist5k: epoch 1 of 2, loss 0.5000, about 2 s left",
         "model1 on mnist5k: epoch 2 of 2, loss 0.5000",
     ]
+
+
+TRAINING = """
+import sys, time
+print("a bar")
+for epoch in range(1, 5):
+    time.sleep(0.2)
+    print(f"model9 on mnist with seed 0: epoch {epoch} of 4, loss 0.1, about 2 s left", flush=True)
+print("no epoch 1 of 2 here", file=sys.stderr)
+sys.exit(3)
+"""
+
+
+def test_calibrate_tells_epochs_now_and_then():
+    """A line of an epoch is passed on when enough seconds have gone by, nothing else is; a failure keeps the last output."""
+    command = [sys.executable, "-c", TRAINING]
+    for every, numbers in ((0.0, [4]), (0.5, [1, 2, 3]), (60.0, [0])):
+        lines = []
+        code, output = calibrate.run_and_tell(command, lines.append, every)
+        assert len(lines) in numbers
+        assert all(line.startswith("  model9 on mnist with seed 0: epoch ") for line in lines)
+        assert (code, output.splitlines()[0]) == (3, "a bar")
+        assert output.endswith("no epoch 1 of 2 here\n")
+
+
+def test_a_bar_or_lines():
+    """A training shows Keras' bar on a terminal, and a line after each epoch in a log."""
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    assert commands.told_in(terminal) == {"verbose": 1}
+    settings = commands.told_in(io.StringIO())
+    assert settings["verbose"] == 0
+    assert callable(settings["report"])

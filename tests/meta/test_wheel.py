@@ -7,6 +7,7 @@ environment sees the packages of the one that runs this test, which would take m
 import importlib.util
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -17,12 +18,13 @@ import zipfile
 
 import pytest
 
+from cnnspec.bisect import environments, fits
 from cnnspec.facts import reading
 from tests.plugin import levels
 
-PARTS = ("cnnspec", "tests", "baselines", "conftest.py", "pyproject.toml", "README.md", "LICENSE")
+PARTS = ("cnnspec", "tests", "baselines", "conftest.py", "pyproject.toml", "tox.ini", "README.md", "LICENSE")
 NOT_CARRIED = ("tests/meta/",)  # the tests of the suite itself need the repository
-PASSED_ON = ("PATH", "KERAS_BACKEND", "LD_LIBRARY_PATH", "CNNSPEC_EXPECT")  # no HOME
+PASSED_ON = ("PATH", "KERAS_BACKEND", "PYTHONPATH", "LD_LIBRARY_PATH", "CNNSPEC_EXPECT")  # no HOME
 # Root may write everywhere; without its capabilities it may write what its permissions say.
 POWERLESS = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
 
@@ -105,7 +107,7 @@ def expected():
     package = {path for path in (reading.PROJECT / "cnnspec").rglob("*") if path.suffix in (".py", ".css")}
     suite = {path for path in (reading.PROJECT / "tests").rglob("*.py")}
     suite |= {path for path in reading.BASELINES.rglob("*") if path.is_file()}
-    suite |= {reading.PROJECT / "conftest.py", reading.PROJECT / "pyproject.toml"}
+    suite |= {reading.PROJECT / "conftest.py", reading.PROJECT / "pyproject.toml", reading.PROJECT / "tox.ini"}
     names = {path.relative_to(reading.PROJECT).as_posix() for path in suite}
     names = {name for name in names if not name.startswith(NOT_CARRIED)}
     return {path.relative_to(reading.PROJECT).as_posix() for path in package} | {f"cnnspec/suite/{name}" for name in names}
@@ -143,6 +145,8 @@ def test_verify_from_the_wheel(installed, tmp_path):
     assert listing(installed) == before
     assert {path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("*")} == {"reports"}
     assert f"rootdir: {installed}" in ended.stderr
+    assert "`cnnspec verify` trains them too" in ended.stderr
+    assert OF_A_CLONE.findall(ended.stderr) == []
 
 
 def test_the_package_finds_its_baselines(installed):
@@ -154,6 +158,46 @@ def test_the_package_finds_its_baselines(installed):
     assert folder.endswith(os.path.join("cnnspec", "suite", "baselines"))
     assert remedy == "restore it: install cnnspec again, pip install --force-reinstall --no-deps"
     assert reading.restore("x") == "restore it: git checkout HEAD -- x"
+
+
+def test_the_package_finds_its_matrix(installed):
+    """Installed, `cnnspec bisect` reads the same pins as in the clone."""
+    code = "from cnnspec.bisect import environments, fits; print(fits.matrix()); print(environments.dependencies())"
+    command = [installed / "bin" / "python", "-B", "-c", code]
+    ended = subprocess.run(command, cwd=installed, capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines() == [str(fits.matrix()), str(environments.dependencies())]
+
+
+OF_A_CLONE = re.compile(r"\bpytest (?:tests/|-).*|`pytest`|python -m cnnspec|(?<!in a clone of the repository: )tox run.*")
+BROKEN = """
+from cnnspec.facts import reading
+
+reading.digests = lambda dataset: dict.fromkeys(("x_train", "y_train", "x_test", "y_test"), "another digest")
+"""
+
+
+def test_a_message_advises_what_works_here(installed, tmp_path, monkeypatch):
+    """A failure, through a plugin that spoils what is expected, names a command, and this command runs."""
+    (tmp_path / "broken.py").write_text(BROKEN, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    ended = verify(installed, tmp_path, "--", "-p", "broken", "tests/test_data.py")
+    assert ended.returncode == 1
+    assert OF_A_CLONE.findall(ended.stderr) == []
+    (advice,) = set(re.findall(r"next .*then (cnnspec verify -- .*)", ended.stderr))
+    assert advice == "cnnspec verify -- tests/test_data.py"
+    assert json.loads(verify(installed, tmp_path, *advice.split()[2:]).stdout)["verdict"] == "no verdict"  # of one file
+
+
+def test_errors_of_commands_advise_what_works_here(installed, tmp_path):
+    """An option that is refused, and a file that is no report."""
+    ended = verify(installed, tmp_path, "--ensembles", "nothing")
+    assert f"cnnspec calibrate --out {tmp_path / 'nothing'} makes one" in ended.stderr
+    assert OF_A_CLONE.findall(ended.stderr) == []
+    command = [installed / "bin" / "cnnspec", "report"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert ended.stderr == (
+        "error: no report was named; run cnnspec verify, which writes one, then: cnnspec report reports/*.json\n"
+    )
 
 
 def test_a_failure_from_the_wheel(installed, tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cnnspec.calls import as_called
 from cnnspec.facts import reading
 from tests.plugin import group
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 FOLDER = reading.BASELINES / "benchmarks"
 MODULES = reading.PROJECT / "tests" / "benchmarks"
-HOW = "tox run -e bench turns them on (pytest tests/benchmarks/test_epochs.py --benchmark-enable)"
+HOW = as_called("tox run -e bench turns them on (pytest tests/benchmarks/test_epochs.py --benchmark-enable)")
 OFF = f"benchmarks: off; {HOW}"
 ALONE = "benchmarks need the whole machine: run pytest with --benchmark-enable or with -n, not with both"
 
@@ -120,7 +121,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         else []
     )
     for line in lines:
-        terminalreporter.line(line)
+        terminalreporter.line(as_called(line))
     if not run.measured:
         return
     folder = Path(config.option.out or "runs/bench").resolve()

@@ -14,8 +14,8 @@ import pytest
 
 import cnnspec
 from cnnspec.names import slug
-from cnnspec.reports.report import UNREACHED
-from tests.plugin import group, outcome, partial
+from cnnspec.reports.report import PARTIAL, UNREACHED
+from tests.plugin import group, outcome, partial, places
 from tests.support import margins
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Reporter:
         from cnnspec import stack
 
         path = self.file or self.folder / f"{default_name(stack.current(), environment())}.json"
-        return path if whole or (self.file and not partial.holds_whole_report(path)) else path.parent / "partial" / path.name
+        return path if whole or (self.file and not partial.holds_whole_report(path)) else path.parent / PARTIAL / path.name
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self.collected = [item.nodeid for item in session.items if tier(item.nodeid)]
@@ -93,8 +93,8 @@ class Reporter:
         report, path = self.gathered(terminalreporter), None
         if any(sum(count.values()) for count in report.tiers.values()):
             path = self.path(report.whole or partial.all_asked_for(self.collected, self.deselected, self.broken))
-            report.to_json(path)
-            terminalreporter.line(f"report: {path}")
+            path, line = places.keep(report, path)
+            terminalreporter.line(line)
         outcome.of_report(self.config, report, path)
 
     def missed(self, seen: Container[str]) -> list[dict[str, str]]:

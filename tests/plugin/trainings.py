@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cnnspec.calls import as_called
 from cnnspec.names import DATASETS, MODELS
 from tests.plugin import group
 
@@ -66,7 +67,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Refuse a folder of --ensembles that holds no ensemble."""
     folder = config.option.ensembles
     if folder and not any(Path(folder, f"{model}.csv").is_file() for model in MODELS):
-        remedy = f"python -m cnnspec calibrate --out {folder} makes one"
+        remedy = as_called(f"python -m cnnspec calibrate --out {folder} makes one")
         raise pytest.UsageError(f"--ensembles={folder} holds no ensemble, a CSV per model such as model1.csv; {remedy}")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cnnspec.calls import as_called
 from cnnspec.facts import notebook
 from cnnspec.reports.report import DESELECTED, UNREACHED
 from cnnspec.reports.words import counted
@@ -50,9 +51,9 @@ SHOWN = (
 )  # of each model's quantities, in every verdict
 FAIL = "FAIL: {} failed. Each message above says what to do next."
 PASS = "PASS: this stack builds, computes and trains the models as the notebook did, as far as the tests above can tell."
-QUICK = "PASS, quick: this stack builds and computes the models as the notebook did. `pytest` trains them too."
+QUICK = as_called("PASS, quick: this stack builds and computes the models as the notebook did. `pytest` trains them too.")
 UNKNOWN = "CANNOT TELL: {} cannot be judged: too few runs in the ensemble. Each message above says how many are missing."
-PARTIAL = "NO VERDICT: some tests did not run. `pytest` without arguments runs all of them."
+PARTIAL = as_called("NO VERDICT: some tests did not run. `pytest` without arguments runs all of them.")
 REPLICATED = "REPLICATED: the notebook and fresh runs of this stack are plausible among the stored runs on full MNIST."
 
 

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from cnnspec import pipeline
+from cnnspec.compat import make_slots
 from cnnspec.facts import reading
 from cnnspec.mnist import Dataset
 from cnnspec.training import fitting
@@ -69,6 +70,7 @@ def fit(case, call):
     model.layers[-1].set_weights([np.zeros((case.samples, 1), "float32")])
     optimizer = keras.optimizers.SGD(case.rate, momentum=case.momentum)
     model.compile(loss=loss, optimizer=optimizer, **(pipeline.compile_settings() if call == HARNESS else {}))
+    make_slots(model)
     if call == HARNESS:
         bound = fitting(model, data, case.batch, order=rows)
     else:

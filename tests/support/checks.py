@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 import pytest
 
+from cnnspec.calls import as_called
 from cnnspec.facts import reading
 from cnnspec.trajectory.start import Trajectory
 from tests.support import margins
@@ -36,7 +37,8 @@ class Finding(NamedTuple):
 def fail(subject: str, lines: Iterable[str], *, next: str) -> NoReturn:
     """Fail the test with a message: the subject, the evidence line by line, and what to do next."""
     __tracebackhide__ = True
-    pytest.fail("\n".join([subject, *(f"  {line}" for line in lines), f"  next      {next}"]), pytrace=False)
+    message = "\n".join([subject, *(f"  {line}" for line in lines), f"  next      {next}"])
+    pytest.fail(as_called(message), pytrace=False)
 
 
 def equal(subject: str, expected: object, obtained: object, *, source: str, next: str) -> None:

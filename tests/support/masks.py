@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from cnnspec import pipeline
-from cnnspec.compat import forget_models, seed_everything
+from cnnspec.compat import forget_models, make_slots, seed_everything
 from cnnspec.training import batch_size, fitting
 from tests.support import probes
 
@@ -36,6 +36,7 @@ def stepping(rate: float, width: int, seed: int, **settings: object) -> keras.Mo
     seed_everything(seed)
     model = keras.Sequential([keras.Input(shape=(width,)), probes.Offset(), keras.layers.Dropout(rate)])
     model.compile(loss=Sum(), optimizer=keras.optimizers.SGD(learning_rate=1.0), **settings)
+    make_slots(model)
     return model
 
 
@@ -45,9 +46,12 @@ def taken_up(model: keras.Model, rate: float) -> np.ndarray:
     return np.rint(-offset * (1 - rate)).astype(int)
 
 
-def compiled_masks(rate: float, steps: int, width: int, seed: int = 0) -> np.ndarray:
-    """Which elements Dropout kept in each of some compiled training steps, booleans (steps, 128, width)."""
-    model = stepping(rate, width, seed)
+def compiled_masks(rate: float, steps: int, width: int, seed: int = 0, **settings: object) -> np.ndarray:
+    """Which elements Dropout kept in each of some compiled training steps, booleans (steps, 128, width).
+
+    `settings` are those of `compile`.
+    """
+    model = stepping(rate, width, seed, **settings)
     ones = np.ones((batch_size, width), "float32")
     counts = [np.zeros((batch_size, width), int)]
     for _ in range(steps):

@@ -9,7 +9,7 @@ import pandas as pd
 from cnnspec import mnist
 from cnnspec.facts import notebook, reading
 from cnnspec.paired import on_stack, setting, store
-from tests.support import checks, lockstep, margins, progress
+from tests.support import checks, lockstep, margins, mid_training, progress
 
 FOLDER = reading.BASELINES / "paired"
 LEAST = 1e-12  # of a movement; below it a relative error would be one of zero
@@ -26,9 +26,14 @@ class Reference(NamedTuple):
 
 @functools.cache
 def trained(model):
-    """The paired training of a model on this stack, once per process."""
+    """(numbers of the paired training of a model on this stack, a step after it), once per process.
+
+    The step is one of `mid_training.JUDGED` models alone; it is taken at once, before another model makes Keras forget.
+    """
     progress.say(f"paired training of {model}")
-    return on_stack.run(model, mnist.load("mnist5k"))
+    data = mnist.load("mnist5k")
+    built, numbers = on_stack.run(model, data)
+    return numbers, mid_training.step(built, data) if model in mid_training.JUDGED else None
 
 
 def conventions(model, keras_2):

@@ -92,7 +92,7 @@ def digest(model: str, seed: int, harness: bool = False) -> str:
     data = whole._replace(**{name: getattr(whole, name)[:SAMPLES] for name in names})
     seed_everything(seed)
     built = ARCHITECTURES[model]()
-    compile_model(built, **(pipeline.compile_settings() if harness else {}))
+    compile_model(built, **(pipeline.compile_settings() if harness else {"slots": False}))
     losses = [evaluate(built, "test", data.x_test, data.y_test)["test_loss"]]
     plain = functools.partial(built.fit, data.x_train, data.y_train, batch_size=batch_size)
     fit = fitting(built, data) if harness else plain

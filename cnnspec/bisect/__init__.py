@@ -1,0 +1,1 @@
+"""Which release of a package brought a difference? A binary search over releases, each in an environment of its own."""

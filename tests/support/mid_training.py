@@ -1,0 +1,95 @@
+"""One training step of a trained model on the stack, and the same step in float64 from the stack's own weights and slots.
+
+Trainings part from each other by rounding, step by step; a single step does not, wherever it starts. So the bounds of a
+first step hold in mid-training, for the weights, activations and slots that a training leads to.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cnnspec import stack
+from cnnspec.compat import KERAS_VERSION
+from cnnspec.facts import notebook, reading
+from cnnspec.mnist import Dataset
+from cnnspec.oracle.network import Network
+from cnnspec.oracle.optimizers import adam_update
+from cnnspec.paired import setting
+from cnnspec.training import fitting
+from cnnspec.trajectory.watching import arrays_of
+from tests.support import lockstep, numerics
+from tests.support.checks import Finding
+
+JUDGED = numerics.CHEAPEST  # the two have every kind of layer; a step in float64 costs a second each
+
+
+class State(NamedTuple):
+    """What a step starts from or leaves: every weight, Adam's (m, v) of each trained one, and its count of steps."""
+
+    weights: list[np.ndarray]  # in the order of `setting.variables`
+    moments: list[tuple[np.ndarray, np.ndarray]]
+    steps: int
+
+
+class Step(NamedTuple):
+    """A step on a batch (x, y): the state before it, its loss, the state after it."""
+
+    x: np.ndarray
+    y: np.ndarray
+    before: State
+    loss: float
+    after: State
+
+
+def state(model: Any) -> State:
+    """The state of a compiled model, as float64."""
+    kept = [np.array(array, np.float64) for array in lockstep.moments(model)]
+    weights = [np.array(array, np.float64) for array in arrays_of(model)]
+    return State(weights, list(zip(kept[::2], kept[1::2], strict=True)), int(np.asarray(model.optimizer.iterations)))
+
+
+def step(model: Any, data: Dataset) -> Step:
+    """One more step of a trained model, by the harness' own `fit` of a batch of 128 that it has seen."""
+    rows = setting.order(setting.BATCH)
+    batch = data._replace(x_train=data.x_train[rows], y_train=data.y_train[rows])
+    before = state(model)
+    with stack.tf32_off():
+        log = fitting(model, batch, setting.BATCH, order=np.arange(len(rows)))(epochs=1, verbose=0).history
+    return Step(batch.x_train, batch.y_train, before, float(log["loss"][0]), state(model))
+
+
+def findings(model: str, taken: Step) -> list[Finding]:
+    """The errors of a step beside float64: the loss, each trained weight's gradient and movement, each moving statistic's.
+
+    The gradient is the one in Adam's first moment: (m − beta_1 m before) / (1 − beta_1).
+    """
+    layers = [{**layer, "rate": 0.0} if layer["class"] == "Dropout" else layer for layer in notebook.layers(model)]
+    names, before, after = setting.variables(model), iter(taken.before.weights), iter(taken.after.weights)
+    counts = [sum(name.startswith(f"{row}-") for name in names) for row in range(1, len(layers) + 1)]
+    grouped = [[next(before) for _ in range(count)] for count in counts]
+    convention = "keras-3" if KERAS_VERSION >= (3, 0) else "tf.keras"
+    float64 = Network(layers, grouped, convention=convention)
+    loss, gradients = float64.loss_and_gradients(taken.x, taken.y)
+    settings = notebook.globals_toml()["compile"]["optimizer_settings"]
+    rule = {name: settings[name]["value"] for name in ("learning_rate", "beta_1", "beta_2", "epsilon")}
+    bounds = reading.tolerance(f"mid_training.{'normalised' if model in notebook.normalised_models() else 'plain'}")
+
+    def found(name: str, kind: str, obtained: Any, expected: Any) -> Finding:
+        return Finding(name, numerics.error(obtained, expected), bounds[kind], bounds["why"])
+
+    results = [found("loss", "loss", taken.loss, loss)]
+    moments = zip(taken.before.moments, taken.after.moments, strict=True)
+    flat = [gradient for group in gradients for gradient in group]
+    statistics = [array for group in float64.weights for array in group]
+    for name, was, now, gradient, statistic in zip(names, taken.before.weights, after, flat, statistics, strict=True):
+        if gradient is None:
+            results.append(found(f"movement of {name}", "moving", now - was, statistic - was))
+            continue
+        (m, v), (new_m, _) = next(moments)
+        due, _ = adam_update(was, gradient, (m, v, taken.before.steps), **rule)
+        obtained = (new_m - rule["beta_1"] * m) / (1 - rule["beta_1"])
+        results.append(found(f"gradient of {name}", "gradient", obtained, gradient))
+        results.append(found(f"movement of {name}", "movement", now - was, due - was))
+    return results
