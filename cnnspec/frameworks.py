@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Mapping
 
+from cnnspec import legacy_keras
 from cnnspec.errors import FrameworkMissing
 
 NAMES = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}  # backend of Keras, which is its package -> its name
@@ -40,6 +41,11 @@ def explained(error: Exception, environment: Mapping[str, str]) -> str:
     if missing == "keras":
         packages = "tensorflow" if wanted == "tensorflow" else f"keras {wanted}"
         return f"Keras is not installed in this environment; install it and {NAMES[wanted]}: {install(packages)}"
+    if missing == legacy_keras.PACKAGE:
+        return (
+            f"{legacy_keras.VARIABLE} asks for Keras 2, but tf_keras is not installed in this environment; "
+            f"install it: {install('tf-keras')}; or unset {legacy_keras.VARIABLE}"
+        )
     if missing == "jaxlib":
         missing = "jax"
     if missing in NAMES:

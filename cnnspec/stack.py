@@ -32,7 +32,7 @@ def current() -> dict[str, Any]:
     """The stack as a flat dict of strings and numbers, for JSON.
 
     Keys: python, platform, keras, backend, framework (name and version), numpy, device, cpu, cores, threads, memory_gib,
-    precision; and onednn, tf32, cuda and cudnn as far as the framework gives them.
+    precision; keras_package, if it is not keras; and onednn, tf32, cuda and cudnn as far as the framework gives them.
     """
     name = backend()
     facts = {
@@ -47,6 +47,8 @@ def current() -> dict[str, Any]:
         "memory_gib": memory_gib(),
         "precision": precision(),
     }
+    if keras.__name__ != "keras":  # tf_keras: see legacy_keras
+        facts["keras_package"] = keras.__name__
     facts.update(_FRAMEWORK_FACTS[name]())
     return facts
 
@@ -54,9 +56,10 @@ def current() -> dict[str, Any]:
 def describe(facts: Mapping[str, Any]) -> tuple[str, str]:
     """Two lines of text about a stack: versions, then hardware and precision."""
     extras = "".join(f", {key} {facts[key]}" for key in ("cuda", "cudnn", "onednn", "tf32") if key in facts)
+    package = f" ({facts['keras_package']})" if "keras_package" in facts else ""
     cores = "1 core" if facts["cores"] == 1 else f"{facts['cores']} cores"
     return (
-        f"{facts['framework']}, Keras {facts['keras']}, NumPy {facts['numpy']}, Python {facts['python']} "
+        f"{facts['framework']}, Keras {facts['keras']}{package}, NumPy {facts['numpy']}, Python {facts['python']} "
         f"on {facts['platform']}",
         f"{facts['device']} ({facts['cpu']}, {cores}, {facts['memory_gib']} GiB), {facts['precision']}{extras}",
     )
@@ -128,9 +131,14 @@ def tf32_off() -> Iterator[None]:
                 switch.allow_tf32 = value
 
 
+def _before_2(tensorflow: Any) -> bool:
+    """Whether this is TensorFlow 1, whose `config` tells nothing yet (1.15) or is not there (1.13)."""
+    return str(tensorflow.__version__).startswith("1.")
+
+
 def _tensorflow_gpus() -> list[str]:
     tensorflow = importlib.import_module("tensorflow")
-    if not hasattr(tensorflow, "config"):  # 1.13
+    if _before_2(tensorflow):
         return [tensorflow.test.gpu_device_name()] if tensorflow.test.is_gpu_available() else []
     devices = tensorflow.config.list_physical_devices("GPU")
     details = [tensorflow.config.experimental.get_device_details(device) for device in devices]
@@ -140,7 +148,7 @@ def _tensorflow_gpus() -> list[str]:
 def _tensorflow_facts() -> dict[str, Any]:
     tensorflow = importlib.import_module("tensorflow")
     facts: dict[str, Any] = {"device": _first(gpus())}
-    if not hasattr(tensorflow, "config"):  # 1.13
+    if _before_2(tensorflow):
         return facts
     facts["threads"] = tensorflow.config.threading.get_intra_op_parallelism_threads() or available_cores()
     facts["onednn"] = {"0": "off", "1": "on"}.get(os.environ.get("TF_ENABLE_ONEDNN_OPTS", ""), "as built")

@@ -170,8 +170,8 @@ def fitting(
 
     If `pipeline.available()`, the batches come from `pipeline`, whose `compile_settings` join their steps: the same losses
     and weights in less time or, with a seed as `reshuffle`, a new order in every epoch. Otherwise it is Keras' own fit of
-    the arrays, as in the notebook, which repeats one order with Keras 3.0 to 3.14 on TensorFlow. With row numbers as
-    `order`, every epoch has that order, in either case.
+    the arrays, as in the notebook, which repeats one order where Keras 3 on TensorFlow does. With row numbers as `order`,
+    every epoch has that order, in either case.
     """
     if not pipeline.available():
         if order is None:

@@ -1,4 +1,4 @@
-"""Is the requested stack the one that is imported, and is it installed once?
+"""Is the requested stack the one that is imported, is it installed once, and is TensorFlow's own Keras the one verified?
 
 CNNSPEC_EXPECT holds the request, separated by spaces: `python==3.11.* tensorflow==2.12.* keras==2.12.* backend=tensorflow`.
 Every environment of the matrix in tox.ini sets it.
@@ -10,6 +10,7 @@ import os
 import platform
 import re
 
+import keras
 import pytest
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
@@ -72,9 +73,23 @@ def test_installed_once(name):
 
     If tensorflow and tensorflow-cpu are installed in two versions, the files of one overwrite those of the other.
     """
-    providers = importlib.metadata.packages_distributions().get(name, [])
+    module = importlib.import_module(name).__name__  # tf_keras, where that is imported as keras
+    providers = importlib.metadata.packages_distributions().get(module, [])
     installed = {provider: Version(importlib.metadata.version(provider)).public for provider in providers}
     expected = dict.fromkeys(installed, Version(imported(name)).public)
     checks.equal(
         f"{name}: versions of its installed distributions", expected, installed, source=f"{name}.__version__", next=NEXT
+    )
+
+
+@pytest.mark.skipif(backend() != "tensorflow", reason="tf.keras is TensorFlow's: tox run -e py312")
+def test_tensorflow_has_this_keras():
+    """`tf.keras` is the package that is verified here, also where TF_USE_LEGACY_KERAS asks for Keras 2."""
+    theirs = importlib.import_module("tensorflow").keras.Sequential
+    checks.equal(
+        "package of tf.keras.Sequential",
+        keras.Sequential.__module__.split(".")[0],
+        theirs.__module__.split(".")[0],
+        source="import keras in the suite",
+        next="unset TF_USE_LEGACY_KERAS, or set it to 1 before the suite starts, and look at python -m pip list",
     )

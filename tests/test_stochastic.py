@@ -127,13 +127,13 @@ class Roll(keras.callbacks.Callback):
 
 
 @functools.cache
-def seen_in_fit(seeded, samples=1000):
-    """A Roll of two epochs of `fit` with the suite's batch size and Keras' shuffling, with or without a seed.
+def seen_in_fit(seed, samples=1000):
+    """A Roll of two epochs of `fit` with the suite's batch size and Keras' shuffling, under a seed or, with None, without.
 
     Sample k is the k-th unit vector, its label is k mod 10: in its row of the kernel, the column of the label grows.
     """
-    seed_everything(0)
-    if not seeded and backend() == "tensorflow":
+    seed_everything(seed or 0)
+    if seed is None and backend() == "tensorflow":
         import tensorflow
 
         tensorflow.random.set_seed(None)
@@ -145,13 +145,13 @@ def seen_in_fit(seeded, samples=1000):
     return roll
 
 
-SEEDING = pytest.mark.parametrize("seeded", [True, False], ids=["seeded", "unseeded"])
+SEEDING = pytest.mark.parametrize("seed", [0, None], ids=["seeded", "unseeded"])
 
 
 @SEEDING
-def test_shuffling_shows_every_sample_once(seeded):
+def test_shuffling_shows_every_sample_once(seed):
     """Every epoch has each of 1,000 samples exactly once: seven batches of 128 and one of 104."""
-    for epoch, batches in enumerate(seen_in_fit(seeded).batches, 1):
+    for epoch, batches in enumerate(seen_in_fit(seed).batches, 1):
         sizes = [len(batch) for batch in batches]
         checks.equal(
             f"fit, epoch {epoch}: new samples in each batch",
@@ -163,9 +163,9 @@ def test_shuffling_shows_every_sample_once(seeded):
 
 
 @SEEDING
-def test_shuffling_keeps_labels_with_images(seeded):
+def test_shuffling_keeps_labels_with_images(seed):
     """After shuffling each image still has its own label."""
-    for epoch, labels in enumerate(seen_in_fit(seeded).labels, 1):
+    for epoch, labels in enumerate(seen_in_fit(seed).labels, 1):
         wrong = int((labels != np.arange(len(labels)) % 10).sum())
         checks.equal(
             f"fit, epoch {epoch}: images with the label of another", 0, wrong, source="label = index mod 10", next=NEXT
@@ -182,9 +182,9 @@ def places(roll):
 
 
 @SEEDING
-def test_shuffling_leaves_the_given_order(seeded):
+def test_shuffling_leaves_the_given_order(seed):
     """The number of a sample's batch is uncorrelated with its place in the data."""
-    given, first, second = places(seen_in_fit(seeded)).values()
+    given, first, second = places(seen_in_fit(seed)).values()
     for epoch, order in enumerate((first, second), 1):
         chance.uncorrelated(
             f"fit: places of the samples in the data and in epoch {epoch}", given, order, FALSE_ALARM, next=NEXT
@@ -192,9 +192,28 @@ def test_shuffling_leaves_the_given_order(seeded):
 
 
 @pytest.mark.parametrize(
-    "seeded", [pytest.param(True, marks=known_differences.SEEDED_SHUFFLE), False], ids=["seeded", "unseeded"]
+    "seed",
+    [
+        pytest.param(0, marks=known_differences.SEEDED_SHUFFLE),
+        pytest.param(None, marks=known_differences.CONSTANT_SHUFFLE),
+    ],
+    ids=["seeded", "unseeded"],
 )
-def test_shuffling_is_new_every_epoch(seeded):
+def test_shuffling_is_new_every_epoch(seed):
     """The numbers of a sample's batches in two epochs are uncorrelated."""
-    _, first, second = places(seen_in_fit(seeded)).values()
+    _, first, second = places(seen_in_fit(seed)).values()
     chance.uncorrelated("fit: places of the samples in epoch 1 and in epoch 2", first, second, FALSE_ALARM, next=NEXT)
+
+
+@known_differences.SHUFFLE_WITHOUT_SEED
+def test_shuffling_depends_on_the_seed():
+    """The numbers of a sample's batches under seeds 0 and 1 are uncorrelated, in the first epoch and in the second."""
+    first, second = (places(seen_in_fit(seed)) for seed in (0, 1))
+    for epoch in (1, 2):
+        chance.uncorrelated(
+            f"fit: places of the samples in epoch {epoch} under seeds 0 and 1",
+            first[f"epoch {epoch}"],
+            second[f"epoch {epoch}"],
+            FALSE_ALARM,
+            next=NEXT,
+        )

@@ -136,16 +136,18 @@ def moving_statistics(
     moving = momentum moving + (1 - momentum) batch, by the convention of the software (its source code):
     keras-3      the batch variance is biased
     tf.keras     on images it is unbiased, times count / (count - 1): TensorFlow's fused op, before Keras 3
-    keras-2.2.4  as tf.keras, then always times count / (count - 1 - epsilon); and zero-debiased (Kingma & Ba
-                 2015, section 3): the initial values are forgotten, as by a momentum that is 0 at step 1
+    keras-2.3.1  as tf.keras, then always times count / (count - 1 - epsilon)
+    keras-2.2.4  as keras-2.3.1, and zero-debiased (Kingma & Ba 2015, section 3): the initial values are
+                 forgotten, as by a momentum that is 0 at step 1
     """
-    if convention not in ("keras-3", "tf.keras", "keras-2.2.4"):
-        raise ValueError(f"unknown convention {convention!r}; known are 'keras-3', 'tf.keras', 'keras-2.2.4'")
+    if convention not in (known := ("keras-3", "tf.keras", "keras-2.3.1", "keras-2.2.4")):
+        raise ValueError(f"unknown convention {convention!r}; known are {', '.join(map(repr, known))}")
     (mean, variance, count), momentum = batch_moments(np.asarray(x, np.float64)), layer["momentum"]
     if convention != "keras-3" and np.ndim(x) == 4:
         variance = variance * count / (count - 1)
-    if convention == "keras-2.2.4":
+    if convention in ("keras-2.2.4", "keras-2.3.1"):
         variance = variance * count / (count - 1 - layer["epsilon"])
+    if convention == "keras-2.2.4":
         momentum = momentum * (1 - momentum ** (step - 1)) / (1 - momentum**step)
     return [momentum * moving[0] + (1 - momentum) * mean, momentum * moving[1] + (1 - momentum) * variance]
 

@@ -38,15 +38,15 @@ def without_dropout(name: str) -> list[dict[str, Any]]:
 def run(name: str, data: Dataset, optimizer: str, convention: str, steps: int = start.STEPS) -> start.Trajectory:
     """The Trajectory of model `name` in float64, of `steps` steps.
 
-    `convention` is one that `oracle.layers.moving_statistics` knows. With 2019's, Adam's step counter is one ahead: Keras
-    2.2.4 on TensorFlow 1.13.1 mostly reads the counter after it was raised. Its measured first step is therefore 0.744
+    `convention` is one that `oracle.layers.moving_statistics` knows. With those of 2019, Adam's step counter is one ahead:
+    Keras 2.2.4 on TensorFlow 1.13.1 mostly reads the counter after it was raised. Its measured first step is therefore 0.744
     learning rates long, √(1 − beta_2²) / (1 − beta_1²) · (1 − beta_1) / √(1 − beta_2); by the formula it is 1.
     """
     update, arguments = rule(optimizer)
     layers = without_dropout(name)
     shapes = weight_shapes(layers, IMAGE)
     network = Network(layers, start.draw_weights(shapes), convention=convention)
-    ahead = 1 if convention == "keras-2.2.4" else 0
+    ahead = 1 if convention in ("keras-2.2.4", "keras-2.3.1") else 0
     slots: list[list[Any]] = [
         [(np.zeros_like(array), np.zeros_like(array), ahead) for array in group] for group in network.weights
     ]

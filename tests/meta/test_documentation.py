@@ -11,7 +11,7 @@ from cnnspec.facts import reading
 
 DOCUMENTS = {
     path.relative_to(reading.PROJECT).as_posix(): path.read_text(encoding="utf-8")
-    for folder in (".", "docs", "baselines/**")
+    for folder in (".", "docs/**", "baselines/**")
     for path in sorted(reading.PROJECT.glob(f"{folder}/*.md"))
 }
 README = DOCUMENTS["README.md"]
@@ -91,13 +91,27 @@ def test_paths_are_joined_to_their_options(name, least):
 def test_the_workflow_names_what_exists():
     """Labels of tox.ini, options of `cnnspec report`, and an environment that the label `quick` runs."""
     named = re.findall(r"tox run -m (\w+)", WORKFLOW)
-    assert named == ["quick", "matrix"]
+    assert named == ["quick", "matrix", "nightly"]
     assert set(named) <= set(labels())
     reports = re.findall(r"python -m cnnspec report (.*)", WORKFLOW)
-    assert len(reports) == 2
+    assert len(reports) == 3
     assert {option for line in reports for option in re.findall(r"--[a-z]+", line)} <= options_of("report")
     assert "--expect test " in reports[0]
     assert "test" in labels()["quick"].replace(",", " ").split()
+    assert f"--expect {labels()['nightly']} " in reports[2]
+
+
+def test_only_the_previews_may_fail():
+    """In the workflow the job `nightly` alone turns nothing else red, and its report has a name of its own."""
+    jobs = {
+        name: text
+        for name, text in re.findall(r"^  (\w+):.*\n((?:    .*\n|\n)+)", WORKFLOW, re.MULTILINE)
+        if "steps:" in text
+    }
+    assert list(jobs) == ["quick", "matrix", "nightly"]
+    assert [name for name, text in jobs.items() if "    continue-on-error: true\n" in text] == ["nightly"]
+    stored = {name: re.search(r"name: (reports.*)$", text, re.MULTILINE).group(1) for name, text in jobs.items()}
+    assert stored == {"quick": "reports", "matrix": "reports", "nightly": "reports-nightly"}
 
 
 def test_ci_runs_the_readmes_test_command():

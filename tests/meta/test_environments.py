@@ -9,6 +9,7 @@ import sys
 import keras
 import pytest
 from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 from cnnspec.compat import backend
 from cnnspec.facts import reading
@@ -26,6 +27,9 @@ WRONG = {  # words of CNNSPEC_EXPECT -> lines of the message
     "no specifier": ("keras=3", "keras=3: malformed; write NAME==VERSION or backend=NAME"),
     "no name": ("==3", "==3: malformed; write NAME==VERSION or backend=NAME"),
 }
+
+# What pip calls a package -> the module that it brings; others are called like their module, or with -cpu behind.
+NAMES = {"tf-nightly-cpu": "tensorflow", "tf-nightly": "tensorflow", "keras-nightly": "keras", "tf-keras": "keras"}
 
 
 @pytest.mark.parametrize(("word", "line"), WRONG.values(), ids=WRONG)
@@ -60,7 +64,7 @@ def test_an_empty_wish_is_red(monkeypatch):
 
 def test_two_installations_are_seen(monkeypatch):
     """A second distribution of the same module in another version fails."""
-    found = {"keras": ["keras", "keras-of-another-version"]}
+    found = {keras.__name__: ["keras", "keras-of-another-version"]}
     versions = {"keras": keras.__version__, "keras-of-another-version": "1.0"}
     monkeypatch.setattr("importlib.metadata.packages_distributions", lambda: found)
     monkeypatch.setattr("importlib.metadata.version", versions.get)
@@ -68,30 +72,61 @@ def test_two_installations_are_seen(monkeypatch):
         stack_checks.test_installed_once("keras")
 
 
-def matrix():
-    """{environment: its section of tox.ini} of the label `matrix`, without `legacy`, whose stack does not run pytest."""
+@pytest.mark.skipif(backend() != "tensorflow", reason="tf.keras is TensorFlow's")
+def test_another_keras_in_tensorflow_is_seen(monkeypatch):
+    """A tf.keras of another package than the one imported as keras fails, and both are named."""
+    monkeypatch.setattr(keras, "Sequential", type("Sequential", (), {"__module__": "another_keras.models"}))
+    with pytest.raises(pytest.fail.Exception, match=r"(?s)expected  another_keras .*obtained  (tf_)?keras\n"):
+        stack_checks.test_tensorflow_has_this_keras()
+
+
+def labelled(label):
+    """{environment: its section of tox.ini} of a label, without those of Python 3.7, whose stacks do not run pytest."""
     tox = configparser.ConfigParser()
     tox.read(reading.PROJECT / "tox.ini")
-    (names,) = re.findall(r"^matrix = (.*)$", tox["tox"]["labels"], re.MULTILINE)
-    return {name: tox[f"testenv:{name}"] for name in names.split(", ") if name != "legacy"}
+    (names,) = re.findall(rf"^{label} = (.*)$", tox["tox"]["labels"], re.MULTILINE)
+    return {name: tox[f"testenv:{name}"] for name in names.split(", ") if not name.startswith("legacy")}
 
 
-@pytest.mark.parametrize("name", matrix())
+def matrix():
+    """The environments of the label `matrix`."""
+    return labelled("matrix")
+
+
+EVERY = matrix() | labelled("nightly")
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_environments_ask_for_what_they_install(name):
     """Each environment requests a Python, framework, Keras and backend, and its interpreter and pins agree with them."""
-    section = matrix()[name]
+    section = EVERY[name]
     wish = re.search(r"CNNSPEC_EXPECT = (.*)", section["set_env"]).group(1).split()
     asked = {re.match(r"\w+", word).group(): re.sub(r"^\w+", "", word) for word in wish}
     framework = asked["backend"].removeprefix("=")
     assert asked.keys() == {"python", framework, "keras", "backend"}
     assert SpecifierSet(asked["python"]).contains(section["base_python"].removeprefix("python") + ".1")
-    pins = re.findall(r"^([\w-]+)==([\d.]+)", section.get("deps", ""), re.MULTILINE)
-    for package, version in pins:
-        module = package.removesuffix("-cpu")
-        if module in asked:
-            assert SpecifierSet(asked[module]).contains(version), f"{package}=={version} against {asked[module]}"
+    pins = re.findall(r"^([\w-]+)(==|>=)([\w.]+)", section.get("deps", ""), re.MULTILINE)
+    named = {NAMES.get(package, package.removesuffix("-cpu")) for package, _, _ in pins}
+    for package, _, version in pins:
+        module = NAMES.get(package, package.removesuffix("-cpu"))
+        if module in asked and not (module == package == "keras" and "tf-keras" in section["deps"]):
+            assert SpecifierSet(asked[module]).contains(version, prereleases=True), f"{package}: {version}, {asked[module]}"
     if not section.get("extras", "cpu"):
-        assert {"tensorflow", "tensorflow-cpu"} <= {package for package, _ in pins}
+        assert "tensorflow" in named
+        assert len([package for package, _, _ in pins if NAMES.get(package, package).startswith("tensorflow")]) == 2
+
+
+def test_previews_are_asked_for_as_previews():
+    """`nightly` takes previews of TensorFlow and Keras and of nothing else, and is not part of the matrix."""
+    section = labelled("nightly")["nightly"]
+    bounds = re.findall(r"^([\w-]+)>=([\w.]+)", section["deps"], re.MULTILINE)
+    assert [package for package, version in bounds if Version(version).is_prerelease] == [
+        "tf-nightly-cpu",
+        "tf-nightly",
+        "keras-nightly",
+    ]
+    assert len(bounds) == len(section["deps"].split("\n")) - 1
+    assert "nightly" not in matrix()
 
 
 def test_the_matrix_is_whole():
@@ -108,7 +143,11 @@ def test_the_readme_lists_the_matrix():
     for line in (reading.BASELINES / "matrix" / "README.md").read_text(encoding="utf-8").splitlines():
         if row := re.fullmatch(r"\| `([\w-]+)` \| ([\d.]+) \| (.*) \| (.*) \| (.*) \|", line):
             table[row.group(1)] = row.groups()[1:]
-    due = {"legacy": ("3.7", "TensorFlow 1.13.1", "2.2.4", "below 1.17")}
+    due = {
+        "legacy": ("3.7", "TensorFlow 1.13.1", "2.2.4", "below 1.17"),
+        "legacy115": ("3.7", "TensorFlow 1.15.5", "2.3.1", "below 1.17"),
+        "nightly": ("3.12", "TensorFlow, preview", "preview", "newest"),
+    }
     for name, section in matrix().items():
         pins = dict(re.findall(r"^([\w-]+)==([\d.]+)", section.get("deps", ""), re.MULTILINE))
         framework = {"jax": "JAX", "torch": "PyTorch"}.get(name, "TensorFlow")
@@ -116,7 +155,7 @@ def test_the_readme_lists_the_matrix():
         due[name] = (
             section["base_python"].removeprefix("python"),
             f"{framework} {version}" if version else f"{framework}, newest",
-            pins.get("keras", "newest"),
+            f"tf_keras {pins['tf-keras']}" if "tf-keras" in pins else pins.get("keras", "newest"),
             pins.get("numpy", "newest"),
         )
     assert table == due

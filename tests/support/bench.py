@@ -130,9 +130,16 @@ class Bench:
         self.mode, self.moved = None, False
 
     def restore(self):
-        """Put the drawn weights back, if a step has moved them."""
+        """Put the drawn weights back, if a step has moved them, and empty the optimizer's slots.
+
+        SGD of Keras 2.13 to 2.15 and of tf_keras has slots without momentum too: of a NaN gradient 0 · NaN stays in them.
+        """
         if self.moved:
             self.model.set_weights(self.drawn)
+            variables = self.model.optimizer.variables
+            for variable in variables() if callable(variables) else variables:
+                if len(variable.shape):
+                    variable.assign(np.zeros(variable.shape, "float32"))
         self.moved = False
 
     def predicted(self, inputs, mode):

@@ -43,6 +43,22 @@ SEEDED_SHUFFLE = known(
     "and PyTorch",
 )
 
+# From this preview on Keras' adapter of arrays shuffles by the number of the epoch; the preview of the day before does not.
+SHUFFLED_BY_EPOCH = Version("3.16.0.dev2026062705") <= KERAS
+
+CONSTANT_SHUFFLE = known(
+    TENSORFLOW and SHUFFLED_BY_EPOCH,
+    "previews of Keras 3.16 on TensorFlow show the samples in the same order in every epoch, unseeded too: it is drawn "
+    "from (epoch, 0), and the epoch is a constant of the traced function. Correlation of the orders: 1.0 with "
+    "3.16.0.dev2026062705 and dev2026102704, 0.0 with dev2026062605 and 3.15.1 (docs/upstream/constant-shuffle.md)",
+)
+
+SHUFFLE_WITHOUT_SEED = known(
+    SHUFFLED_BY_EPOCH,
+    "previews of Keras 3.16 shuffle arrays by the number of the epoch alone: every seed and every run has the same orders "
+    "(3.16.0.dev2026102704 on TensorFlow, JAX and PyTorch; docs/upstream/constant-shuffle.md)",
+)
+
 BATCH_VARIANCE = known(
     TENSORFLOW and Version("3.0") <= KERAS < Version("3.0.3"),
     "Keras 3.0.0 to 3.0.2 on TensorFlow: the gradient of BatchNormalization at its input is wrong by up to 14 %. Keras "
@@ -85,12 +101,12 @@ RELU_DROPS_NAN = known(
     strict=not ON_GPU,
 )
 
-ZEROS = TENSORFLOW and Version("3.0") <= KERAS
+ZEROS = TENSORFLOW and Version("3.0") <= KERAS < Version("3.16.0.dev2026072904")
 ZEROS_COUNTED = known(
     ZEROS,
     "Keras 3 on TensorFlow counts a batch of zeros behind a tf.data data set of fixed batch and unknown length: of n "
     "batches the mean loss is n / (n + 1) of it, in evaluate and in fit (3.0.0, 3.1.1, 3.3.3, 3.5.0, 3.8.0, 3.11.3, 3.13.2 "
-    "and 3.15.1; Keras 2.12 does not)",
+    "and 3.15.1; Keras 2.12 does not; gone with 3.16.0.dev2026072904, still there the day before)",
 )
 
 H5_LOSES_SLOTS = known(
@@ -101,9 +117,11 @@ H5_LOSES_SLOTS = known(
 )
 
 KERAS_AFTER_H5 = known(
-    Version("3.0.2") <= KERAS,  # before, such a file cannot be loaded at all: LOADED_LOSS
+    # Before 3.0.2 such a file cannot be loaded at all: LOADED_LOSS.
+    Version("3.0.2") <= KERAS < Version("3.16.0.dev2026090904"),
     "Keras 3 takes the optimizer out of a model's own compile settings when it saves an .h5; a .keras saved after it is "
-    "loaded with RMSprop (3.1.1 and the later versions of H5_LOSES_SLOTS)",
+    "loaded with RMSprop (3.1.1 and the later versions of H5_LOSES_SLOTS; gone with 3.16.0.dev2026090904, still there in "
+    "dev2026090404, the preview before)",
 )
 
 SEED_OF_ZERO = known(

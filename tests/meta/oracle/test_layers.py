@@ -160,14 +160,16 @@ def test_batch_normalization_takes_its_statistics_over_batch_height_and_width():
         np.testing.assert_allclose(output[..., channel].ravel(), expected, rtol=SAME_FORMULA)
 
 
-# Values that Keras 3.15.1 (TensorFlow 2.21.0), tf.keras and Keras 2.2.4 (both on TensorFlow 1.13.1, CPU) printed after
-# training steps on [1, 2, 6] and on [0, 1, 11], as vectors or as one image, with momentum 0.9.
+# Values that Keras 3.15.1 (TensorFlow 2.21.0), tf.keras and Keras 2.2.4 (both on TensorFlow 1.13.1, CPU) and Keras 2.3.1
+# (TensorFlow 1.15.5) printed after training steps on [1, 2, 6] and on [0, 1, 11], as vectors or as one image, momentum 0.9.
 # id: (convention, shape, [(moving mean, moving variance) after step 1, after step 2])
 MOVING_STATISTICS = {
     "Keras 3, vectors": ("keras-3", (3, 1), [(0.3, 1.3666667), (0.67, 3.6966667)]),
     "Keras 3, images": ("keras-3", (1, 1, 3, 1), [(0.3, 1.3666667), (0.67, 3.6966667)]),
     "tf.keras, vectors": ("tf.keras", (3, 1), [(0.3, 1.3666667), (0.67, 3.6966667)]),
     "tf.keras, images": ("tf.keras", (1, 1, 3, 1), [(0.3000001, 1.6000001), (0.6700001, 5.1400013)]),
+    "Keras 2.3.1, vectors": ("keras-2.3.1", (3, 1), [(0.3, 1.6003501), (0.67, 5.142166)]),
+    "Keras 2.3.1, images": ("keras-2.3.1", (1, 1, 3, 1), [(0.3, 1.9505254), (0.67, 7.3082495)]),
     "Keras 2.2.4, vectors": ("keras-2.2.4", (3, 1), [(2.9999995, 7.0035005), (3.5263147, 22.800865)]),
     "Keras 2.2.4, images": ("keras-2.2.4", (1, 1, 3, 1), [(2.9999995, 10.505252), (3.5263147, 34.201305)]),
 }

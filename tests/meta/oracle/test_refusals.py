@@ -61,7 +61,7 @@ REFUSED_CALLS = {
     "convention": (
         moving_statistics,
         (batch_normalization(), STATISTICS[2:], random(5, 3), "keras-1"),
-        r"unknown convention 'keras-1'; known are 'keras-3', 'tf.keras', 'keras-2.2.4'",
+        r"unknown convention 'keras-1'; known are 'keras-3', 'tf.keras', 'keras-2.3.1', 'keras-2.2.4'",
     ),
 }
 
