@@ -15,7 +15,7 @@ from typing import Any
 from cnnspec.ensembles import store
 from cnnspec.errors import ClusterMissing, RunFailed
 from cnnspec.facts import reading
-from cnnspec.training import TrainingRun
+from cnnspec.runs import TrainingRun
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from cnnspec.ensembles import bands, store
+from cnnspec.ensembles import bands, quantities, store
 from cnnspec.errors import EnsembleError
 from cnnspec.names import MODELS, RESULTS, SAMPLES
 
@@ -53,7 +53,7 @@ Figure = Callable[[Run], float]  # `distance` or `farthest`
 def judged(curves: Mapping[str, Sequence[float]], dataset: str = "mnist") -> Run:
     """{metric: array (epochs,)} of a run's curves on the judged scale: log nats, √errors; train_… in the last epoch only."""
     train, test = SAMPLES[dataset]
-    values = {metric: np.log(curves[metric]) for metric in LOSSES}
+    values = {metric: np.array([quantities.logarithm(loss) for loss in curves[metric]]) for metric in LOSSES}
     for metric in ERRORS:
         samples = test if metric in TEST_METRICS else train
         values[metric] = np.sqrt(np.round((1 - np.asarray(curves[metric])) * samples))

@@ -11,9 +11,13 @@ from cnnspec.facts.reading import PROJECT
 FRAMEWORKS = ("keras", "tensorflow", "jax", "torch")
 STANDARD = sys.stdlib_module_names
 HARNESS = {"compat", "stack", "mnist", "architectures", "pipeline", "training", "results"}
+READING = {"content", "shapes"}
 # Part of cnnspec/ -> the other parts that it may import. What is not here may import nothing of the project.
 MAY_IMPORT = {
-    "facts": {"names", "errors"},
+    "shapes": set(),
+    "content": {"errors", "shapes"},
+    "runs": {"files", "names", "errors", *READING},
+    "facts": {"names", "errors", *READING},
     "oracle": set(),
     "architectures": {"compat", "errors", "mnist"},
     "compat": set(),
@@ -21,13 +25,13 @@ MAY_IMPORT = {
     "digit_files": {"errors"},
     "mnist": {"digit_files", "names", "errors"},
     "pipeline": {"compat"},
-    "training": {"architectures", "compat", "mnist", "errors", "files", "pipeline", "stack"},
+    "training": {"architectures", "compat", "mnist", "errors", "pipeline", "runs", "stack"},
     "results": {"facts", "files", "names"},
-    "trajectory": {"architectures", "compat", "mnist", "training", "facts", "oracle", "files", "names"},
-    "ensembles": {"facts", "files", "names", "errors", "training"},
-    "paired": {"trajectory", "ensembles", "facts", "files", "errors", *HARNESS},
-    "benchmarks": {"facts", "files", "names", "errors", *HARNESS},
-    "reports": {"benchmarks", "files", "names", "errors"},
+    "trajectory": {"architectures", "compat", "mnist", "training", "facts", "oracle", "files", "names", "shapes"},
+    "ensembles": {"facts", "files", "names", "errors", "runs", *READING},
+    "paired": {"trajectory", "ensembles", "facts", "files", "errors", *HARNESS, *READING},
+    "benchmarks": {"facts", "files", "names", "errors", *HARNESS, *READING},
+    "reports": {"benchmarks", "files", "names", "errors", *READING},
     "frameworks": {"errors"},
     "verify": {"facts", "errors"},
     "command_options": {"names"},
@@ -56,6 +60,10 @@ WITHOUT_FRAMEWORK = [
     "errors",
     "files",
     "digit_files",
+    "shapes",
+    "content",
+    "runs",
+    "facts.schema",
     "facts.notebook",
     "facts.reading",
     "oracle.layers",

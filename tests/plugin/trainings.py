@@ -12,7 +12,7 @@ from cnnspec.names import DATASETS, MODELS
 from tests.plugin import group
 
 if TYPE_CHECKING:
-    from cnnspec.training import TrainingRun
+    from cnnspec.runs import TrainingRun
     from tests.support.trainings import Settings
 
 # Epochs of each training in plain pytest: by the stored runs, the number that detects most faults per second
