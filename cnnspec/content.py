@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,8 @@ from cnnspec.errors import CnnspecError
 from cnnspec.shapes import misfit, one_line, shown
 
 LARGEST = 16 * 2**20  # bytes; the largest file that is stored or written has less than one MiB
+
+MOST_COLUMNS = 10_000
 
 
 class Fault(Exception):
@@ -48,15 +51,17 @@ def told_as(
     except OSError as error:
         raise kind(f"{path} cannot be read ({error.strerror}); {missing or what(None)}") from error
     except Fault as fault:
-        raise kind(f"{path}{fault}; {what(fault.line)}") from fault
+        words = "".join(letter if letter.isprintable() else "?" for letter in str(fault))
+        raise kind(f"{path}{words}; {what(fault.line)}") from fault
 
 
-def text_of(path: str | Path) -> str:
-    """The text of a file in UTF-8, without a byte order mark. Raises Fault and OSError."""
+def text_of(path: str | Path, most: int | None = None) -> str:
+    """The text of a file in UTF-8 of at most `most` bytes, without a byte order mark. Raises Fault and OSError."""
+    most = most or LARGEST
     with Path(path).open("rb") as file:
-        content = file.read(LARGEST + 1)
-    if len(content) > LARGEST:
-        raise Fault(f" has more than {LARGEST // 2**20} MiB, too much for such a file")
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise Fault(f" has more than {most // 1024} KiB, too much for such a file")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -99,25 +104,25 @@ def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object of JSON. Raises ValueError for a repeated field, of which Python's JSON silently keeps the last."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"it has the field {shown(next(n for n in names if names.count(n) > 1))} more than once")
+        name, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise ValueError(f"it has the field {shown(name)} more than once")
     return found
 
 
-def lines_of(text: str) -> list[tuple[int, list[str]]]:
+def lines_of(text: str) -> Iterator[tuple[int, list[str]]]:
     """(line, cells) of each row of a CSV, the header first; a row may take several lines. Raises Fault."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    found: list[tuple[int, list[str]]] = []
     begin = 1
     try:
         for cells in reader:
-            found.append((begin, cells))
+            if len(cells) > MOST_COLUMNS:
+                raise Fault(f", line {begin} has more than {MOST_COLUMNS} cells", begin)
+            yield begin, cells
             begin = reader.line_num + 1
     except csv.Error as error:
         raise Fault(f", line {begin} is malformed ({error})", begin) from error
-    if not found:
+    if begin == 1:
         raise Fault(" is malformed (it is empty)")
-    return found
 
 
 def rows_of(
@@ -132,28 +137,32 @@ def rows_of(
     Numbers are numbers, or, with `texts`, as they are written. No two rows have the same values in the columns `key`, where
     there are any, and all rows have the same in those of `same`.
     """
-    (_, header), *lines = lines_of(text)
+    lines = lines_of(text)
+    header = next(lines)[1]
     check_header(header, list(columns))
     rows: list[dict[str, Any]] = []
     first: dict[str, str] = {}
+    begin = 0
     places: dict[tuple[str, ...], int] = {}
     for line, cells in lines:
         if len(cells) != len(header):
             raise Fault(f", line {line} has {len(cells)} cells, the header {len(header)}", line)
+        if cells == header:
+            raise Fault(f", line {line} is the header once more", line)
         row = dict(zip(columns, cells))
         fault = fault_of_cells(cells, columns)
         other = [column for column in same if first and row[column] != first[column]]
         if other:
             found, was = (each[other[0]][:60] for each in (row, first))
             fault = fault or (
-                f"column {other[0]}: a run of another stack or setting, {found!r}, and line {lines[0][0]} has {was!r}"
+                f"column {other[0]}: a run of another stack or setting, {found!r}, and line {begin} has {was!r}"
             )
         identity = tuple(row[column] for column in key)
         if not fault and key and identity in places:
             fault = f"column {', '.join(key)}: {', '.join(identity)} is in line {places[identity]} too"
         if fault:
             raise Fault(f", line {line}, {fault}", line)
-        first = first or row
+        first, begin = first or row, begin or line
         places[identity] = line
         rows.append(row if texts else {column: shape.read(row[column]) for column, shape in columns.items()})
     return rows
@@ -171,10 +180,11 @@ def check_header(header: list[str], columns: list[str]) -> None:
     """Raise Fault unless the first line of a CSV has exactly `columns`, in this order."""
     if header == columns:
         return
+    times, due = Counter(header), set(columns)
     for words, names in (
-        ("lacks the columns", [name for name in columns if name not in header]),
-        ("has the unknown columns", [name for name in header if name not in columns]),
-        ("has more than once the columns", sorted({name for name in header if header.count(name) > 1})),
+        ("lacks the columns", [name for name in columns if name not in times]),
+        ("has the unknown columns", [name for name in times if name not in due]),
+        ("has more than once the columns", sorted(name for name in times if times[name] > 1)),
     ):
         if names:
             raise Fault(f" {words} {some(names)}")

@@ -153,7 +153,7 @@ def disagreement(found: dict[str, Any]) -> str | None:
         keys = [Key(timing["model"], timing["what"]) for timing in run["timings"]]
         for place, timing in enumerate(run["timings"]):
             here = f"runs[{number}].timings[{place}]"
-            if keys[place] in keys[:place]:
+            if keys.index(keys[place]) < place:
                 return f"{here} is of {one_line(str(keys[place]))}, as one before it"
             rounds = len(timing["seconds"])
             if not rounds:

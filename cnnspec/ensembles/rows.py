@@ -30,7 +30,7 @@ def checked(path: Path, text: str, remedy: Callable[[int | None], str], texts: b
     `remedy` says what to do about a line, or about the whole file (None), as the end of the message.
     """
     with content.told_as(EnsembleError, path, remedy):
-        columns = shapes(content.lines_of(text)[0][1], path.stem)
+        columns = shapes(next(content.lines_of(text))[1], path.stem)
         return content.rows_of(text, columns, key=("seed",), same=SAME, texts=texts)
 
 

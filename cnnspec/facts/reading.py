@@ -18,6 +18,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 INSTALLED = (PACKAGE / "suite").is_dir()  # from a wheel, which carries the suite; a clone has it beside the package
 PROJECT = PACKAGE / "suite" if INSTALLED else PACKAGE.parent
 BASELINES = PROJECT / "baselines"
+LARGEST_TOML, DEEPEST = 2**18, 100  # bytes of a TOML, parts of a key: Python takes seconds for a larger one
 
 
 def restore(path: str | Path) -> str:
@@ -70,14 +71,27 @@ def read_toml(path: Path, shape: Any = None, remedy: str | None = None) -> dict[
     import tomllib  # Python 3.11; the package itself also runs on 2019's Python 3.7
 
     with content.told_as(BaselineError, path, remedy or restore(path)):
-        text = content.text_of(path)
+        text = content.text_of(path, LARGEST_TOML)
+        if longest_key(text) > DEEPEST:
+            raise content.Fault(" is nested too deeply")
         try:
             found = tomllib.loads(text)
         except (ValueError, RecursionError) as error:
             raise content.Fault(f" is malformed ({str(error).strip()})") from error
+        if not found:
+            raise content.Fault(" is malformed (it is empty)")
         if shape is not None:
             content.fitting(found, shape)
         return found
+
+
+def longest_key(text: str) -> int:
+    """Number of parts of the longest dotted key of a TOML, or more; Python takes the square of it in time."""
+    longest = parts = 0
+    for part in text.split("."):
+        parts = parts + 1 if len(part) <= 100 and not set(part) & set("=,\n[]{}") else 1
+        longest = max(longest, parts)
+    return longest
 
 
 def digests(dataset: str) -> dict[str, str]:

@@ -13,10 +13,13 @@ from cnnspec.names import DATASETS, LEVELS
 from cnnspec.shapes import (
     COUNT,
     EPOCHS,
+    LOSS,
     NUMBERS,
     SEED,
+    SHARE,
     STACK,
     TEXT,
+    Maybe,
     Number,
     Text,
     counted,
@@ -33,7 +36,12 @@ COUNTS = dict.fromkeys(("passed", "failed", "skipped", "xfailed"), COUNT)
 REASONS = [{"test": TEXT, "reason": TEXT}]
 END = Number(1e-200, 1e200)  # of a band, whose scale is logarithmic
 BAND = {"low": [END], "mean": [END], "high": [END]}
-RUN = {"history": {str: [NUMBERS]}, "scores": {str: NUMBERS}, "bands": {str: BAND}}
+SCORES = {
+    Maybe(f"{split}_{metric}"): shape
+    for split in ("test", "train")
+    for metric, shape in (("loss", LOSS), ("accuracy", SHARE))
+}
+RUN = {"history": {str: [NUMBERS]}, "scores": SCORES, "bands": {str: BAND}}
 OPTIONS = {
     "level": Text(LEVELS),
     "dataset": Text(DATASETS),
@@ -58,7 +66,7 @@ FIELDS: dict[Any, Any] = {
     "known_differences": REASONS,
     "margins": {str: {str: Number(0, null=True)}},
     "precision": [TEXT],
-    "table": {str: {str: NUMBERS}},
+    "table": {str: {str: LOSS}},
     "trainings": {str: RUN},
     "seconds": Number(0, 1e12),
 }

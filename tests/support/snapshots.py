@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import io
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -130,8 +131,8 @@ def outside_the_bands(table: pd.DataFrame, settings: Settings) -> list[str]:
 
 def stored_table(text: str) -> pd.DataFrame:
     """A stored table: rows of RESULTS, columns of models, losses in nats. Raises Fault."""
-    body = "".join(line for line in text.removeprefix("\ufeff").splitlines(keepends=True) if not line.startswith("#"))
-    header = content.lines_of(body)[0][1]
+    body = re.sub(r"(?m)^#.*\n?", "", text.removeprefix("\ufeff"))
+    header = next(content.lines_of(body))[1]
     columns = {"row": Text(tuple(RESULTS)), **dict.fromkeys(header[1:], Number(0, 1e200, above=True))}
     return pd.DataFrame(content.rows_of(body, columns, key=("row",)), columns=list(columns)).set_index("row")
 

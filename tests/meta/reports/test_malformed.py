@@ -139,7 +139,7 @@ def test_a_large_file_is_not_read_whole(tmp_path, monkeypatch):
     path = tmp_path / "a.json"
     path.write_bytes(b" " * (2**20 + 1))
     for each in (path, "/dev/zero"):
-        with pytest.raises(MalformedReport, match="has more than 1 MiB, too much for such a file; run the suite again"):
+        with pytest.raises(MalformedReport, match="has more than 1024 KiB, too much for such a file; run the suite again"):
             schema.read(each, FORMAT)
 
 
