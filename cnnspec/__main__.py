@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from cnnspec import __version__, commands
-from cnnspec.command_options import add_data_options, add_device, add_models, add_out, positive
+from cnnspec import __version__, command_checks, commands
+from cnnspec.command_options import add_data_options, add_device, add_models, add_out, positive, seed
 from cnnspec.errors import CnnspecError
 from cnnspec.names import DATASETS, LEVELS, MODELS
 
@@ -40,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.pytest = for_pytest
     hide_gpus(options)
     try:
+        command_checks.check(options)
         return options.command(options) or 0
     except CnnspecError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -105,7 +106,7 @@ def parser() -> argparse.ArgumentParser:
     )
     train.add_argument("model", choices=(*MODELS, "all"), help="the notebook's name of the model, or all models")
     add_data_options(train)
-    train.add_argument("--seed", type=int, default=0, help="seed of Python, NumPy and the backend (default: 0)")
+    train.add_argument("--seed", type=seed, default=0, help="seed of Python, NumPy and the backend (default: 0)")
     train.add_argument("--out", type=Path, default=Path("runs"), help="folder for the JSON and the curves (default: runs)")
     train.add_argument("--json-only", action="store_true", help="draw no curves")
     train.add_argument(
@@ -142,8 +143,8 @@ def parser() -> argparse.ArgumentParser:
     )
     add_models(calibrate)
     add_data_options(calibrate)
-    calibrate.add_argument("--runs", type=int, default=24, help="number of seeds (default: 24)")
-    calibrate.add_argument("--first-seed", type=int, default=0, help="the first seed (default: 0)")
+    calibrate.add_argument("--runs", type=positive, default=24, help="number of seeds (default: 24)")
+    calibrate.add_argument("--first-seed", type=seed, default=0, help="the first seed (default: 0)")
     calibrate.add_argument(
         "--out",
         type=Path,
@@ -166,7 +167,7 @@ def parser() -> argparse.ArgumentParser:
     add_models(paired)
     paired.add_argument(
         "--starts",
-        type=int,
+        type=seed,
         nargs="+",
         default=[0],
         metavar="N",

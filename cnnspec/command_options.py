@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from cnnspec.names import DATASETS, MODELS
+from cnnspec.names import DATASETS, LARGEST_SEED, MODELS
 
 
 def add_models(command: argparse.ArgumentParser) -> None:
@@ -56,6 +56,14 @@ def positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a positive number; give a whole number of at least 1")
+    return number
+
+
+def seed(text: str) -> int:
+    """A whole number that NumPy takes as a seed."""
+    number = int(text)
+    if not 0 <= number <= LARGEST_SEED:
+        raise argparse.ArgumentTypeError(f"{text} is no seed; give a whole number from 0 to {LARGEST_SEED}")
     return number
 
 

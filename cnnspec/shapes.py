@@ -11,6 +11,8 @@ import re
 import reprlib
 from typing import Any
 
+from cnnspec.names import LARGEST_SEED
+
 WHOLE = re.compile(r"-?[0-9]{1,18}")
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
@@ -82,7 +84,7 @@ TEXT, NAME, NUMBERS, COUNT = Text(), Text(empty=False), Number(), Number(0, 1e9,
 LOSS = Number(0, 1e200)  # a mean in float32 can be 0
 SHARE = Number(0, 1.000001)  # a mean in float32 can be a little above 1
 SECONDS = Number(1e-9, 1e9)
-SEED = Number(0, 2**32 - 1, whole=True)
+SEED = Number(0, LARGEST_SEED, whole=True)
 EPOCHS = Number(1, 1e6, whole=True)
 # What `cnnspec.stack.current` tells. Others may be there too: threads, cuda, …
 STACK: dict[Any, Any] = {

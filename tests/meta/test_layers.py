@@ -14,7 +14,7 @@ HARNESS = {"compat", "stack", "mnist", "architectures", "pipeline", "training", 
 READING = {"content", "shapes"}
 # Part of cnnspec/ -> the other parts that it may import. What is not here may import nothing of the project.
 MAY_IMPORT = {
-    "shapes": set(),
+    "shapes": {"names"},
     "content": {"errors", "shapes"},
     "runs": {"files", "names", "errors", *READING},
     "facts": {"names", "errors", *READING},
@@ -35,8 +35,10 @@ MAY_IMPORT = {
     "frameworks": {"errors"},
     "verify": {"facts", "errors"},
     "command_options": {"names"},
+    "command_checks": {"files", "names", "errors"},
     "commands": {
         *(
+            "command_checks",
             "facts",
             "ensembles",
             "paired",
@@ -51,7 +53,7 @@ MAY_IMPORT = {
         ),
         *HARNESS,
     },
-    "__main__": {"command_options", "commands", "names", "errors"},
+    "__main__": {"command_checks", "command_options", "commands", "names", "errors"},
 }
 ENSEMBLES = ("rows", "store", "quantities", "bands", "distance", "false_alarms", "equivalence", "likelihood", "membership")
 # Modules that read what is stored, on machines that have no framework.
@@ -86,6 +88,7 @@ WITHOUT_FRAMEWORK = [
     "results",
     "frameworks",
     "verify",
+    "command_checks",
     "commands",
     "__main__",
 ]

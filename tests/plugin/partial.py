@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 import pytest
 
 from cnnspec.errors import MalformedReport
+from cnnspec.files import locked
 from cnnspec.reports.report import DESELECTED, Report
 from tests.plugin import levels, verdict
 
@@ -27,6 +28,14 @@ def all_asked_for(collected: Iterable[str], deselected: dict[str, str], broken: 
     """Whether every tier was asked for, and the run ended because modules cannot be collected: that is all there is."""
     tiers = {levels.module_of(test) for test in [*collected, *broken]}
     return bool(broken) and set(verdict.TIERS) <= tiers and DESELECTED not in deselected.values()
+
+
+def keep(report: Report, path_of: Callable[[bool], Path], whole: bool) -> Path:
+    """Write a report, and return its path. Of two runs that end at once, none overlooks the report of the other."""
+    with locked(path_of(True)):
+        path = path_of(whole)
+        report.to_json(path)
+        return path
 
 
 def holds_whole_report(path: Path) -> bool:
