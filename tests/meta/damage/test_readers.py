@@ -13,7 +13,7 @@ from tests.meta.damage import kinds
 from tests.meta.damage.damages import EITHER, EQUAL, REFUSED, damages
 
 FEW = settings(max_examples=40, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
-MANY = settings(FEW, max_examples=4000, derandomize=False)
+MANY = settings(FEW, max_examples=1000, derandomize=False)
 BY_NAME = [pytest.param(kind, id=kind.name) for kind in kinds.KINDS]
 
 
