@@ -84,13 +84,12 @@ def read(path: str | Path, dataset: str | None = None) -> pd.DataFrame:
     """
     path = Path(path)
     text = text_of(path)
-    stored = rows_of(path, text)
+    stored = rows_of(path, text, texts=False)
     if dataset and stored and stored[0]["dataset"] != dataset:
         found = stored[0]["dataset"]
         raise EnsembleError(f"{path} holds runs on {found}, and {dataset} is judged; name a folder of runs on {dataset}")
-    typed = rows_of(path, text, texts=False)
     header = next(csv.reader(io.StringIO(text)))
-    frame = pd.DataFrame(typed, columns=header).astype(
+    frame = pd.DataFrame(stored, columns=header).astype(
         {column: float for column in header if isinstance(rows.shapes(header, path.stem)[column], Number)}
     )
     return frame.astype({"seed": int, "batch_size": int, "epochs": int}).assign(redrawn=frame["redrawn"] == "True")

@@ -4,10 +4,13 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
+from cnnspec.ensembles import store
 from cnnspec.facts import reading
+from tests.meta.damage import kinds
 
 SECONDS, MIB = 2.0, 256
 SIZE = 10**6  # bytes of each file
@@ -83,3 +86,15 @@ def test_a_large_file_is_cheap(measured, place, most, unit):
     assert len(measured) > 100
     worst = max(measured, key=lambda each: each[place])
     assert worst[place] <= most, f"{worst[place]:.1f} {unit}: {worst}"
+
+
+def test_a_large_ensemble_is_read_fast(tmp_path):
+    """A megabyte of sound runs, thousands of them."""
+    header, run, *_ = kinds.ensemble().splitlines(keepends=True)
+    place = header.split(",").index("seed")
+    cells = run.split(",")
+    rows = [",".join([*cells[:place], str(seed), *cells[place + 1 :]]) for seed in range(SIZE // len(run))]
+    (tmp_path / "model1.csv").write_text(header + "".join(rows), encoding="utf-8")
+    began = time.perf_counter()
+    assert len(store.read(tmp_path / "model1.csv")) == len(rows) > 4000
+    assert time.perf_counter() - began <= SECONDS
