@@ -1,5 +1,11 @@
 """What pytest loads beside the tests. Devices come first: they set threads before anything imports the framework."""
 
+import sys
+
+if not __debug__:  # before pytest warns, which is an error here
+    print("error: python -O leaves out the assertions of the tests; run without -O and PYTHONOPTIMIZE", file=sys.stderr)
+    raise SystemExit(2)
+
 pytest_plugins = [
     "pytester",
     "tests.plugin.progress",
@@ -12,6 +18,6 @@ pytest_plugins = [
     "tests.plugin.known_differences",
     "tests.plugin.verdict",
     "tests.plugin.outcome",
-    "tests.plugin.places",
     "tests.plugin.report",
+    "tests.plugin.ending",
 ]

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from cnnspec import __version__, commands
+from cnnspec import __version__, command_checks, commands
 from cnnspec.command_options import (
     add_bisect_options,
     add_calibrate_options,
@@ -19,6 +19,7 @@ from cnnspec.command_options import (
     add_verify_options,
     hide_gpus,
     positive,
+    seed,
 )
 from cnnspec.errors import CnnspecError
 from cnnspec.names import DATASETS, MODELS
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parsed(list(sys.argv[1:] if arguments is None else arguments))
     hide_gpus(options)
     try:
+        command_checks.check(options)
         return options.command(options) or 0
     except CnnspecError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -117,7 +119,7 @@ def parser() -> argparse.ArgumentParser:
     )
     train.add_argument("model", choices=(*MODELS, "all"), help="the notebook's name of the model, or all models")
     add_data_options(train)
-    train.add_argument("--seed", type=int, default=0, help="seed of Python, NumPy and the backend (default: 0)")
+    train.add_argument("--seed", type=seed, default=0, help="seed of Python, NumPy and the backend (default: 0)")
     train.add_argument("--out", type=Path, default=Path("runs"), help="folder for the JSON and the curves (default: runs)")
     train.add_argument("--json-only", action="store_true", help="draw no curves")
     train.add_argument(
@@ -163,7 +165,7 @@ def parser() -> argparse.ArgumentParser:
     add_models(paired)
     paired.add_argument(
         "--starts",
-        type=int,
+        type=seed,
         nargs="+",
         default=[0],
         metavar="N",

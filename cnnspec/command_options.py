@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from cnnspec.names import DATASETS, LEVELS, MODELS
+from cnnspec.names import DATASETS, LARGEST_SEED, LEVELS, MODELS
 
 
 def add_models(command: argparse.ArgumentParser) -> None:
@@ -66,6 +66,14 @@ def positive(text: str) -> int:
     return number
 
 
+def seed(text: str) -> int:
+    """A whole number that NumPy takes as a seed."""
+    number = int(text)
+    if not 0 <= number <= LARGEST_SEED:
+        raise argparse.ArgumentTypeError(f"{text} is no seed; give a whole number from 0 to {LARGEST_SEED}")
+    return number
+
+
 def add_out(command: argparse.ArgumentParser, what: str) -> None:
     """Add the option that names the folder for what a command writes."""
     command.add_argument("--out", type=Path, metavar="DIR", help=f"{what} (default: the working folder)")
@@ -93,8 +101,8 @@ def add_calibrate_options(command: argparse.ArgumentParser) -> None:
     """Add the options of `calibrate`."""
     add_models(command)
     add_data_options(command)
-    command.add_argument("--runs", type=int, default=24, help="number of seeds (default: 24)")
-    command.add_argument("--first-seed", type=int, default=0, help="the first seed (default: 0)")
+    command.add_argument("--runs", type=positive, default=24, help="number of seeds (default: 24)")
+    command.add_argument("--first-seed", type=seed, default=0, help="the first seed (default: 0)")
     command.add_argument(
         "--out",
         type=Path,

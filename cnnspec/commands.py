@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from cnnspec.calls import as_called
-from cnnspec.errors import MalformedReport, OutUnusable, WrongArguments
+from cnnspec.command_checks import write_result
+from cnnspec.errors import MalformedReport, WrongArguments
 from cnnspec.names import MODELS
 
 if TYPE_CHECKING:
@@ -155,6 +155,9 @@ def calibrate(options: Namespace) -> None:
 
 def paired(options: Namespace) -> None:
     """The command `paired`."""
+    from cnnspec import frameworks
+
+    frameworks.require()
     from cnnspec import stack
     from cnnspec.paired import record
 
@@ -185,18 +188,6 @@ def report(options: Namespace) -> int:
         write_result(options.html, page.page(reports, expected, measured))
     say("\n\n".join(part.rstrip("\n") for part in (text, markdown.table(tables.ACROSS, across) if across else "") if part))
     return int(bool(report.missing(reports, expected)) or not all(each.good for each in reports))
-
-
-def write_result(path: Path, text: str) -> None:
-    """Write a file that the user named. Raises OutUnusable."""
-    from cnnspec.files import write_whole
-
-    try:
-        write_whole(path, text)
-    except OSError as error:
-        raise OutUnusable(
-            f"{path} cannot be written ({error.strerror}); name a file in a folder that you can write"
-        ) from error
 
 
 def say(text: str) -> None:

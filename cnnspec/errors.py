@@ -71,6 +71,10 @@ class EnsembleError(CnnspecError):
     exit_code = 3
 
 
+class TooFewRuns(EnsembleError):
+    """A stored ensemble has too few runs to judge by; the message says how many, and the command that adds some."""
+
+
 class MalformedRun(CnnspecError):
     """A file does not hold a TrainingRun; the message names the file and what is wrong with it."""
 

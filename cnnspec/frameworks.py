@@ -15,6 +15,9 @@ NAMES = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}  # backen
 
 def require() -> None:
     """Import Keras and the framework that is its backend. Raises FrameworkMissing."""
+    wanted = os.environ.get("KERAS_BACKEND")
+    if wanted and wanted not in NAMES:
+        raise FrameworkMissing(unknown(wanted))
     try:
         keras = importlib.import_module("keras")
         backend = keras.backend.backend()
@@ -24,8 +27,7 @@ def require() -> None:
         raise FrameworkMissing(explained(error, os.environ)) from error
     if backend not in NAMES:
         raise FrameworkMissing(unknown(backend))
-    wanted = os.environ.get("KERAS_BACKEND", backend)
-    if wanted != backend:  # Keras 2 takes no notice of the variable
+    if wanted and wanted != backend:  # Keras 2 takes no notice of the variable
         raise FrameworkMissing(
             f"KERAS_BACKEND={wanted} was asked for, but Keras {keras.__version__} uses {backend}; choose "
             f"KERAS_BACKEND={backend}, or install a newer Keras: {install(f'--upgrade keras {wanted}')}"
@@ -34,7 +36,7 @@ def require() -> None:
 
 def explained(error: Exception, environment: Mapping[str, str]) -> str:
     """What is missing and the command that installs it, on one line, from the error of an import."""
-    wanted = environment.get("KERAS_BACKEND", "tensorflow")
+    wanted = environment.get("KERAS_BACKEND") or "tensorflow"
     if wanted not in NAMES:
         return unknown(wanted)
     missing = (error.name or "").split(".")[0] if isinstance(error, ModuleNotFoundError) else ""

@@ -65,6 +65,6 @@ def draw_loss_curves(run: Any, path: str | Path, ensemble: Sequence[Mapping[str,
     for suffix in (".png", ".svg"):
         target = Path(f"{path}{suffix}")
         with replaced_whole(target) as temporary:
-            figure.savefig(temporary, dpi=120, metadata={"Date": None} if suffix == ".svg" else None)
+            figure.savefig(temporary, format=suffix[1:], dpi=120, metadata={"Date": None} if suffix == ".svg" else None)
         written.append(target)
     return written

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import json
 import math
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -17,9 +14,9 @@ import numpy as np
 from cnnspec import pipeline, stack
 from cnnspec.architectures import ARCHITECTURES
 from cnnspec.compat import draw, forget_models, make_slots, metric_name, seed_everything
-from cnnspec.errors import MalformedRun, NonFiniteLoss
-from cnnspec.files import write_whole
+from cnnspec.errors import NonFiniteLoss
 from cnnspec.mnist import Dataset
+from cnnspec.runs import TrainingRun
 
 batch_size = 128  # In [39]
 epochs = 10  # In [39]
@@ -41,51 +38,6 @@ RESHUFFLED = ("mnist",)
 
 # What to do about a loss that is not finite, as the end of a message.
 NEXT = "compare the layers and gradients with float64: pytest tests/test_numerics.py"
-
-
-@dataclasses.dataclass
-class TrainingRun:
-    """One training of one model with one seed on one stack.
-
-    `history` has one list per metric with a value per epoch: loss and accuracy (means over the epoch's batches, with dropout
-    on), val_loss and val_accuracy (the test set), seconds and, if requested, train_loss and train_accuracy (the train set,
-    evaluated after the epoch). `scores` are test_loss, test_accuracy, train_loss and train_accuracy after the last epoch.
-    `untrained_loss` is the loss on the test set before the first step, which depends on the drawn weights; the notebook did
-    not measure it. Losses are mean categorical cross-entropies in nats, accuracies fractions. For `redrawn` see
-    `redraw_kernels`.
-    """
-
-    model: str
-    dataset: str
-    seed: int
-    epochs: int
-    batch_size: int
-    optimizer: str
-    redrawn: bool
-    history: dict[str, list[float]]
-    scores: dict[str, float]
-    stack: dict[str, Any]
-    untrained_loss: float | None = None
-
-    def to_json(self, path: str | Path) -> None:
-        """Write the run to `path`, whole or not at all."""
-        write_whole(path, json.dumps(dataclasses.asdict(self), indent=1) + "\n")
-
-    @classmethod
-    def from_json(cls, path: str | Path) -> TrainingRun:
-        """Read a run from `path`. Raises MalformedRun if the file is not JSON, or has missing or unknown fields."""
-        try:
-            fields = json.loads(Path(path).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise MalformedRun(f"{path} is not a whole JSON file ({error}); train again: python -m cnnspec train") from error
-        expected = {field.name for field in dataclasses.fields(cls)}
-        found = set(fields) if isinstance(fields, dict) else set()
-        if found != expected:
-            raise MalformedRun(
-                f"{path} is not a training run: missing {sorted(expected - found)}, unknown {sorted(found - expected)}; "
-                f"train again: python -m cnnspec train"
-            )
-        return cls(**fields)
 
 
 def not_finite(model: Any) -> str | None:
@@ -243,6 +195,9 @@ def train(
     )
     scores = evaluate(model, "test", data.x_test, data.y_test)
     scores.update(evaluate(model, "train", data.x_train, data.y_train))
+    for metric, value in scores.items():
+        if not math.isfinite(value):
+            raise NonFiniteLoss(f"{description}: the evaluated {metric} is {value} after the last epoch; {NEXT}")
     return TrainingRun(
         model=name,
         dataset=data.name,

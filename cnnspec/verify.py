@@ -33,6 +33,7 @@ ENDED = {  # exit code of pytest -> why there is no outcome
 PLUGINS = ("benchmark", "syrupy", "xdist")  # of pytest; others that happen to be installed are not loaded
 MOVES_BASELINES = ("--snapshot-update", "--store-figures")
 FIELDS = ("verdict", "stack", "device", "level", "seconds", "reason", "report")
+UNWANTED = ("PYTHONSAFEPATH", "PYTHONOPTIMIZE")  # in the environment of the suite, whose checks are assertions
 BENCHMARKS = "tests/benchmarks/test_epochs.py"
 
 
@@ -155,7 +156,7 @@ def environment(variables: Mapping[str, str]) -> dict[str, str]:
 
     No bytecode is written, and relative places of modules stay where they are.
     """
-    found = {name: value for name, value in variables.items() if name != "PYTHONSAFEPATH"}
+    found = {name: value for name, value in variables.items() if name not in UNWANTED}
     if found.get("PYTHONPATH"):
         found["PYTHONPATH"] = os.pathsep.join(os.path.abspath(part) for part in found["PYTHONPATH"].split(os.pathsep))
     return {**found, "PYTHONDONTWRITEBYTECODE": "1"}

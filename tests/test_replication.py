@@ -12,7 +12,7 @@ from scipy import stats
 
 from cnnspec import results
 from cnnspec.ensembles import membership, store
-from cnnspec.errors import EnsembleError
+from cnnspec.errors import EnsembleError, TooFewRuns
 from cnnspec.facts import notebook, reading
 from cnnspec.names import RESULTS
 from tests.plugin import verdict
@@ -35,14 +35,30 @@ def reference():
     """The stored runs on full MNIST of all models."""
     try:
         return membership.stored(FOLDER, TRAINED, EPOCHS)
+    except TooFewRuns:
+        raise
     except EnsembleError as error:
         pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def enough(record_property):
+    """Without three stored runs of each model no test can tell anything."""
+    need_runs(record_property)
+
+
+def need_runs(record_property):
+    """Fail as `cannot tell` where there are fewer stored runs of a model than three."""
+    try:
+        reference()
+    except TooFewRuns as error:
+        record_property(verdict.UNDECIDED, True)
+        pytest.fail(f"{ensembles.CANNOT_TELL}: {error}", pytrace=False)
 
 
 @pytest.fixture(scope="session")
 def fresh(settings, trained):
     """fresh(model) -> the TrainingRun of ten epochs on full MNIST, trained once per run of the suite."""
-    reference()  # fails at once if no runs are stored, before an hour of training
     asked = settings
     if (settings.dataset, settings.epochs) != ("mnist", EPOCHS):
         asked = dataclasses.replace(settings, dataset="mnist", epochs=EPOCHS, folder=settings.folder / "replication")
@@ -133,6 +149,7 @@ def judge(model, who, curves, figure, record_property):
             next="find the metric and epoch that differ; then run pytest: its tiers name what this stack does differently",
         )
     if not place.conclusive:
+        record_property(verdict.UNDECIDED, True)
         next_step = "python -m cnnspec calibrate --dataset mnist --out baselines/ensembles/mnist with a larger --runs"
         lines = [f"{place.runs} stored runs of all models are too few for a false-alarm rate of {place.alpha:g}"]
         checks.fail(f"{ensembles.CANNOT_TELL}: {model}: {who}: {summary}", lines, next=next_step)

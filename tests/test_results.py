@@ -4,10 +4,11 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from cnnspec import results, training
+from cnnspec import results
 from cnnspec.facts import notebook
 from cnnspec.names import MODELS
 from cnnspec.reports.words import counted
+from cnnspec.runs import TrainingRun
 from tests.support import checks
 from tests.support.snapshots import check_results_table
 
@@ -64,7 +65,7 @@ def notebook_run(model, dataset="mnist"):
     """The notebook's own training of a model as a TrainingRun."""
     scores = notebook.facts("scores").query("model == @model")
     log = notebook.history(model)
-    return training.TrainingRun(
+    return TrainingRun(
         model=model,
         dataset=dataset,
         seed=0,

@@ -45,7 +45,7 @@ def differences(asked):
     for word in asked.split():
         try:
             holds, found = met(word)
-        except ImportError as error:
+        except (ImportError, AttributeError) as error:
             lines.append(f"{word}: requested, but {error}")
         except ValueError:
             lines.append(f"{word}: malformed; write NAME==VERSION or backend=NAME")

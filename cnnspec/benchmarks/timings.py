@@ -14,12 +14,33 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cnnspec import content
 from cnnspec.errors import TimingsError
-from cnnspec.files import write_whole
-from cnnspec.names import hardware, slug
+from cnnspec.files import locked, write_whole
+from cnnspec.names import DATASETS, hardware, slug
+from cnnspec.shapes import NAME, SECONDS, STACK, TEXT, Number, Text, fault_of_framework, one_line, shown
 
 TRUSTED_SPREAD = 0.10  # quartile distance divided by median; above it the machine was busy or throttled
 KEPT_RUNS = 10
+REMEDY = "restore it from git, or remove it and measure again: tox run -e bench-update"
+NO_FILE = "tox run -e bench writes runs/bench/figures.json"
+SPEED = Number(0, 1e9, null=True, above=True)
+SIZE = Number(0, 1e18, whole=True)
+# Shapes of a file, its runs and its timings; `shapes.misfit` says what a shape is.
+TIMING = {
+    "model": Text(null=True),
+    "what": NAME,
+    "seconds": [SECONDS],
+    "images": SIZE,
+    "flops": SIZE,
+    "first": dataclasses.replace(SECONDS, null=True),
+    **dict.fromkeys(("limit_gflops", "limit_gbytes", "host_mib", "device_mib"), SPEED),
+    "ratios": [Number(0, 1e9, above=True)],
+    "fewest": [SECONDS],
+}
+RUN = {"date": NAME, "command": TEXT, "timings": [TIMING]}
+MEMORY = Number(0, 1e9, whole=True, null=True)
+FILE = {"hardware": NAME, "stack": {**STACK, "memory_gib": MEMORY}, "dataset": Text(DATASETS), "runs": [RUN]}
 SAME_STACK = ("python", "keras", "framework", "device", "threads", "precision", "onednn", "tf32", "cuda", "cudnn")
 
 
@@ -111,21 +132,36 @@ def read(path: Path | str) -> dict[str, Any]:
 
     Raises TimingsError.
     """
-    remedy = "restore it from git, or remove it and measure again: tox run -e bench-update"
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-        for run in content["runs"]:
+    with content.told_as(TimingsError, path, REMEDY, NO_FILE):
+        found = content.json_of(path, FILE)
+        fault = disagreement(found)
+        if fault:
+            raise content.Fault(f": {fault}")
+        for run in found["runs"]:
             run["timings"] = by_key(Timing(**timing) for timing in run["timings"])
-            if not all(timing.seconds and min(timing.seconds) > 0 for timing in run["timings"].values()):
-                raise ValueError("a timing has no seconds, or seconds that are not positive")
-        content["stack"]["framework"], content["dataset"], content["hardware"]
-    except OSError as error:
-        raise TimingsError(
-            f"{path} cannot be read ({error.strerror}); tox run -e bench writes runs/bench/figures.json"
-        ) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise TimingsError(f"{path} is malformed ({type(error).__name__}: {error}); {remedy}") from error
-    return content
+        return found
+
+
+def disagreement(found: dict[str, Any]) -> str | None:
+    """The first fact of a file of timings that does not agree with another, in words; `found` has the shape FILE."""
+    named, machine = found["hardware"], hardware(found["stack"])
+    if named != machine:
+        return f"hardware is {shown(named)}, and the stack is that of {shown(machine)}"
+    if not found["runs"]:
+        return "runs is empty"
+    for number, run in enumerate(found["runs"]):
+        keys = [Key(timing["model"], timing["what"]) for timing in run["timings"]]
+        for place, timing in enumerate(run["timings"]):
+            here = f"runs[{number}].timings[{place}]"
+            if keys.index(keys[place]) < place:
+                return f"{here} is of {one_line(str(keys[place]))}, as one before it"
+            rounds = len(timing["seconds"])
+            if not rounds:
+                return f"{here}.seconds is empty"
+            for name in ("ratios", "fewest"):
+                if timing[name] and len(timing[name]) != rounds:
+                    return f"{here}.{name} has {len(timing[name])} of {rounds} rounds"
+    return fault_of_framework(found["stack"])
 
 
 def stored(folder: Path | str, stack: dict[str, Any], dataset: str) -> dict[str, Any] | None:
@@ -158,12 +194,13 @@ def store(
         )
     path = Path(folder) / file_name(stack, dataset)
     runs: list[dict[str, Any]] = []
-    if path.exists():
-        before = read(path)
-        if all(before["stack"].get(key) == stack.get(key) for key in SAME_STACK):
-            runs = before["runs"]
-    runs = [*runs, {"date": date, "command": command, "timings": kept}][-KEPT_RUNS:]
-    write(path, stack, dataset, runs)
+    with locked(path):
+        if path.exists():
+            before = read(path)
+            if all(before["stack"].get(key) == stack.get(key) for key in SAME_STACK):
+                runs = before["runs"]
+        runs = [*runs, {"date": date, "command": command, "timings": kept}][-KEPT_RUNS:]
+        write(path, stack, dataset, runs)
     return path, doubtful
 
 

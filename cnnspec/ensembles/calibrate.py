@@ -17,7 +17,7 @@ from typing import Any
 from cnnspec.ensembles import store
 from cnnspec.errors import ClusterMissing, RunFailed
 from cnnspec.facts import reading
-from cnnspec.training import TrainingRun
+from cnnspec.runs import TrainingRun
 
 EVERY = 20.0  # seconds between two lines about the epochs of a training
 LAST_LINES = 40  # of the output of a training that failed

@@ -27,8 +27,8 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from cnnspec.ensembles import bands, store
-from cnnspec.errors import EnsembleError
+from cnnspec.ensembles import bands, quantities, store
+from cnnspec.errors import TooFewRuns
 from cnnspec.names import MODELS, RESULTS, SAMPLES
 
 FALSE_ALARM_RATE = (
@@ -53,7 +53,7 @@ Figure = Callable[[Run], float]  # `distance` or `farthest`
 def judged(curves: Mapping[str, Sequence[float]], dataset: str = "mnist") -> Run:
     """{metric: array (epochs,)} of a run's curves on the judged scale: log nats, √errors; train_… in the last epoch only."""
     train, test = SAMPLES[dataset]
-    values = {metric: np.log(curves[metric]) for metric in LOSSES}
+    values = {metric: np.array([quantities.logarithm(loss) for loss in curves[metric]]) for metric in LOSSES}
     for metric in ERRORS:
         samples = test if metric in TEST_METRICS else train
         values[metric] = np.sqrt(np.round((1 - np.asarray(curves[metric])) * samples))
@@ -74,7 +74,7 @@ def deviation(metric: str, others: np.ndarray) -> float:
 class Reference:
     """Ensembles of several models on one data set, {model: [run, …]} with runs as `judged` gives them, stored in `folder`.
 
-    `healthy` holds the residuals of every run of every model from the other runs of its model. Raises EnsembleError for
+    `healthy` holds the residuals of every run of every model from the other runs of its model. Raises TooFewRuns for
     fewer than three runs of a model: with one left out, two must remain to have a spread.
     """
 
@@ -83,9 +83,7 @@ class Reference:
         if few or not runs:
             counts = ", ".join(f"{model} has {size}" for model, size in few.items()) or "there is no model"
             command = store.command(Path(folder) / f"{next(iter(few), 'model1')}.csv", runs=3)
-            raise EnsembleError(
-                f"the ensemble in {folder} needs at least 3 runs per model, but {counts}; add runs: {command}"
-            )
+            raise TooFewRuns(f"the ensemble in {folder} needs at least 3 runs per model, but {counts}; add runs: {command}")
         self.runs = runs
         deviations = {model: self._deviations(ensemble) for model, ensemble in runs.items()}
         metrics = next(iter(deviations.values()))

@@ -31,14 +31,19 @@ class Quantity:
     least_deviation: Callable[[Any], Any] = lambda mean: 0.0  # mean of an ensemble, or an array of means -> smallest SD
 
 
+def logarithm(loss: float) -> float:
+    """Natural logarithm of a loss: minus infinity for a loss of 0, NaN for one that no training can have."""
+    return math.log(loss) if loss > 0 else -math.inf if loss == 0 else math.nan
+
+
 def log_loss(metric: str, epoch: int) -> Quantity:
     """Logarithm of the loss `metric` in an epoch; `epoch` −1 is the last of the run. Shifts are relative: 0.5 is +50 %."""
-    return _loss(lambda curves: math.log(curves[metric][epoch]), math.inf if metric == "untrained_loss" else _CHANCE)
+    return _loss(lambda curves: logarithm(curves[metric][epoch]), math.inf if metric == "untrained_loss" else _CHANCE)
 
 
 def log_area(metric: str) -> Quantity:
     """Mean over the epochs of the logarithm of a loss: the area under its log curve, per epoch."""
-    return _loss(lambda curves: float(np.mean(np.log(curves[metric]))), _CHANCE)
+    return _loss(lambda curves: float(np.mean([logarithm(loss) for loss in curves[metric]])), _CHANCE)
 
 
 _CHANCE = math.log(math.log(CLASSES))  # a uniform guess among ten digits has a loss of ln 10

@@ -7,20 +7,19 @@ import io
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pandas as pd
-from filelock import FileLock
 
+from cnnspec import content
 from cnnspec.ensembles import rows
 from cnnspec.ensembles.rows import IDENTITY, PER_EPOCH, SAME, SCORES, STACK
 from cnnspec.errors import EnsembleError
 from cnnspec.facts import reading
-from cnnspec.files import with_row, write_whole
+from cnnspec.files import locked, with_row, write_whole
 from cnnspec.names import DATASETS
-
-if TYPE_CHECKING:
-    from cnnspec.training import TrainingRun  # it needs Keras, and reading stored runs does not
+from cnnspec.runs import TrainingRun
+from cnnspec.shapes import Number
 
 OPTIMIZERS = ("adam", "adadelta")  # that `calibrate` takes
 
@@ -56,21 +55,17 @@ def remedy(path: Path, line: int | None, row: Mapping[str, str] | None = None) -
 
 def text_of(path: Path) -> str:
     """The text of the ensemble at `path`, which ends with a line end. Raises EnsembleError."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise EnsembleError(f"{path} is missing; make it with: {command(path)}") from error
-    except OSError as error:
-        raise EnsembleError(f"{path} cannot be read ({error.strerror}); name a folder of one CSV per model") from error
-    except ValueError as error:
-        raise EnsembleError(f"{path} is malformed ({error}); {remedy(path, None)}") from error
+    if path.is_dir():
+        raise EnsembleError(f"{path} cannot be read (Is a directory); name a folder of one CSV per model")
+    with content.told_as(EnsembleError, path, lambda line: remedy(path, line), f"make it with: {command(path)}"):
+        text = content.text_of(path)
     return text if text.endswith("\n") or not text else text + "\n"
 
 
-def rows_of(path: Path, text: str) -> list[dict[str, str]]:
-    """The rows of the ensemble at `path`, whose text is `text`. Raises EnsembleError."""
+def rows_of(path: Path, text: str, texts: bool = True) -> list[dict[str, Any]]:
+    """The rows of the ensemble at `path`, whose text is `text`; numbers as written, or as numbers. Raises EnsembleError."""
     settings = first_settings(text)
-    return rows.checked(path, text, lambda line: remedy(path, line, settings))
+    return rows.checked(path, text, lambda line: remedy(path, line, settings), texts)
 
 
 def first_settings(text: str) -> dict[str, str]:
@@ -89,11 +84,15 @@ def read(path: str | Path, dataset: str | None = None) -> pd.DataFrame:
     """
     path = Path(path)
     text = text_of(path)
-    stored = rows_of(path, text)
+    stored = rows_of(path, text, texts=False)
     if dataset and stored and stored[0]["dataset"] != dataset:
         found = stored[0]["dataset"]
         raise EnsembleError(f"{path} holds runs on {found}, and {dataset} is judged; name a folder of runs on {dataset}")
-    return pd.read_csv(io.StringIO(text), dtype={"python": str, "numpy": str, "keras": str})
+    header = next(csv.reader(io.StringIO(text)))
+    frame = pd.DataFrame(stored, columns=header).astype(
+        {column: float for column in header if isinstance(rows.shapes(header, path.stem)[column], Number)}
+    )
+    return frame.astype({"seed": int, "batch_size": int, "epochs": int}).assign(redrawn=frame["redrawn"] == "True")
 
 
 def seeds(path: str | Path) -> set[int]:
@@ -107,9 +106,8 @@ def append(path: str | Path, run: TrainingRun) -> None:
     Raises EnsembleError, and leaves the file unchanged, for a run from another stack or of other settings.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     row = row_of(run)
-    with FileLock(str(path) + ".lock"):
+    with locked(path):
         text = text_of(path) if path.exists() else ""
         if text:
             stored = rows_of(path, text)

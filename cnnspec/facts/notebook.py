@@ -8,26 +8,25 @@ from typing import Any
 
 import pandas as pd
 
+from cnnspec import content
 from cnnspec.errors import BaselineError
-from cnnspec.facts.reading import BASELINES, read_csv, read_toml
+from cnnspec.facts import schema
+from cnnspec.facts.reading import BASELINES, read_csv, read_toml, restore
 from cnnspec.names import MODELS
 
 FOLDER = BASELINES / "notebook"
 ADD_A_MODEL = "CONTRIBUTING.md says how, under Add a model"
-COLUMNS = {
-    "summary": ("model", "row", "layer", "class", "output_shape", "parameters", "cell"),
-    "configuration": ("model", "row", "class", "setting", "value", "source"),
-    "totals": ("model", "total", "trainable", "non_trainable", "cell"),
-    "history": ("model", "epoch", "seconds", "loss", "accuracy", "val_loss", "val_accuracy", "cell"),
-    "scores": ("model", "split", "metric", "value", "cell"),
-    "results": ("model", "row", "value", "cell"),
-    "later_settings": ("class", "setting", "value", "since"),
-}
 
 
 def facts(name: str) -> pd.DataFrame:
     """One file of the notebook's facts as a frame of strings, as transcribed. Raises BaselineError."""
-    return read_csv(FOLDER / f"{name}.csv", COLUMNS[name])
+    path, (columns, key) = FOLDER / f"{name}.csv", schema.NOTEBOOK[name]
+    rows = read_csv(path, columns, key, texts=True)
+    with content.told_as(BaselineError, path, restore(path)):
+        fault = schema.disagreement(name, rows)
+        if fault:
+            raise content.Fault(f": {fault}")
+    return pd.DataFrame(rows, columns=list(columns))
 
 
 def facts_of(model: str, name: str) -> pd.DataFrame:
@@ -41,7 +40,13 @@ def facts_of(model: str, name: str) -> pd.DataFrame:
 
 def globals_toml() -> dict[str, Any]:
     """`globals.toml` as nested dicts, every leaf a {value, cell}. Raises BaselineError."""
-    return read_toml(FOLDER / "globals.toml")
+    path = FOLDER / "globals.toml"
+    found = read_toml(path)
+    with content.told_as(BaselineError, path, restore(path)):
+        fault = schema.fault_of_globals(found)
+        if fault:
+            raise content.Fault(f": {fault}")
+    return found
 
 
 def literal(text: str) -> Any:

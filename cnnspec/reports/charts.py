@@ -97,11 +97,13 @@ def axis(x: Callable[[float], float], most: float, top: float, unit: str) -> str
 def loss_chart(title: str, curves: Sequence[Curve], band: Band | None) -> str:
     """Losses by epoch on a logarithmic scale, in the band of the reference ensemble where there is one.
 
+    A loss of 0 is drawn at the lower edge.
+
     Of more than FEW curves the range is drawn, and above it those that the page chooses. The first and the last epoch have
     brackets: these are the epochs that the suite judges.
     """
     left, right, top, bottom, height = 40, 12, 20, 34, 222
-    values = [loss for _, _, losses in curves for loss in losses]
+    values = [loss for _, _, losses in curves for loss in losses if loss > 0] or [1.0]
     least, most = min(values) / FARTHEST, max(values) * FARTHEST
     ends = {end: [min(max(loss, least), most) for loss in losses] for end, losses in (band or {}).items()}
     values += [loss for losses in ends.values() for loss in losses]
@@ -113,7 +115,7 @@ def loss_chart(title: str, curves: Sequence[Curve], band: Band | None) -> str:
         return left + 14 + (WIDTH - left - right - 28) * ((epoch - 1) / (epochs - 1) if epochs > 1 else 0.5)
 
     def y(loss: float) -> float:
-        return top + (height - top - bottom) * (1 - math.log(loss / low) / math.log(high / low))
+        return top + (height - top - bottom) * (1 - math.log(max(loss, low) / low) / math.log(high / low))
 
     parts = []
     if band:

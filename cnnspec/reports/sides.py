@@ -78,12 +78,17 @@ def tests(first: Report, second: Report) -> Iterator[str]:
 
 
 def state(report: Report, test: str) -> str:
-    """What became of a test. A report names what failed, did not run or is known to differ; the others passed."""
+    """What became of a test. A report names what failed, did not run or is known to differ; the others of a tier passed.
+
+    Of the tests outside the tiers it names no more than those: the others may not have been collected.
+    """
     named = {"failed": report.failed, "known to differ": report.known_differences, "not run": report.not_run}
     for word, entries in named.items():
         if any(each["test"] == test for each in entries):
             return word
-    return "passed" if ran(report.tiers.get(tier_of(test), report.others)) else "not run"
+    if tier_of(test) in report.tiers:
+        return "passed" if ran(report.tiers[tier_of(test)]) else "not run"
+    return "passed or not run" if ran(report.others) else "not run"
 
 
 def checks(first: Report, second: Report) -> Iterator[str]:

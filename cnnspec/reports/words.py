@@ -6,18 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from cnnspec.names import MODELS
 from cnnspec.reports.report import Report
-from cnnspec.reports.schema import one_line
+from cnnspec.shapes import counted as counted
+from cnnspec.shapes import one_line
 
 COUNTED = ("passed", "failed", "not run", "known differences")
 COLUMNS = ("environment", "verdict", "level", "framework", "Keras", "Python", *COUNTED)
 NO_REPORT = "no report: did not run"
 NEWER = "A newer report of a part of the suite"
 ENDED = {"pass": "passed", "fail": "failed", "cannot tell": "cannot tell", "no verdict": "without a verdict"}
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun: 1 check, 2 checks."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def outcome(report: Report) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cnnspec.facts.reading import read_csv, read_table
+from cnnspec.facts.reading import read_table
 from cnnspec.files import write_whole
+from cnnspec.shapes import COUNT, LOSS, SHARE
 from cnnspec.trajectory import fitted
 
+ROWS = {"steps": -(-fitted.SAMPLES // fitted.BATCH), "images": fitted.VALIDATION}  # file of a `fit` -> its rows
 COMMAND = "python -m cnnspec trajectory --by {folder} --out baselines/trajectories/{folder}"
 
 
@@ -42,6 +44,9 @@ def recorded(folder: str | Path, name: str, variables: list[str]) -> fitted.Fitt
     remedy = f"record it with: {COMMAND.format(folder=folder.name)}"
     columns = columns_of(variables)
     expected = ["epoch", *(column for group in columns.values() for column in group)]
-    table = read_csv(folder / f"{name}.csv", expected, remedy).astype(float)
-    others = {field: read_table(folder / f"{name}-{field}.csv", remedy).to_numpy().T for field in ("steps", "images")}
-    return fitted.Fitted(**{field: table[group].to_numpy() for field, group in columns.items()}, **others)
+    shapes = {name: COUNT if name == "epoch" else SHARE if "accuracy" in name else LOSS for name in expected}
+    table = read_table(folder / f"{name}.csv", shapes, fitted.EPOCHS, remedy, first="epoch")
+    by_epoch = {f"epoch_{epoch + 1}": LOSS for epoch in range(fitted.EPOCHS)}
+    others = {field: read_table(folder / f"{name}-{field}.csv", by_epoch, rows, remedy).T for field, rows in ROWS.items()}
+    places = {field: [expected.index(column) for column in group] for field, group in columns.items()}
+    return fitted.Fitted(**{field: table[:, place] for field, place in places.items()}, **others)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cnnspec.facts import notebook
 from cnnspec.facts.reading import read_table
 from cnnspec.files import write_whole
-from cnnspec.trajectory.start import Trajectory, weight_names
+from cnnspec.names import CLASSES
+from cnnspec.shapes import COUNT, LOSS, SHARE
+from cnnspec.trajectory.start import STEPS, WITNESSES, Trajectory, weight_names
 
 # Who computed the recordings of a folder in baselines/trajectories -> the command that makes the folder anew.
 COMMANDS = {
@@ -34,11 +37,13 @@ def record(folder: str | Path, name: str, optimizer: str, steps: Trajectory) -> 
     write_whole(Path(folder) / f"{name}-{optimizer}-probabilities.csv", header + "".join(rows))
 
 
-def recorded(folder: str | Path, name: str, optimizer: str) -> tuple[list[str], Trajectory]:
-    """(variable names, trajectory) as `record` wrote them. Raises BaselineError."""
+def recorded(folder: str | Path, name: str, optimizer: str, steps: int = STEPS) -> tuple[list[str], Trajectory]:
+    """(variable names, trajectory of so many steps) as `record` wrote them. Raises BaselineError."""
     command = COMMANDS.get(Path(folder).name, f"python -m cnnspec trajectory --out {folder}")
     remedy = f"record it with: {command}"
-    steps = read_table(Path(folder) / f"{name}-{optimizer}.csv", remedy)
-    probabilities = read_table(Path(folder) / f"{name}-{optimizer}-probabilities.csv", remedy)
-    lengths = steps.drop(columns=["step", "loss"])
-    return list(lengths.columns), Trajectory(steps["loss"].to_numpy(), lengths.to_numpy(), probabilities.to_numpy())
+    variables = weight_names([layer["class"] for layer in notebook.layers(name)])
+    columns = {"step": COUNT, "loss": LOSS, **dict.fromkeys(variables, LOSS)}
+    rows = read_table(Path(folder) / f"{name}-{optimizer}.csv", columns, steps, remedy, first="step")
+    shares = {f"digit_{digit}": SHARE for digit in range(CLASSES)}
+    predicted = read_table(Path(folder) / f"{name}-{optimizer}-probabilities.csv", shares, WITNESSES, remedy)
+    return variables, Trajectory(rows[:, 1], rows[:, 2:], predicted)

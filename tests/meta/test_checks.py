@@ -81,6 +81,15 @@ def test_close_fails(obtained):
     assert "expected  1   (from the log)" in text
 
 
+def test_close_to_zero():
+    """Zero is near zero only."""
+    told = {"source": "the log", "next": "do this"}
+    checks.close("loss", 0.0, 0.0, {"relative": 1e-4, "why": "rounding"}, **told)
+    assert "relative difference inf" in failure(
+        checks.close, "loss", 0.0, 1e-9, {"relative": 1e-4, "why": "rounding"}, **told
+    )
+
+
 def test_close_passes():
     """Values within the tolerance pass on both sides."""
     for obtained in (1.00009, 0.99991):

@@ -43,25 +43,25 @@ def line(change, number=3):
 IN_CELLS = {  # a column and what it holds in line 3 -> the end of "expected …"
     ("model", "model2"): "expected model1, found 'model2'",
     ("dataset", "cifar10"): "expected one of mnist5k, mnist, found 'cifar10'",
-    ("optimizer", ""): "expected a name, found ''",
-    ("redrawn", "yes"): "expected True or False, found 'yes'",
-    ("seed", "-1"): "expected a whole number, found '-1'",
-    ("seed", "1.5"): "expected a whole number, found '1.5'",
-    ("batch_size", "0"): "expected a whole number above 0, found '0'",
-    ("epochs", "3"): "expected 2, as many as the columns are for, found '3'",
-    ("untrained_loss", "None"): "expected a finite number above 0, found 'None'",
-    ("loss_1", "0"): "expected a finite number above 0, found '0'",
-    ("loss_1", "-0.5"): "expected a finite number above 0, found '-0.5'",
-    ("loss_2", "inf"): "expected a finite number above 0, found 'inf'",
-    ("val_loss_1", "1e999"): "expected a finite number above 0, found '1e999'",
-    ("val_loss_2", "nan"): "expected a finite number above 0, found 'nan'",
-    ("train_loss_2", ""): "expected a finite number above 0, found ''",
-    ("final_test_loss", "half"): "expected a finite number above 0, found 'half'",
-    ("final_train_loss", "1_0"): "expected a finite number above 0, found '1_0'",
-    ("seconds_1", "-2"): "expected a finite number above 0, found '-2'",
-    ("accuracy_1", "1.01"): "expected a share from 0 to 1, found '1.01'",
-    ("val_accuracy_2", "-0.1"): "expected a share from 0 to 1, found '-0.1'",
-    ("final_test_accuracy", "inf"): "expected a share from 0 to 1, found 'inf'",
+    ("optimizer", ""): "expected a text that is not empty, found ''",
+    ("redrawn", "yes"): "expected one of True, False, found 'yes'",
+    ("seed", "-1"): "expected a whole number from 0 to 4294967295, found '-1'",
+    ("seed", "1.5"): "expected a whole number from 0 to 4294967295, found '1.5'",
+    ("batch_size", "0"): "expected a whole number from 1 to 1000000, found '0'",
+    ("epochs", "3"): "expected 2, found '3'",
+    ("untrained_loss", "None"): "expected a number above 0, found 'None'",
+    ("loss_1", "0"): "expected a number above 0, found '0'",
+    ("loss_1", "-0.5"): "expected a number above 0, found '-0.5'",
+    ("loss_2", "inf"): "expected a number above 0, found 'inf'",
+    ("val_loss_1", "1e999"): "expected a number above 0, found '1e999'",
+    ("val_loss_2", "nan"): "expected a number above 0, found 'nan'",
+    ("train_loss_2", ""): "expected a number above 0, found ''",
+    ("final_test_loss", "half"): "expected a number above 0, found 'half'",
+    ("final_train_loss", "1_0"): "expected a number above 0, found '1_0'",
+    ("seconds_1", "-2"): "expected a number above 0, found '-2'",
+    ("accuracy_1", "1.01"): "expected a number from 0 to 1, found '1.01'",
+    ("val_accuracy_2", "-0.1"): "expected a number from 0 to 1, found '-0.1'",
+    ("final_test_accuracy", "inf"): "expected a number from 0 to 1, found 'inf'",
     ("dataset", "mnist"): "a run of another stack or setting, 'mnist', and line 2 has 'mnist5k'",
     ("optimizer", "adadelta"): "a run of another stack or setting, 'adadelta', and line 2 has 'adam'",
     ("batch_size", "64"): "a run of another stack or setting, '64', and line 2 has '128'",
@@ -76,7 +76,10 @@ MALFORMED = {
         lambda text: "seed,loss_1\n1,0.5\n",
         f"lacks the columns 'model', 'dataset', 'optimizer', 'redrawn', 'batch_size' and 21 more; {WHOLE}",
     ),
-    "no epoch": (line(lambda text: re.sub(r"_\d", "", text), 1), "lacks the columns 'loss_1'; remove the file"),
+    "no epoch": (
+        line(lambda text: re.sub(r"_\d", "", text), 1),
+        "lacks the columns 'loss_1', 'accuracy_1', 'val_loss_1', 'val_accuracy_1', 'seconds_1'; remove",
+    ),
     "an epoch missing": (
         lambda text: text.replace("val_loss_2", "val_loss_3", 1),
         f"lacks the columns 'val_loss_2'; {WHOLE}",
@@ -177,9 +180,7 @@ def test_a_run_that_could_not_be_read_is_not_stored(path):
     """A negative loss: the file is unchanged."""
     before, bad = path.read_bytes(), run(4)
     bad.history["loss"] = [0.5, -1.0]
-    with pytest.raises(
-        EnsembleError, match="the run of seed 4, column loss_2: expected a finite number above 0, found '-1'"
-    ):
+    with pytest.raises(EnsembleError, match="the run of seed 4, column loss_2: expected a number above 0, found '-1'"):
         store.append(path, bad)
     assert path.read_bytes() == before
 
@@ -189,36 +190,3 @@ def test_a_folder_is_no_ensemble(tmp_path):
     (tmp_path / "model1.csv").mkdir()
     with pytest.raises(EnsembleError, match=r"model1.csv cannot be read \(Is a directory\); name a folder of one CSV per"):
         store.read(tmp_path / "model1.csv")
-
-
-def test_any_cell_may_be_anything(path):
-    """Every cell of a row, with any text: one error that names the file, or numbers that can be judged."""
-    text = path.read_text()
-    refused = 0
-    for column in text.splitlines()[0].split(","):
-        for value in (
-            "",
-            "0",
-            "-1",
-            "0.5",
-            "1e999",
-            "nan",
-            "inf",
-            "NA",
-            "True",
-            "²",
-            "1e-400",
-            "x,y",
-            '"',
-            "a\nb",
-            "9" * 400,
-        ):
-            path.write_text(cell(column, value)(text))
-            try:
-                curves = store.curves(path, 2)
-            except EnsembleError as error:
-                refused += str(error).startswith(f"{path}, line 3, column {column}: ")
-            else:
-                numbers = [number for run in curves for values in run.values() for number in values]
-                assert all(0 <= number < float("inf") for number in numbers), (column, value)
-    assert refused > 450

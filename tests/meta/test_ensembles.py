@@ -8,7 +8,7 @@ import pytest
 from cnnspec import __main__ as command_line
 from cnnspec.ensembles import calibrate, rows, store
 from cnnspec.errors import EnsembleError, RunFailed
-from cnnspec.training import TrainingRun
+from cnnspec.runs import TrainingRun
 
 STACK = dict.fromkeys(rows.STACK, "x") | {"cores": 2, "memory_gib": 8}
 

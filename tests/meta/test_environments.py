@@ -24,6 +24,7 @@ WRONG = {  # words of CNNSPEC_EXPECT -> lines of the message
     "another backend": ("backend=theano", f"backend=theano: requested, {backend()} is imported"),
     "not installed": ("theano>=1", "theano>=1: requested, but No module named 'theano'"),
     "no version": ("keras", "keras: malformed; write NAME==VERSION or backend=NAME"),
+    "no version to see": ("os==3", "os==3: requested, but module 'os' has no attribute '__version__'"),
     "no specifier": ("keras=3", "keras=3: malformed; write NAME==VERSION or backend=NAME"),
     "no name": ("==3", "==3: malformed; write NAME==VERSION or backend=NAME"),
 }
@@ -88,6 +89,20 @@ def labelled(label):
     return {name: tox[f"testenv:{name}"] for name in names.split(", ") if not name.startswith("legacy")}
 
 
+def asked_of(name, section):
+    """The stack that an environment requests."""
+    found = re.search(r"CNNSPEC_EXPECT = (.*)", section.get("set_env", ""))
+    assert found, f"environment {name} requests no stack: add CNNSPEC_EXPECT to its set_env in tox.ini"
+    return found.group(1)
+
+
+def test_an_environment_without_a_request_is_named():
+    """An environment of the matrix without set_env, or without the variable there."""
+    for section in ({}, {"set_env": "KERAS_BACKEND = jax"}):
+        with pytest.raises(AssertionError, match="environment tf999 requests no stack: add CNNSPEC_EXPECT to its set_env"):
+            asked_of("tf999", section)
+
+
 def matrix():
     """The environments of the label `matrix`."""
     return labelled("matrix")
@@ -100,7 +115,7 @@ EVERY = matrix() | labelled("nightly")
 def test_environments_ask_for_what_they_install(name):
     """Each environment requests a Python, framework, Keras and backend, and its interpreter and pins agree with them."""
     section = EVERY[name]
-    wish = re.search(r"CNNSPEC_EXPECT = (.*)", section["set_env"]).group(1).split()
+    wish = asked_of(name, section).split()
     asked = {re.match(r"\w+", word).group(): re.sub(r"^\w+", "", word) for word in wish}
     framework = asked["backend"].removeprefix("=")
     assert asked.keys() == {"python", framework, "keras", "backend"}
@@ -134,7 +149,7 @@ def test_the_matrix_is_whole():
     minors = sorted(int(name.removeprefix("tf2")) for name in matrix() if re.fullmatch(r"tf2\d+", name))
     assert minors == list(range(12, minors[-1] + 1))
     for minor in minors:
-        assert f" tensorflow==2.{minor}.* " in matrix()[f"tf2{minor}"]["set_env"]
+        assert f" tensorflow==2.{minor}.* " in asked_of(f"tf2{minor}", matrix()[f"tf2{minor}"]) + " "
 
 
 def test_the_readme_lists_the_matrix():

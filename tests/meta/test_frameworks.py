@@ -53,6 +53,8 @@ COMMANDS = {
     "verify": ["cnnspec", "verify"],
     "train": ["cnnspec", "train", "model1"],
     "calibrate": ["cnnspec", "calibrate", "--out", "nowhere"],
+    "paired": ["cnnspec", "paired", "--out", "nowhere"],
+    "trajectory": ["cnnspec", "trajectory", "--out", "nowhere"],
 }
 
 
@@ -119,6 +121,14 @@ def test_a_backend_that_nobody_knows(monkeypatch):
     monkeypatch.setattr("keras.backend.backend", lambda: "openvino")
     with pytest.raises(FrameworkMissing, match="backend is openvino, which cnnspec does not know"):
         frameworks.require()
+
+
+def test_an_odd_backend_is_told_before_anything_is_imported(without):
+    """Keras is not even there: the variable is what is told. An empty one asks for nothing."""
+    ended = without(COMMANDS["train"], "theano", *MISSING["no Keras"][1:3])
+    assert said(ended)[0].startswith("error: Keras' backend is theano, which cnnspec does not know; choose another backend")
+    assert ended.returncode == 2
+    assert said(without(COMMANDS["train"], "", *MISSING["no Keras"][1:3])) == [MISSING["no Keras"][3]]
 
 
 def test_a_backend_that_is_not_taken(monkeypatch):

@@ -11,12 +11,16 @@ from cnnspec.facts.reading import PROJECT
 FRAMEWORKS = ("keras", "tensorflow", "jax", "torch")
 STANDARD = sys.stdlib_module_names
 HARNESS = {"compat", "stack", "mnist", "architectures", "pipeline", "training", "results"}
+READING = {"content", "shapes"}
 # Part of cnnspec/ -> the other parts that it may import. What is not here may import nothing of the project.
 MAY_IMPORT = {
     "__init__": {"legacy_keras"},
     "legacy_keras": set(),
     "errors": {"calls"},
-    "facts": {"names", "errors", "calls"},
+    "shapes": {"names"},
+    "content": {"errors", "shapes"},
+    "runs": {"files", "names", "errors", *READING},
+    "facts": {"names", "errors", "calls", *READING},
     "oracle": set(),
     "architectures": {"compat", "errors", "mnist"},
     "compat": set(),
@@ -24,19 +28,21 @@ MAY_IMPORT = {
     "digit_files": {"errors"},
     "mnist": {"digit_files", "names", "errors"},
     "pipeline": {"compat"},
-    "training": {"architectures", "compat", "mnist", "errors", "files", "pipeline", "stack"},
+    "training": {"architectures", "compat", "mnist", "errors", "pipeline", "runs", "stack"},
     "results": {"facts", "files", "names"},
-    "trajectory": {"architectures", "compat", "mnist", "training", "facts", "oracle", "files", "names"},
-    "ensembles": {"facts", "files", "names", "errors", "training"},
-    "paired": {"trajectory", "ensembles", "facts", "files", "errors", *HARNESS},
-    "benchmarks": {"facts", "files", "names", "errors", *HARNESS},
-    "reports": {"benchmarks", "files", "names", "errors"},
+    "trajectory": {"architectures", "compat", "mnist", "training", "facts", "oracle", "files", "names", "shapes"},
+    "ensembles": {"facts", "files", "names", "errors", "runs", *READING},
+    "paired": {"trajectory", "ensembles", "facts", "files", "errors", *HARNESS, *READING},
+    "benchmarks": {"facts", "files", "names", "errors", *HARNESS, *READING},
+    "reports": {"benchmarks", "files", "names", "errors", *READING},
     "frameworks": {"errors", "legacy_keras"},
     "verify": {"facts", "errors"},
     "bisect": {"verify", "reports", "facts", "files", "names", "errors", "calls"},
     "command_options": {"names"},
+    "command_checks": {"files", "names", "errors"},
     "commands": {
         *(
+            "command_checks",
             "facts",
             "ensembles",
             "paired",
@@ -53,7 +59,7 @@ MAY_IMPORT = {
         ),
         *HARNESS,
     },
-    "__main__": {"command_options", "commands", "names", "errors"},
+    "__main__": {"command_checks", "command_options", "commands", "names", "errors"},
 }
 ENSEMBLES = ("rows", "store", "quantities", "bands", "distance", "false_alarms", "equivalence", "likelihood", "membership")
 # Modules that read what is stored, on machines that have no framework.
@@ -63,6 +69,10 @@ WITHOUT_FRAMEWORK = [
     "errors",
     "files",
     "digit_files",
+    "shapes",
+    "content",
+    "runs",
+    "facts.schema",
     "facts.notebook",
     "facts.reading",
     "oracle.layers",
@@ -86,6 +96,7 @@ WITHOUT_FRAMEWORK = [
     "frameworks",
     "verify",
     *(f"bisect.{name}" for name in ("search", "releases", "fits", "state", "environments", "command")),
+    "command_checks",
     "commands",
     "__main__",
 ]

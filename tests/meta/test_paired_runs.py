@@ -1,5 +1,7 @@
 """Are paired trainings set up as they say, and stored whole, once, and readable?"""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,8 @@ from cnnspec.trajectory.watching import arrays_of
 
 MODEL = "model2"
 STACK = {"python": "3.12.1", "keras": "3.15.1", "framework": "tensorflow 2.21.0", "threads": 2, "memory_gib": 24}
-NUMBERS = {name: 1.25 + place for place, name in enumerate(setting.quantities(MODEL))}
+VALUES = {"accuracy": 0.5, setting.STEPS: 32.0}
+NUMBERS = {name: VALUES.get(setting.kind(name), 1.25 + place) for place, name in enumerate(setting.quantities(MODEL))}
 
 
 def test_a_start_moves_each_weight_by_one_unit():
@@ -100,15 +103,47 @@ def test_other_columns_are_refused(tmp_path):
 
 
 def test_damaged_files_are_told(tmp_path):
-    """Missing, of another model, and with text where a number belongs."""
+    """Missing, empty, of another model, a run twice, and a number that cannot be; any other damage: tests/meta/damage."""
     path = tmp_path / f"{MODEL}.csv"
-    with pytest.raises(
-        EnsembleError, match=r"model2\.csv is missing; make it with: python -m cnnspec paired --models model2"
-    ):
+    make = f"python -m cnnspec paired --models {MODEL} --out {tmp_path}"
+    with pytest.raises(EnsembleError, match=re.escape(f"{path} is missing; make it with: {make}")):
         store.read(path, MODEL)
     store.append(path, store.facts(MODEL, STACK, 0), NUMBERS)
-    with pytest.raises(EnsembleError, match="other columns than a paired training of model1"):
+    whole = path.read_text(encoding="utf-8")
+    with pytest.raises(EnsembleError, match=r"lacks the columns 'epoch 1 movement of 2-Conv2D/kernel', .*; remove the file"):
         store.read(path, "model1")
-    path.write_text(path.read_text(encoding="utf-8").replace(",2.25,", ",wrong,", 1), encoding="utf-8")
-    with pytest.raises(EnsembleError, match=r"empty cells or text where numbers belong, in .'epoch 1 loss'"):
-        store.read(path, MODEL)
+    spoilt = {
+        "": f" is malformed (it is empty); remove the file; then make it with: {make}",
+        whole + whole.splitlines()[1]: f"is in line 2 too; remove line 3; then train what is missing: {make}",
+        whole.replace(
+            ",2.25,", ",-2.25,"
+        ): ", line 2, column epoch 1 loss: expected a number from 0 to 1e+200, found '-2.25'",
+        whole.replace(",off,0,", ",off,-1,"): ", line 2, column start: expected a whole number from 0, found '-1'",
+        whole.replace("model2,none", "model4,none"): ", line 2, column model: expected model2, found 'model4'",
+    }
+    for text, words in spoilt.items():
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(EnsembleError, match=re.escape(words)):
+            store.read(path, MODEL)
+        if text:
+            with pytest.raises(EnsembleError, match=re.escape(words)):
+                store.append(path, store.facts(MODEL, STACK, 5), NUMBERS)
+        assert path.read_text(encoding="utf-8") == text
+
+
+def test_a_run_that_could_not_be_read_is_not_stored(tmp_path):
+    """A loss that is not finite: the file is not made."""
+    with pytest.raises(
+        EnsembleError, match=r"with the run of start 0 added, line 2, column epoch 1 loss: .* 'nan'; it is not"
+    ):
+        store.append(tmp_path / "model2.csv", store.facts(MODEL, STACK, 0), {**NUMBERS, "epoch 1 loss": float("nan")})
+    assert not (tmp_path / "model2.csv").exists()
+
+
+def test_text_of_other_editors_is_read(tmp_path):
+    """A byte order mark, two characters per line end, no last line end: read, and added to, whole."""
+    path = tmp_path / f"{MODEL}.csv"
+    store.append(path, store.facts(MODEL, STACK, 0), NUMBERS)
+    path.write_bytes(("\ufeff" + path.read_text()[:-1].replace("\n", "\r\n")).encode())
+    store.append(path, store.facts(MODEL, STACK, 1), NUMBERS)
+    assert store.read(path, MODEL).start.tolist() == ["0", "1"]

@@ -6,7 +6,6 @@ import shutil
 import stat
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -60,32 +59,27 @@ def test_plain_pytest_in_a_read_only_clone(clone, tmp_path):
     assert not (clone / "reports").exists()
 
 
-@pytest.mark.parametrize("option", places.NAMED)
+@pytest.mark.parametrize("option", ["report", "out", "outcome"])
 def test_a_place_that_was_named(clone, tmp_path, option):
     """It is one line before anything is imported, with exit code 2, that of a folder that cannot be written."""
     told = [f"--outcome={tmp_path / 'told.json'}"] if option != "outcome" else []
     ended = run(clone, tmp_path, f"--{option}=new/place", *told)
-    error = f"nothing can be written to {clone} (Permission denied); name another place: --{option}=PATH"
+    kind = "a folder" if option == "out" else "a file"
+    error = f"--{option}=new/place cannot be written (Permission denied); name {kind} that can"
     assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", f"error: {error}\n")
     if told:
         outcome = json.loads((tmp_path / "told.json").read_text(encoding="utf-8"))
         assert (outcome["verdict"], outcome["reason"]) == ("no verdict", error)
 
 
-def test_places_that_can_be_written(tmp_path):
-    """Nothing is made and nothing is left where a place is tried; a file where a folder should be is named."""
-    assert places.why_not(tmp_path / "a" / "b" / "report.json") is None
-    assert places.why_not(tmp_path / "a", folder=True) is None
-    assert list(tmp_path.iterdir()) == []
-    (tmp_path / "file").touch()
-    assert places.why_not(tmp_path / "file" / "report.json") == f"{tmp_path / 'file'} (Not a directory)"
-
-
 def test_a_report_finds_a_place(tmp_path, monkeypatch):
     """At the path, else in a temporary folder; where there is none either, the line says that there is no report."""
-    assert places.keep(made(), tmp_path / "report.json") == (tmp_path / "report.json", f"report: {tmp_path / 'report.json'}")
+    assert places.keep(made(), lambda whole: tmp_path / "report.json", True) == (
+        tmp_path / "report.json",
+        f"report: {tmp_path / 'report.json'}",
+    )
     (tmp_path / "file").touch()
-    path, line = places.keep(made(), tmp_path / "file" / "report.json")
+    path, line = places.keep(made(), lambda whole: tmp_path / "file" / "report.json", True)
     assert Report.from_json(path) == made()
     assert line.startswith(f"report: {path}; nothing can be written to {tmp_path / 'file'} (")
     shutil.rmtree(path.parent)
@@ -94,6 +88,6 @@ def test_a_report_finds_a_place(tmp_path, monkeypatch):
         raise OSError("no temporary folder")
 
     monkeypatch.setattr("tempfile.mkdtemp", nowhere)
-    path, line = places.keep(made(), Path(tmp_path / "file" / "report.json"))
+    path, line = places.keep(made(), lambda whole: tmp_path / "file" / "report.json", True)
     assert path is None
     assert line.startswith("no report: nothing can be written to ")

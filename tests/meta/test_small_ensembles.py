@@ -74,6 +74,17 @@ def test_a_wrong_run_is_not_called_right(tmp_path, size):
         ensembles.within_band("loss", quantity, band, 3.0, **TOLD)
 
 
+@pytest.mark.parametrize("name", ["loss, last epoch", "loss, area under the log curve"])
+def test_a_loss_of_zero_is_too_good(name):
+    """A loss of exactly 0, which has no logarithm, lies below every band, and is told."""
+    curves = store.curves(STORED, 4)
+    quantity, band = bands.by_quantity(curves, "mnist5k")[name]
+    value = quantity.measure({**curves[0], "loss": [0.0] * 4})
+    with pytest.raises(pytest.fail.Exception, match=r"obtained  0\.0000   <  .*\n.*\n  distance  inf SD below the mean"):
+        ensembles.within_band(name, quantity, band, value, **TOLD)
+    assert math.isnan(quantity.measure({**curves[0], "loss": [-1.0] * 4}))
+
+
 @pytest.mark.parametrize("epochs", [1, 4])
 @pytest.mark.parametrize("size", range(31))
 def test_every_size_has_a_report(tmp_path, size, epochs):

@@ -16,6 +16,8 @@ STACK = {
     "framework": "tensorflow 2.21.0",
     "keras": "3.15.1",
     "python": "3.12.1",
+    "platform": "Linux x86_64",
+    "numpy": "2.5.5",
     "device": "CPU",
     "cpu": "AMD EPYC",
     "cores": 2,
@@ -61,7 +63,7 @@ def test_runs_add_up(tmp_path):
     content = timings.read(path)
     assert [run["date"] for run in content["runs"]] == [f"day {number:02}" for number in range(1, timings.KEPT_RUNS + 1)]
     assert content["runs"][0]["timings"] == {Key(None, "a"): timed(2.0)}
-    whole = Timing("model1", "a", QUIET, 4000, 10**7, 3.5, 100.0, 9.0, 900.0, 80.0, [1.0, 0.9], QUIET)
+    whole = Timing("model1", "a", QUIET, 4000, 10**7, 3.5, 100.0, 9.0, 900.0, 80.0, [1.0, 0.9, 1.1], QUIET)
     timings.store(tmp_path, STACK, "mnist5k", [whole], "day 19", "tox")
     assert timings.read(path)["runs"][-1]["timings"] == {Key("model1", "a"): whole}
     timings.store(tmp_path, STACK | {"threads": 1}, "mnist5k", [timed(9.0)], "day 20", "tox")
@@ -94,22 +96,43 @@ def test_what_is_compared(tmp_path):
     assert framework(STACK, "mnist") is None
 
 
-BAD = {
-    "truncated": lambda text: text[:-30],
-    "no runs": lambda text: json.dumps({"stack": {}}),
-    "a list": lambda text: "[]",
-    "unknown field": lambda text: text.replace('"images"', '"pictures"'),
-    "no seconds": lambda text: text.replace(text[text.index("[", text.index("seconds")) : text.index("]") + 1], "[]"),
+BAD = {  # what becomes of the content -> what is said of it; any other damage: tests/meta/damage
+    "another machine": (lambda content: content["stack"].update(cores=4), "hardware is 'amd-epyc-2-cores-24-gib', and the"),
+    "no runs": (lambda content: content["runs"].clear(), "runs is empty"),
+    "no seconds": (lambda content: timing_of(content)["seconds"].clear(), "runs[0].timings[0].seconds is empty"),
+    "no time": (lambda content: timing_of(content).update(seconds=[0.0]), "seconds[0] is 0.0, not a number from 1e-09"),
+    "no limit": (
+        lambda content: timing_of(content).update(limit_gflops=0),
+        "limit_gflops is 0, not a number above 0 or null",
+    ),
+    "rounds left out": (lambda content: timing_of(content).update(fewest=[1.0]), "timings[0].fewest has 1 of 3 rounds"),
+    "measured twice": (
+        lambda content: content["runs"][0]["timings"].append(timing_of(content)),
+        "runs[0].timings[1] is of a, as one before it",
+    ),
+    "no version": (lambda content: content["stack"].update(framework="jax"), "stack.framework is 'jax', not a name and a"),
 }
 
 
-@pytest.mark.parametrize("spoil", BAD.values(), ids=BAD)
-def test_a_malformed_file_is_refused(tmp_path, spoil):
-    """A damaged file raises one error that names the file and says what to do."""
+def timing_of(content):
+    """The first timing of a file."""
+    return content["runs"][0]["timings"][0]
+
+
+@pytest.mark.parametrize(("spoil", "words"), BAD.values(), ids=BAD)
+def test_a_malformed_file_is_refused(tmp_path, spoil, words):
+    """One error names the file, the field and what to do; nothing is added to such a file."""
     path, _ = timings.store(tmp_path, STACK, "mnist5k", [timed(1.0)], "today", "tox")
-    path.write_text(spoil(path.read_text()))
-    with pytest.raises(TimingsError, match=r"mnist5k.json is malformed .* tox run -e bench-update"):
-        timings.read(path)
+    content = json.loads(path.read_text())
+    spoil(content)
+    path.write_text(json.dumps(content))
+    for use in (lambda: timings.read(path), lambda: timings.store(tmp_path, STACK, "mnist5k", [timed(1.0)], "now", "tox")):
+        with pytest.raises(TimingsError) as error:
+            use()
+        assert str(error.value).startswith(f"{path}: ")
+        assert words in str(error.value)
+        assert str(error.value).endswith("; restore it from git, or remove it and measure again: tox run -e bench-update")
+    assert json.loads(path.read_text()) == content
 
 
 def test_the_table_of_a_run():
@@ -208,6 +231,6 @@ def test_the_command_takes_figures_alone(tmp_path, capsys):
 def test_the_command_names_bad_figures(tmp_path, capsys):
     """A missing or malformed file of figures ends the command with one line that names the file."""
     (tmp_path / "half.json").write_text('{"runs": [', encoding="utf-8")
-    for name, said in {"none.json": "cannot be read", "half.json": "is malformed"}.items():
+    for name, said in {"none.json": "is missing", "half.json": "is not valid JSON"}.items():
         assert main(["report", "--figures", str(tmp_path / name)]) == 3
         assert f"error: {tmp_path / name} {said}" in capsys.readouterr().err

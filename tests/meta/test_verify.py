@@ -135,7 +135,7 @@ def test_words_for_people(suite, capfd):
 
 
 def test_sigterm_ends_both(suite, tmp_path):
-    """A scheduler that ends the command ends the suite too, and gets exit code 2."""
+    """A scheduler that ends the command ends the suite too, gets exit code 2, and the report of what ran, as of a part."""
     suite(
         f"""
 import pathlib, time
@@ -147,9 +147,11 @@ def test_long():
     )
     code = (
         "import pathlib, sys; from cnnspec import __main__, verify; "
-        f"verify.PROJECT = pathlib.Path({str(verify.PROJECT)!r}); sys.exit(__main__.main(['verify', '--json']))"
+        f"verify.PROJECT = pathlib.Path({str(verify.PROJECT)!r}); "
+        "sys.exit(__main__.main(['verify', '--json', '--out', sys.argv[1]]))"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    command = [sys.executable, "-c", code, str(tmp_path / "out")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         for _ in range(600):
             if (tmp_path / "started").exists():
@@ -161,7 +163,10 @@ def test_long():
     finally:
         process.kill()
     assert process.returncode == 2
-    assert "it was ended by SIGTERM" in json.loads(output)["reason"]
+    told = json.loads(output)
+    assert (told["verdict"], Path(told["report"]).parent.name) == ("no verdict", "partial")
+    assert "test_long (and 4 more): the run ended before this test: it was interrupted" in told["reason"]
+    assert list((tmp_path / "out" / "reports").glob("*.json")) == []
 
 
 def test_nothing_can_be_written(tmp_path, capfd):

@@ -33,14 +33,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
-    """Before anything else, look for a framework. Without one, say what is missing on one line and end with code 2."""
+    """Before anything else, see whether it can be done, and look for a framework. If not, say so on one line; code 2."""
     from cnnspec import frameworks
     from cnnspec.errors import FrameworkMissing
-    from tests.plugin import outcome
+    from tests.plugin import asked, outcome
 
     option = config.option
     if option.help or option.version or option.markers or option.showfixtures or option.show_fixtures_per_test:
         return None
+    problem = asked.problem(config)
+    if problem:
+        if "--outcome" not in problem:
+            outcome.at_the_start(config, "no verdict", problem)
+        print(f"error: {problem}", file=sys.stderr)
+        return FrameworkMissing.exit_code
     choose(option.device)
     if not option.collectonly and not hasattr(config, "workerinput"):
         progress.write(config, IMPORTING)

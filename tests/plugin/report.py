@@ -92,8 +92,8 @@ class Reporter:
             return
         report, path = self.gathered(terminalreporter), None
         if any(sum(count.values()) for count in report.tiers.values()):
-            path = self.path(report.whole or partial.all_asked_for(self.collected, self.deselected, self.broken))
-            path, line = places.keep(report, path)
+            whole = report.whole or partial.all_asked_for(self.collected, self.deselected, self.broken)
+            path, line = places.keep(report, self.path, whole)
             terminalreporter.line(line)
         outcome.of_report(self.config, report, path)
 
@@ -163,7 +163,7 @@ def default_name(stack: Mapping[str, Any], name: str | None) -> str:
     """File name of a report without suffix: environment (or versions, where it has no name) and hardware."""
     who = name or f"{stack['framework']}-keras-{stack['keras']}-python-{stack['python']}"
     on = stack["cpu"] if stack["device"] == "CPU" else stack["device"]
-    return slug(f"{who}-{on}")
+    return slug(f"{who}-{on}")[:150]
 
 
 def options(config: pytest.Config) -> dict[str, Any]:

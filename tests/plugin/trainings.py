@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from cnnspec.calls import as_called
-from cnnspec.names import DATASETS, MODELS
+from cnnspec.names import DATASETS
 from tests.plugin import group
 
 if TYPE_CHECKING:
-    from cnnspec.training import TrainingRun
+    from cnnspec.runs import TrainingRun
     from tests.support.trainings import Settings
 
 # Epochs of each training in plain pytest: by the stored runs, the number that detects most faults per second
@@ -61,14 +59,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FOLDER",
         help="judge by the ensembles that `python -m cnnspec calibrate --out FOLDER` made (default: baselines/ensembles)",
     )
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Refuse a folder of --ensembles that holds no ensemble."""
-    folder = config.option.ensembles
-    if folder and not any(Path(folder, f"{model}.csv").is_file() for model in MODELS):
-        remedy = as_called(f"python -m cnnspec calibrate --out {folder} makes one")
-        raise pytest.UsageError(f"--ensembles={folder} holds no ensemble, a CSV per model such as model1.csv; {remedy}")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -42,6 +42,7 @@ TIERS = {  # test module -> the question it answers; in the order of a run: what
 }
 ASKED_FOR = {"test_replication": "the notebook and a fresh run among stored runs on full MNIST"}
 NOTEBOOK, FRESH = "the notebook", "a fresh run"  # whose training is placed among stored runs on full MNIST
+UNDECIDED = "undecided"  # what a test records that had too few stored runs, beside those of a band
 OUTCOMES = ("passed", "failed", "skipped", "xfailed")
 WORDS = {"xfailed": "known difference"}
 SHOWN = (
@@ -109,7 +110,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
     yield  # other plugins add bits to the exit code
     terminal = session.config.pluginmanager.get_plugin("terminalreporter")
     if terminal and session.exitstatus == pytest.ExitCode.TESTS_FAILED:
-        elsewhere = any(outcome == "failed" and module not in TIERS for module, outcome, _ in outcomes(terminal))
+        elsewhere = any(outcome == "failed" and module not in TIERS | ASKED_FOR for module, outcome, _ in outcomes(terminal))
         if judged(*found(terminal)[:2], session.config.option.level) == "cannot tell" and not elsewhere:
             session.exitstatus = pytest.ExitCode.INTERRUPTED
 
@@ -147,8 +148,9 @@ def stale(properties: Iterable[Property]) -> list[str]:
 
 
 def undecided(properties: Iterable[Property]) -> int:
-    """Number of checks of trainings whose value is inside its band, but whose band is too wide. Their tests have failed."""
-    return sum(not check["conclusive"] and check["used"] <= 1 for name, check in properties if name == "check")
+    """Number of checks with too few runs to judge by, although their value is inside its band. Their tests have failed."""
+    within = sum(not check["conclusive"] and check["used"] <= 1 for name, check in properties if name == "check")
+    return within + sum(name == UNDECIDED for name, _ in properties)
 
 
 def judged(counts: Counts, properties: Sequence[Property], level: str, missed: Iterable[Mapping[str, str]] = ()) -> str:

@@ -86,7 +86,7 @@ def is_off(value: object) -> bool:
 def close(subject: str, expected: float, obtained: float, tolerance: Mapping[str, Any], *, source: str, next: str) -> None:
     """`obtained` equals `expected` within tolerance["relative"]; a failure prints the reason of the tolerance."""
     __tracebackhide__ = True
-    difference = abs(obtained - expected) / abs(expected)
+    difference = abs(obtained - expected) / abs(expected) if expected else math.inf if obtained != expected else 0.0
     margins.note("difference", margins.share(difference, tolerance["relative"]))
     if not difference <= tolerance["relative"]:  # a NaN must fail
         lines = [

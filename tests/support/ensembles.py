@@ -13,6 +13,7 @@ from cnnspec.ensembles import bands
 from cnnspec.ensembles.bands import Band
 from cnnspec.ensembles.distance import Cloud
 from cnnspec.ensembles.quantities import Quantity
+from cnnspec.reports.words import counted
 from tests.support import margins
 from tests.support.checks import fail
 
@@ -34,7 +35,7 @@ def within_band(
         return
     lines = [
         f"expected  {quantity.show(low)} to {quantity.show(high)}, "
-        f"mean {quantity.show(band.mean)}   (from {source}, {band.size} runs)",
+        f"mean {quantity.show(band.mean)}   (from {source}, {counted(band.size, 'run')})",
         f"obtained  {quantity.show(value)}   {picture(band, value)}",
     ]
     if band.size > 1:
@@ -43,7 +44,7 @@ def within_band(
     if band.used(value) <= 1:
         lines.append(f"reason    {bands.weakness(quantity, band)} (false-alarm rate {band.alpha:.1g})")
         if not band.large_enough:
-            lines.append(f"missing   {band.runs_needed - band.size} more runs in the ensemble")
+            lines.append(f"missing   {counted(band.runs_needed - band.size, 'more run')} in the ensemble")
         fail(f"{CANNOT_TELL}: {subject}", lines, next=enlarge)
     side = "above" if value > band.mean else "below"
     lines.append(
@@ -65,10 +66,10 @@ def picture(band: Band, value: float, width: int = 41) -> str:
 
     for x, mark in ((band.mean - band.half_width, "["), (band.mean, "|"), (band.mean + band.half_width, "]")):
         cells[position(x)] = mark
-    if not math.isfinite(value) or position(value) >= width:
-        cells[-1] = ">"
-    elif position(value) < 0:
+    if value == -math.inf or (math.isfinite(value) and position(value) < 0):
         cells[0] = "<"
+    elif not math.isfinite(value) or position(value) >= width:
+        cells[-1] = ">"
     else:
         cells[position(value)] = "o"
     return "".join(cells)
@@ -102,12 +103,12 @@ def within_cloud(
     if distance <= cloud.limit and cloud.large_enough:
         return
     lines = [
-        f"expected  a distance of at most {cloud.limit:.1f} SD   (from {source}, {cloud.size} runs)",
+        f"expected  a distance of at most {cloud.limit:.1f} SD   (from {source}, {counted(cloud.size, 'run')})",
         f"obtained  {distance:.1f} SD (false-alarm rate {cloud.alpha:.1g}); each quantity by itself:",
         *(f"          {residual:+.1f} SD  {name}" for name, residual in by_distance(cloud, values)),
     ]
     if distance <= cloud.limit:
-        lines.append(f"missing   {cloud.runs_needed - cloud.size} more runs in the ensemble")
+        lines.append(f"missing   {counted(cloud.runs_needed - cloud.size, 'more run')} in the ensemble")
         fail(f"{CANNOT_TELL}: {subject}", lines, next=enlarge)
     fail(f"{subject}; farthest: {by_distance(cloud, values)[0][0]}", lines, next=next)
 

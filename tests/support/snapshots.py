@@ -5,17 +5,20 @@ from __future__ import annotations
 import datetime
 import io
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
-from cnnspec import stack
+from cnnspec import content, stack
 from cnnspec.ensembles import bands, store
 from cnnspec.facts import reading
-from cnnspec.files import write_whole
+from cnnspec.files import locked, write_whole
+from cnnspec.names import RESULTS
 from cnnspec.reports.words import counted
+from cnnspec.shapes import Number, Text
 from tests.support import checks, margins
 
 if TYPE_CHECKING:
@@ -64,7 +67,8 @@ def results_table_extension(
 
         @classmethod
         def write_snapshot_collection(cls, *, snapshot_collection: Any, name_order: Any = None) -> None:
-            write_whole(snapshot_collection.location, next(iter(snapshot_collection)).data)
+            with locked(snapshot_collection.location):
+                write_whole(snapshot_collection.location, next(iter(snapshot_collection)).data)
 
     return ResultsTable
 
@@ -125,14 +129,21 @@ def outside_the_bands(table: pd.DataFrame, settings: Settings) -> list[str]:
     return lines
 
 
+def stored_table(text: str) -> pd.DataFrame:
+    """A stored table: rows of RESULTS, columns of models, losses in nats. Raises Fault."""
+    body = re.sub(r"(?m)^#.*\n?", "", text.removeprefix("\ufeff"))
+    header = next(content.lines_of(body))[1]
+    columns = {"row": Text(tuple(RESULTS)), **dict.fromkeys(header[1:], Number(0, 1e200, above=True))}
+    return pd.DataFrame(content.rows_of(body, columns, key=("row",)), columns=list(columns)).set_index("row")
+
+
 def differences(obtained_text: str, expected_text: str, settings: Settings) -> list[str]:
     """What sets two tables apart, a line each: rows and columns both ways, then every loss beyond its tolerance."""
     try:
-        obtained, expected = (
-            pd.read_csv(io.StringIO(text), index_col="row", comment="#") for text in (obtained_text, expected_text)
-        )
-    except ValueError as error:
-        return [f"the stored results table is malformed: {error}"]
+        expected = stored_table(expected_text)
+    except content.Fault as fault:
+        return [f"the stored results table{fault}"]
+    obtained = pd.read_csv(io.StringIO(obtained_text), index_col="row", comment="#")
     lines = []
     for name, stored, found in (
         ("row", list(expected.index), list(obtained.index)),

@@ -17,6 +17,7 @@ from cnnspec.ensembles import store
 from cnnspec.errors import NonFiniteLoss
 from cnnspec.facts import reading
 from cnnspec.files import write_whole
+from cnnspec.runs import TrainingRun
 from tests.support import progress
 
 
@@ -86,8 +87,8 @@ def trained_once(
     model: str,
     settings: Settings,
     number: int = 0,
-    train: Callable[[str, Settings, int], training.TrainingRun] | None = None,
-) -> training.TrainingRun:
+    train: Callable[[str, Settings, int], TrainingRun] | None = None,
+) -> TrainingRun:
     """The TrainingRun `number` of `model` under `settings`. The first process that asks trains it, the others read it.
 
     A failed training is not repeated: every caller gets its error. Tests pass a `train` of their own.
@@ -108,7 +109,7 @@ def trained_once(
                 settings.out.mkdir(parents=True, exist_ok=True)
                 for file in (path, path.with_suffix(".png"), path.with_suffix(".svg")):
                     shutil.copy(file, settings.out / file.name)
-    return training.TrainingRun.from_json(path)
+    return TrainingRun.from_json(path)
 
 
 def ensemble_behind(model: str, settings: Settings) -> list[dict[str, list[float]]]:
@@ -117,7 +118,7 @@ def ensemble_behind(model: str, settings: Settings) -> list[dict[str, list[float
     return store.curves(path, settings.epochs) if path.exists() else []
 
 
-def _train(model: str, settings: Settings, number: int) -> training.TrainingRun:
+def _train(model: str, settings: Settings, number: int) -> TrainingRun:
     """Train with the seed of run `number`, all kernels drawn from it, as the runs of an ensemble are.
 
     The first run too: with the kernels that the notebook seeds with 1, every run of a stack would share one draw, and none

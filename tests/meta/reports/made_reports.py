@@ -32,7 +32,7 @@ def made(environment="tf221", framework="tensorflow 2.21.0", share=0.25, seconds
     run = {
         "history": {"loss": [0.5, 0.3], "val_loss": [0.4, 0.21], "seconds": [3.0, seconds]},
         "scores": {"test_loss": 0.21, "train_loss": 0.11},
-        "bands": {"loss": BAND, "val_loss": BAND},
+        "bands": {"loss": copy.deepcopy(BAND), "val_loss": copy.deepcopy(BAND)},
     }
     fields = {
         "environment": environment,
@@ -47,7 +47,7 @@ def made(environment="tf221", framework="tensorflow 2.21.0", share=0.25, seconds
             "device": "auto",
             "workers": 1,
         },
-        "stack": {**STACK, "framework": framework},
+        "stack": {**STACK, "framework": framework, "backend": framework.split()[0]},
         "verdict": "pass",
         "tiers": {tier: dict(COUNTS) for tier in TIERS},
         "others": dict(COUNTS),

@@ -1,6 +1,7 @@
 """Does a run of a part of the suite leave the report of a whole run as it is, and does the outcome say why?"""
 
 import json
+import threading
 
 import pytest
 
@@ -8,7 +9,7 @@ from cnnspec import __main__ as command_line
 from cnnspec.reports.report import Report
 from tests.meta.reports.made_reports import made
 from tests.meta.reports.test_reporting import names
-from tests.plugin import verdict
+from tests.plugin import places, verdict
 from tests.support import two_processes
 
 FINE = "def test_fine(): pass\ndef test_too(): pass\n"
@@ -79,7 +80,7 @@ def test_a_named_file_that_holds_a_whole_report(whole):
 def test_a_folder_for_reports(whole):
     """--report=FOLDER/ is the folder of the default name, also if it is not there yet."""
     run(whole, "--report=some/where/")
-    assert [path.name.startswith("tf999-") for path in (whole.path / "some" / "where").iterdir()] == [True]
+    assert [path.name.startswith("tf999-") for path in (whole.path / "some" / "where").glob("*.json")] == [True]
 
 
 def test_a_module_that_cannot_be_imported_does_not_make_a_part(whole):
@@ -118,6 +119,39 @@ def test_a_level_names_what_it_leaves_out(whole):
     assert set(names(quick.not_run).values()) == {"not part of --level quick"}
     run(whole, "--level=quick", "-k", "not too")
     assert outcome(whole)["verdict"] == "no verdict"
+
+
+def test_sigterm_is_told_and_keeps_the_whole_report(whole):
+    """A run that is ended from outside has a verdict and a report of what ran; the whole one stays."""
+    run(whole)
+    (path,) = reports(whole)
+    before = (whole.path / "reports" / path).read_bytes()
+    whole.makepyfile(test_results="import os, signal\n\ndef test_end(): os.kill(os.getpid(), signal.SIGTERM)\n" + FINE)
+    ended = whole.runpytest_subprocess("-p", "no:benchmark", "-p", "no:xdist", "--outcome=outcome.json")
+    assert ended.ret == pytest.ExitCode.INTERRUPTED
+    assert verdict.PARTIAL in ended.outlines
+    assert (whole.path / "reports" / path).read_bytes() == before
+    assert reports(whole) == {path: "pass", f"partial/{path}": "no verdict"}
+    assert "the run ended before this test" in outcome(whole)["reason"]
+
+
+def test_two_reports_at_once(tmp_path):
+    """Whichever of two runs ends first, the report of the part does not replace that of the whole."""
+    for _ in range(20):
+        writers = [threading.Thread(target=places.keep, args=(made(), placed(tmp_path), each)) for each in (True, False)]
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.join()
+        assert Report.from_json(tmp_path / "a.json").whole
+        assert (tmp_path / "partial" / "a.json").exists()
+        for report in tmp_path.rglob("*.json"):
+            report.unlink()
+
+
+def placed(folder):
+    """Where a report goes in a folder, as `Reporter.path` says."""
+    return lambda whole=True: folder / "a.json" if whole else folder / "partial" / "a.json"
 
 
 def test_an_outcome_without_tiers(whole):

@@ -19,7 +19,6 @@ from cnnspec.facts import reading
 from cnnspec.reports.report import Report
 from tests.plugin import report as reporting
 from tests.plugin import verdict
-from tests.plugin.trainings import EPOCHS
 from tests.support import known_differences, two_processes
 
 NUMERICS = """
@@ -95,7 +94,7 @@ def run(project, *arguments):
     """Run the project's tests; the report's fields, None where no report was written."""
     path = project.path / "report.json"
     distribution = () if "-n" in arguments else ("-p", "no:xdist")
-    project.runpytest_inprocess("-p", "no:benchmark", *distribution, "--report", str(path), *arguments)
+    project.runpytest_inprocess("-p", "no:benchmark", *distribution, "--report", str(path), "--epochs=2", *arguments)
     return Report.from_json(path) if path.exists() else None
 
 
@@ -117,7 +116,7 @@ def test_the_report_of_a_run(project, monkeypatch, arguments):
     assert report.options == {
         "level": "default",
         "dataset": "mnist5k",
-        "epochs": EPOCHS,
+        "epochs": 2,
         "seed": 7,
         "runs": 1,
         "device": "auto",

@@ -42,6 +42,15 @@ def other(**options):
     return {"options": made().options | options}
 
 
+def longer():
+    """The trainings of three epochs."""
+    trainings = made().trainings
+    for run in trainings.values():
+        for values in (*run["history"].values(), *(end for band in run["bands"].values() for end in band.values())):
+            values.append(values[-1])
+    return {"trainings": trainings}
+
+
 BEYOND = {  # (changes of A, changes of B, the differences beyond the bounds)
     "a verdict": ({}, {"verdict": "no verdict"}, ["verdict: pass in A, no verdict in B"]),
     "a failure outside the tiers": (
@@ -49,7 +58,15 @@ BEYOND = {  # (changes of A, changes of B, the differences beyond the bounds)
         {},
         [
             "verdict: fail (1 test outside the tiers) in A, pass in B",
-            "`tests/meta/test_files.py::test_whole`: failed in A, passed in B: half a file",
+            "`tests/meta/test_files.py::test_whole`: failed in A, passed or not run in B: half a file",
+        ],
+    ),
+    "a failure outside the tiers, of which one side ran none": (
+        {"others": {"passed": 1, "failed": 1, "skipped": 0, "xfailed": 0}, "tiers": made().tiers, "failed": OUTSIDE},
+        {"others": dict.fromkeys(NOT_RUN, 0)},
+        [
+            "verdict: fail (1 test outside the tiers) in A, pass in B",
+            "`tests/meta/test_files.py::test_whole`: failed in A, not run in B: half a file",
         ],
     ),
     "nothing known of either": (
@@ -130,7 +147,7 @@ BEYOND = {  # (changes of A, changes of B, the differences beyond the bounds)
     "a training": ({"trainings": {}}, {}, [f"model{n}: trained in B only" for n in range(1, 5)]),
     "other epochs": (
         {},
-        other(epochs=3),
+        other(epochs=3) | longer(),
         ["losses cannot be compared: A trained mnist5k, 2 epochs, B mnist5k, 3 epochs"],
     ),
 }
@@ -227,7 +244,7 @@ def wrong(tmp_path):
         ([path, folder], 2, beside),
         ([folder, path], 2, beside),
         ([path, path, "--epochs", "3"], 2, "--epochs is for folders of ensembles; two reports are compared in the epochs"),
-        ([path, missing], 3, f"{missing} cannot be read (No such file or directory)"),
+        ([path, missing], 3, f"{missing} is missing; give the paths of reports"),
         ([path, str(broken)], 3, f"{broken} has no format"),
         ([folder, folder], 3, f"{folder} and {folder} hold no model in common; name folders of one CSV per model"),
     ]

@@ -48,7 +48,7 @@ def test_the_stack_is_2019s(model):
     frame = store.read(OF_2019 / f"{model}.csv")
     assert sorted(frame.seed) == list(range(12))
     stacks = frame[["framework", "keras", "cores"]].drop_duplicates().to_numpy().tolist()
-    assert stacks == [["tensorflow 1.13.1", "2.2.4", 2]]
+    assert stacks == [["tensorflow 1.13.1", "2.2.4", "2"]]
 
 
 @pytest.mark.parametrize("epochs", [EPOCHS, 10])

@@ -6,7 +6,7 @@ They come from the float64 implementation in NumPy, never from a stack.
 import functools
 import sys
 
-from cnnspec.facts import reading
+from cnnspec.facts import reading, schema
 from cnnspec.files import write_whole
 from tests.support.exact import cases
 
@@ -23,7 +23,7 @@ source = "the float64 implementation in cnnspec/oracle/ (NumPy), no stack: {COMM
 @functools.cache
 def stored():
     """{case: {"32, mixed signs": digest, …}}."""
-    return reading.read_toml(FILE, f"make it: {COMMAND}")["digests"]
+    return reading.read_toml(FILE, schema.EXACT, f"make it: {COMMAND}")["digests"]
 
 
 def key(batch, draw):
