@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "reports": {"benchmarks", "files", "names", "errors"},
     "frameworks": {"errors", "legacy_keras"},
     "verify": {"facts", "errors"},
+    "soak": {"verify", "facts"},
     "bisect": {"verify", "reports", "facts", "files", "names", "errors", "calls"},
     "command_options": {"names"},
     "commands": {
@@ -49,6 +50,7 @@ MAY_IMPORT = {
             "calls",
             "frameworks",
             "verify",
+            "soak",
             "bisect",
         ),
         *HARNESS,
@@ -85,6 +87,7 @@ WITHOUT_FRAMEWORK = [
     "results",
     "frameworks",
     "verify",
+    *(f"soak.{name}" for name in ("bound", "readings", "tally", "processes", "command")),
     *(f"bisect.{name}" for name in ("search", "releases", "fits", "state", "environments", "command")),
     "commands",
     "__main__",
