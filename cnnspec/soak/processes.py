@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from cnnspec.facts.reading import PROJECT
@@ -41,7 +42,8 @@ class Process:
             start_new_session=True,
         )
         self.lines: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=self._read, daemon=True).start()
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
 
     def _read(self) -> None:
         assert self.process.stdout
@@ -78,6 +80,11 @@ class Process:
         """End it, whatever it does."""
         self.process.kill()
         self.process.wait()
+        self.reader.join()
+        for pipe in (self.process.stdin, self.process.stdout):
+            with suppress(OSError):  # an order that it never read
+                assert pipe
+                pipe.close()
 
 
 def variables(given: Mapping[str, str], one_thread: bool) -> dict[str, str]:

@@ -43,7 +43,7 @@ class Soaked:
     def calls(self, number, place=CPU):
         """So many calls at a place."""
         for _ in range(number):
-            operation = self.soaker.next(set())
+            operation = self.soaker.next(place)
             right = self.soaker.one(place, operation)
             counts = {operation.kind: (1, int(not right), operation.checked)}
             self.take({"counts": {"place": place, "seconds": 0.0, "kinds": counts}})

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from cnnspec.soak import bound, command, readings, tally
+from cnnspec.soak import bound, command, processes, readings, tally
 
 # What a made-up process does with an order; `tell` and `order` are there.
 FINE = "pass"
@@ -196,6 +196,20 @@ def test_a_soak_that_is_stopped(tmp_path, number):
     for pid in (tmp_path / "pids").read_text().split():
         with pytest.raises(ProcessLookupError):
             os.kill(int(pid), 0)
+
+
+def test_a_process_that_hangs(tmp_path, monkeypatch):
+    """A process that says nothing is given up."""
+    (tmp_path / "silent.py").write_text("import time; time.sleep(60)", encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(processes, "MODULE", "silent")
+    monkeypatch.setattr(processes, "HANGS", 0.2)
+    process = processes.Process("core 0", 0, "cpu")
+    try:
+        with pytest.raises(processes.Gone, match="the process on core 0 has said nothing for 0 seconds: it hangs"):
+            process.told()
+    finally:
+        process.end()
 
 
 def test_the_rule_of_three():

@@ -4,13 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from collections import defaultdict
 
 import numpy as np
 import pytest
 
 from cnnspec.facts import reading
 from cnnspec.soak import processes, tally
-from tests.soak import operations, products, steps, turns
+from tests.soak import operations, products, steps, turns, worker
 from tests.support.exact import cases
 
 
@@ -113,6 +114,52 @@ def test_a_repeated_step_that_is_off(ready, monkeypatch):
     monkeypatch.setattr(steps.repeats, "gradients", lambda model: [np.float32(1.001) * g for g in gradients(model)])
     assert not soaker.one("here", step)
     assert "gradient: " in found[-1]["mismatch"]["lines"][0]
+
+
+def test_a_model_that_is_wrong_from_the_first_step_on(ready, monkeypatch):
+    """The first exact steps, which compile the model, are judged as well."""
+    soaker, _ = ready
+    (step,) = (operation for operation in soaker.operations if operation.kind == "exact steps")
+    monkeypatch.setattr(steps.on_stack, "Branches", lambda chosen, by_batch: Doubling(step.branches))
+    monkeypatch.setattr(step, "branches", step.branches)  # put back afterwards
+    assert [variant for variant, _ in step.start()] == [0, 1]
+
+
+class Doubling:
+    """Branches whose outputs are twice what they should be."""
+
+    def __init__(self, branches):
+        self.cases, self.compile, self.compute = branches.cases, lambda mode: None, branches.results
+
+    def results(self, given):
+        return [results._replace(output=2 * results.output) for results in self.compute(given)]
+
+
+@pytest.mark.parametrize("what", ["products", "exact steps"])
+def test_a_processor_that_cannot_compute_what_is_expected(what, ready, monkeypatch):
+    """Integer arithmetic, or the stored digests, disagree with NumPy: a mismatch, and nothing more is soaked."""
+    soaker, _ = ready
+    told = []
+    monkeypatch.setattr(products.Products, "start", lambda self: iter(()))
+    monkeypatch.setattr(steps, "on_this_stack", lambda: [steps.ExactSteps()])
+    if what == "products":
+        monkeypatch.undo()
+        monkeypatch.setattr(products, "confirmed", lambda a, b, c: False)
+    else:
+        monkeypatch.setattr(steps.digests, "stored", lambda: defaultdict(lambda: defaultdict(str)))
+        (step,) = (operation for operation in soaker.operations if operation.kind == "exact steps")
+        monkeypatch.setattr(steps.on_stack, "Branches", lambda chosen, by_batch: step.branches)
+    with pytest.raises(worker.Refused, match="this processor errs"):
+        worker.prepared(told.append, "here", "cpu")
+    assert [message["mismatch"]["operation"] for message in told] == ["expected results"]
+    assert "this processor errs" in tally.told(told[0]["mismatch"])
+
+
+def test_a_policy_that_rounds(monkeypatch):
+    """Under mixed precision no step is exact: refused, with the reason."""
+    monkeypatch.setattr(steps.stack, "precision", lambda: "mixed_bfloat16")
+    with pytest.raises(worker.Refused, match="Keras' policy is mixed_bfloat16: results are rounded"):
+        worker.prepared(print, "here", "cpu")
 
 
 def test_one_thread_allows_no_difference(ready, monkeypatch):
