@@ -12,11 +12,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from cnnspec.calls import as_called
 from cnnspec.soak import processes, readings, tally
 
 LONGEST, SHORTEST, ROUNDS = 5.0, 0.5, 3  # seconds of a turn; rounds over all cores that the time should allow
 QUIET = 10.0  # seconds between lines of progress
 DEVICE = "device"
+NEXT = (
+    "next: run it again, and alone; if one place stays the odd one out, take that core or device out of use; "
+    "if all places are wrong alike, it is the stack: pytest tests/test_exact.py"
+)
 
 
 class Stopped(Exception):
@@ -67,6 +72,7 @@ def verdict(run: Run, code: int, reason: str | None) -> list[str]:
         word += f": never all kinds on {', '.join(never)}; give more --minutes"
     elif code == 2:
         word = "nothing ran" if not run.began else word
+    lines += [as_called(NEXT)] if code == 1 else []
     return [*lines, f"{word} (exit code {code})"]
 
 

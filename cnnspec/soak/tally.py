@@ -66,10 +66,14 @@ class Tally:
 
     def sofar(self) -> str:
         """All counts on one line."""
-        return ", ".join(f"{bound.number(wrong)} of {bound.number(checked)} {kind}" for kind, wrong, checked in self._all())
-
-    def _all(self) -> list[tuple[str, int, float]]:
-        return [(kind, *self.total(kind)[:2]) for kind in KINDS]
+        parts = []
+        for kind in KINDS:
+            wrong, checked, calls = self.total(kind)
+            if kind == "products" and wrong:  # a wrong result has an unknown number of wrong products
+                parts.append(f"{bound.number(wrong)} of {bound.number(calls)} matrix products")
+            else:
+                parts.append(f"{bound.number(wrong)} of {bound.number(checked)} {kind}")
+        return ", ".join(parts)
 
     def verdict(self) -> list[str]:
         """A line for each kind: what was wrong, or the bound."""

@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "reports": {"benchmarks", "files", "names", "errors"},
     "frameworks": {"errors", "legacy_keras"},
     "verify": {"facts", "errors"},
-    "soak": {"verify", "facts"},
+    "soak": {"verify", "facts", "calls"},
     "bisect": {"verify", "reports", "facts", "files", "names", "errors", "calls"},
     "command_options": {"names"},
     "commands": {

@@ -47,9 +47,9 @@ class Soaker:
         self.counted(place, self.clock() - told, counts, bare)
 
     def bare(self, place):
-        """Products a second without comparisons, in the first turn of a place and in every tenth after it."""
+        """Products a second without comparisons, in the first turn of a place and in every third after it."""
         self.number[place] += 1
-        measures = self.number[place] % 10 == 1
+        measures = self.number[place] % 3 == 1
         return [operation.bare() for operation in self.operations if measures and hasattr(operation, "bare")]
 
     def counted(self, place, seconds, counts, bare):

@@ -80,6 +80,38 @@ def test_a_healthy_machine_has_no_mismatch():
     assert all(place.calls["products"] and place.share() for place in soak.tally.places.values())
 
 
+class Timed(Operation):
+    """An operation that takes some seconds by a clock of its own."""
+
+    def __init__(self, kind, seconds, now):
+        self.kind = self.name = kind
+        self.seconds, self.now = seconds, now
+
+    def compute(self, variant):
+        self.now[0] += self.seconds
+        return {}
+
+    def expected(self, variant):
+        return {}
+
+
+@pytest.mark.parametrize("seconds", [0.5, 5.0])
+def test_products_have_three_quarters_of_the_time(seconds):
+    """In short turns as in long ones, with steps that take from a fiftieth to a whole second."""
+    now = [0.0]
+    lengths = {"products": 0.02, "exact steps": 1.0, "repeated steps": 0.05}
+    found = tally.Tally([CPU, FIRST])
+    operations = [Timed(kind, length, now) for kind, length in lengths.items()]
+    soaker = turns.Soaker(operations, lambda told: found.add(told["counts"]["place"], told["counts"]), lambda: now[0])
+    for _ in range(60):
+        soaker.turn(CPU, seconds)
+        soaker.turn(FIRST, seconds)
+    for place in found.places.values():
+        spent = {kind: calls * lengths[kind] / place.seconds for kind, calls in place.calls.items()}
+        assert spent == pytest.approx(turns.SHARES, abs=0.03)
+    assert turns.SHARES["products"] > 1.5 * tally.LEAST_SHARE
+
+
 def test_low_bits_of_one_result_in_2_to_the_20th():
     """One element of 1,024 × 1,024, its two lowest bits, in one call: the element and the bits are named."""
     machine = Machine()
@@ -93,6 +125,7 @@ def test_low_bits_of_one_result_in_2_to_the_20th():
     assert "bits that differ: 0x00000003 (fraction 0, 1)" in told
     assert told.endswith("again: wrong in 0 of 5 repetitions at once, on the same numbers")
     assert soak.tally.code() == 1
+    assert soak.tally.sofar() == "1 of 9 matrix products, 0 of 0 exact steps, 0 of 0 repeated steps"
     assert soak.tally.verdict()[0] == "1 of 9 matrix products wrong (each of 1.1·10^9 products)"
 
 

@@ -126,6 +126,7 @@ def test_a_soak_that_finds_something(tmp_path):
     assert facts["bounds"]["products"] is None
     assert facts["bounds"]["exact_steps"] > 0
     assert f"wrong on {core}; right on CPU, 2 threads" in rest
+    assert "next: run it again, and alone; if one place stays" in rest
 
 
 def test_a_place_without_steps(tmp_path):
