@@ -69,13 +69,16 @@ def ready():
 
 
 def test_this_stack_soaks(ready):
-    """One turn: every kind ran, nothing was wrong, the speed was measured."""
+    """Turns until every kind ran, of which PyTorch needs several: nothing was wrong, the speed was measured."""
     soaker, found = ready
-    found.clear()
-    soaker.turn("here", 2)
     told = tally.Tally(["here"])
-    for message in found:
-        told.add("here", message["counts"])
+    for _ in range(20):
+        found.clear()
+        soaker.turn("here", 1)
+        for message in found:
+            told.add("here", message["counts"])
+        if told.places["here"].complete():
+            break
     assert told.code() == 0
     assert told.places["here"].complete()
     assert told.places["here"].share() > 0
