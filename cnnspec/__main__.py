@@ -16,6 +16,7 @@ from cnnspec.command_options import (
     add_device,
     add_models,
     add_out,
+    add_soak_options,
     add_verify_options,
     hide_gpus,
     positive,
@@ -30,7 +31,9 @@ exit codes:
   1  verify: the stack fails; bench: this machine became slower, or a benchmark failed
      compare: two reports differ by more than their bounds allow
      report: an environment failed, has no verdict or has no report
+     soak: a result was wrong
   2  verify: no verdict: interrupted, crashed, skipped, in part, too few runs to judge by; bench: nothing was measured
+     soak: nothing ran, or not every core; a process ended
      bisect: no release was found: a wrong end, several that cannot be judged, no network, stopped
      the command line is wrong; there is no framework; nothing can be written to --out
   3  a file is missing, damaged or not what it should be: data, baseline, ensemble, report, timings or state of a bisect
@@ -102,6 +105,14 @@ def parser() -> argparse.ArgumentParser:
     add_device(bench)
     add_out(bench, "timings in DIR/runs/bench")
     bench.set_defaults(command=commands.bench)
+
+    soak = add(
+        "soak",
+        "repeat exact products and training steps on the device and on every core, and say how rare a fault must be",
+        "--minutes 10 --json",
+    )
+    add_soak_options(soak)
+    soak.set_defaults(command=commands.soak)
 
     bisect = add(
         "bisect",

@@ -97,6 +97,28 @@ def add_verify_options(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_soak_options(command: argparse.ArgumentParser) -> None:
+    """Add the options of `soak`."""
+    command.add_argument(
+        "--minutes", type=minutes, default=10.0, help="how long, from the first turn on (default: 10; 0.5 is half a minute)"
+    )
+    command.add_argument(
+        "--device",
+        choices=("auto", "cpu", "gpu"),
+        default="auto",
+        help="auto: what the framework chooses, and every core (default); gpu: the GPU alone, fail if there is none",
+    )
+    command.add_argument("--json", action="store_true", help="print one line of JSON to stdout; the rest to stderr")
+
+
+def minutes(text: str) -> float:
+    """A time above zero."""
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is no time to run for; give minutes, as 10 or 0.5")
+    return number
+
+
 def add_calibrate_options(command: argparse.ArgumentParser) -> None:
     """Add the options of `calibrate`."""
     add_models(command)

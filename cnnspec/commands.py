@@ -30,6 +30,13 @@ def bench(options: Namespace) -> int:
     return verify.bench(options)
 
 
+def soak(options: Namespace) -> int:
+    """The command `soak`; returns its exit code."""
+    from cnnspec.soak import command
+
+    return command.soak(options)
+
+
 def bisect(options: Namespace) -> int:
     """The command `bisect`; returns its exit code."""
     from cnnspec.bisect import command

@@ -87,12 +87,17 @@ def listing(folder):
 
 
 def verify(installed, folder, *arguments):
-    """A finished `cnnspec verify --json`: without HOME, in a folder of its own, and, as root, without root's rights."""
+    """A finished `cnnspec verify --json`."""
+    return run(installed, folder, "verify", "--json", *arguments)
+
+
+def run(installed, folder, *arguments):
+    """A finished `cnnspec`: without HOME, in a folder of its own, and, as root, without root's rights."""
     root = hasattr(os, "geteuid") and os.geteuid() == 0
     if root and not shutil.which("setpriv"):
         pytest.skip("root writes everywhere: setpriv takes its rights away (apt-get install util-linux), or be another user")
     kept = {name: value for name, value in os.environ.items() if name in PASSED_ON}
-    command = [*(POWERLESS if root else []), installed / "bin" / "cnnspec", "verify", "--json", *arguments]
+    command = [*(POWERLESS if root else []), installed / "bin" / "cnnspec", *arguments]
     return subprocess.run(command, cwd=folder, env=kept, capture_output=True, text=True)
 
 
@@ -209,3 +214,16 @@ def test_a_failure_from_the_wheel(installed, tmp_path, monkeypatch):
     assert told["reason"].startswith("tests/test_stack.py::test_what_was_asked_for_is_imported: the stack that ")
     assert "keras<2: requested, " in told["reason"]
     assert told["report"].startswith(str(tmp_path / "a folder" / "reports"))
+
+
+def test_soak_from_the_wheel(installed, tmp_path):
+    """Its processes find the suite in the package; nothing is written beside it, and nothing into the working folder."""
+    before = listing(installed)
+    ended = run(installed, tmp_path, "soak", "--json", "--minutes", "0.1", "--device", "cpu")
+    told = json.loads(ended.stdout)
+    assert told["places"], ended.stderr
+    assert all(not any(place["wrong"].values()) for place in told["places"].values())
+    assert next(iter(told["places"].values()))["products"] > 0
+    assert ended.returncode in (0, 2)  # 2: too little time for every core
+    assert listing(installed) == before
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,1 @@
+"""What a process of `cnnspec soak` computes and compares, over and over."""
