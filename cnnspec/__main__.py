@@ -17,7 +17,7 @@ from cnnspec.command_options import (
     add_models,
     add_out,
     add_verify_options,
-    hide_gpus,
+    choose_device,
     positive,
 )
 from cnnspec.errors import CnnspecError
@@ -44,7 +44,7 @@ FOR_PYTEST = ("verify", "bench", "bisect")  # commands that give what stands aft
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = parsed(list(sys.argv[1:] if arguments is None else arguments))
-    hide_gpus(options)
+    choose_device(options)
     try:
         return options.command(options) or 0
     except CnnspecError as error:

@@ -20,7 +20,8 @@ MAY_IMPORT = {
     "oracle": set(),
     "architectures": {"compat", "errors", "mnist"},
     "compat": set(),
-    "stack": {"compat", "errors"},
+    "devices": set(),
+    "stack": {"compat", "devices", "errors"},
     "digit_files": {"errors"},
     "mnist": {"digit_files", "names", "errors"},
     "pipeline": {"compat"},
@@ -34,7 +35,7 @@ MAY_IMPORT = {
     "frameworks": {"errors", "legacy_keras"},
     "verify": {"facts", "errors"},
     "bisect": {"verify", "reports", "facts", "files", "names", "errors", "calls"},
-    "command_options": {"names"},
+    "command_options": {"devices", "names"},
     "commands": {
         *(
             "facts",
@@ -62,6 +63,9 @@ WITHOUT_FRAMEWORK = [
     "calls",
     "errors",
     "files",
+    "devices.accelerators",
+    "devices.asked",
+    "devices.versions",
     "digit_files",
     "facts.notebook",
     "facts.reading",

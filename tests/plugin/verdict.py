@@ -19,7 +19,7 @@ Property = tuple[str, Any]  # name and value of what a test recorded
 Counts = Mapping[str, Mapping[str, int]]  # tests by module and outcome
 
 TIERS = {  # test module -> the question it answers; in the order of a run: what is cheap or names a cause comes first
-    "test_stack": "the requested versions are imported, each installed once",
+    "test_stack": "the requested versions, installed once, compute where they say",
     "test_architecture": "the same layers, shapes and parameters",
     "test_configuration": "the same settings, loss and optimizer",
     "test_data": "the real digits, prepared as in the notebook",
