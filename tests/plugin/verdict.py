@@ -74,7 +74,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     for module, question in (TIERS | ASKED_FOR).items():
         if module in TIERS or any(counts[module].values()):
             terminal.line(f"{module.removeprefix('test_'):<14} {told(counts[module]):<30} {question}")
-    for line in sorted(value for name, value in properties if name == "precision"):
+    for line in sorted(value for name, value in properties if name in ("precision", "path")):
         terminal.line(f"  {line}")
     for line in stale(properties):
         terminal.line(line, red=True)
