@@ -160,6 +160,12 @@ def located(tensor: Any) -> str:
     return str(_FRAMEWORKS[backend()].located(tensor))
 
 
+def used_name() -> str:
+    """Name of the device that Keras uses; CPU for the CPU."""
+    here = used()
+    return here.name if here else "CPU"
+
+
 def gpus() -> list[str]:
     """Names of the GPUs of the kind that Keras uses; an empty list where it computes on the CPU or a TPU."""
     here = used()

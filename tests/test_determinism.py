@@ -40,7 +40,7 @@ def test_deterministic_operations_are_on(digests, record_property):
     for name in PROCESSES:
         checks.equal(
             f"{name} process: the device on which it computes",
-            stack.current()["device"],
+            stack.used_name(),
             digests[name]["device"],
             source="the process of this test",
             next=f"python -m tests.support.two_processes {name}",

@@ -103,7 +103,7 @@ def test_it_computes_where_it_says(pytestconfig):
     expected = used.place if used else "CPU"
     lines = ([fault] if fault else []) + located.elsewhere(expected, located.of_a_model())
     if lines:
-        source = f"the device that the stack names: {stack.current()['device']}"
+        source = f"the device that the stack names: {stack.used_name()}"
         checks.fail(
             f"--device {asked}: where variables and outputs of {located.MODEL} lie",
             [f"expected  {expected}   (from {source})", *lines],

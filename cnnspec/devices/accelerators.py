@@ -30,8 +30,15 @@ class Accelerator(NamedTuple):
 
     @property
     def has_tf32(self) -> bool:
-        """Whether the hardware has TF32."""
+        """Whether the hardware is known to have TF32."""
         return self.api == "CUDA" and self.capability is not None and self.capability >= TF32_FROM
+
+    @property
+    def no_tf32(self) -> dict[str, str]:
+        """What is said of TF32 where the hardware is not known to have it; of other makers' GPUs nothing is said."""
+        if self.api != "CUDA":
+            return {}
+        return {"tf32": "not known" if self.capability is None else "not in hardware"}
 
     @property
     def slice(self) -> str:

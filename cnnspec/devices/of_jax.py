@@ -45,7 +45,7 @@ def located(tensor: Any) -> str:
 
 
 def tf32() -> dict[str, str]:
-    """{"tf32": whether products use TF32}; on a TPU {"products": the precision of products}; empty on the CPU."""
+    """{"tf32": whether products use TF32}; on a TPU {"products": the precision of products}; empty otherwise."""
     device = used()
     if device is None:
         return {}
@@ -53,7 +53,7 @@ def tf32() -> dict[str, str]:
     if device.api == "TPU":
         return {} if asked in EXACT else {"products": "bfloat16" if asked in (None, "default", "fastest") else str(asked)}
     if not device.has_tf32:
-        return {"tf32": "not in hardware"}
+        return device.no_tf32
     if asked in EXACT or os.environ.get("NVIDIA_TF32_OVERRIDE") == "0":
         return {"tf32": "off"}
     return {"tf32": "on"} if asked in AS_SHIPPED else {"products": str(asked)}

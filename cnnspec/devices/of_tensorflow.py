@@ -55,12 +55,10 @@ def located(tensor: Any) -> str:
 
 
 def tf32() -> dict[str, str]:
-    """{"tf32": whether matrix products and convolutions use TF32}; empty without a GPU that can be asked."""
+    """{"tf32": whether matrix products and convolutions use TF32}; empty without a GPU of NVIDIA."""
     device = used()
-    if device is None or not device.is_gpu:
-        return {}
-    if not device.has_tf32:
-        return {"tf32": "not in hardware"}
+    if device is None or not device.has_tf32:
+        return device.no_tf32 if device else {}
     on = importlib.import_module("tensorflow").config.experimental.tensor_float_32_execution_enabled()
     return {"tf32": "on" if on and os.environ.get("NVIDIA_TF32_OVERRIDE") != "0" else "off"}
 

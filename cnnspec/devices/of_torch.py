@@ -55,12 +55,10 @@ def located(tensor: Any) -> str:
 
 
 def tf32() -> dict[str, str]:
-    """{"tf32": on, off, convolutions only, matrix products only, or not in hardware}; empty without a GPU."""
+    """{"tf32": on, off, convolutions only, matrix products only, or not in hardware}; empty without a GPU of NVIDIA."""
     device = used()
-    if device is None:
-        return {}
-    if not device.has_tf32:
-        return {"tf32": "not in hardware"}
+    if device is None or not device.has_tf32:
+        return device.no_tf32 if device else {}
     torch = importlib.import_module("torch")
     overridden = os.environ.get("NVIDIA_TF32_OVERRIDE") == "0"
     products, convolutions = (not overridden and _allowed(owner, name) for owner, name in _switches(torch))

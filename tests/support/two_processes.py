@@ -123,7 +123,7 @@ def main(name: str, parent: str = "") -> None:
     if parent:
         end_with(int(parent))
     stack.settle()
-    found: dict[str, bool | str] = {"deterministic": switch_determinism_on(), "device": stack.current()["device"]}
+    found: dict[str, bool | str] = {"deterministic": switch_determinism_on(), "device": stack.used_name()}
     second = name == "second"
     found |= {model: digest(model, 0, harness=second and model == HARNESSED) for model in MODELS}
     if second:

@@ -102,7 +102,6 @@ def told(**changed):
 def on_the_gpu(monkeypatch, backend):
     """This process computes on the GPU by `backend`; returns the properties that a test records."""
     use(monkeypatch, backend, device=GPU)
-    monkeypatch.setattr(stack, "current", lambda: {"device": GPU.name})
     return []
 
 

@@ -23,7 +23,6 @@ def claims_a_gpu(monkeypatch):
     """The stack says that it computes on a GPU, while it computes on what this machine has."""
     monkeypatch.setattr(stack, "used", lambda: GPU)
     monkeypatch.setattr(stack, "accelerators", lambda: [GPU])
-    monkeypatch.setattr(stack, "current", lambda: {"device": GPU.name})
 
 
 @pytest.mark.parametrize("device", ["auto", "gpu", "gpu:0"])
@@ -31,7 +30,6 @@ def test_a_gpu_that_does_not_compute_fails(monkeypatch, claims_a_gpu, device):
     """A real model of this stack lies on the CPU and the stack says GPU: the message names both, and what lies where."""
     if "CPU" not in set(located.of_a_model().values()):
         pytest.skip("this stack really computes on a GPU: CUDA_VISIBLE_DEVICES=-1 pytest tests/meta/devices")
-    monkeypatch.setattr(stack, "current", lambda: {"device": GPU.name})
     with pytest.raises(pytest.fail.Exception) as failed:
         test_stack.test_it_computes_where_it_says(config(device))
     message = str(failed.value)
