@@ -45,7 +45,8 @@ def used() -> Accelerator | None:
 
 
 def hide() -> None:
-    """Nothing: KERAS_TORCH_DEVICE=cpu has been set before Keras was imported."""
+    """Take the CPU where Keras did not: KERAS_TORCH_DEVICE, set before Keras was imported, is unknown to Keras 3.3."""
+    importlib.import_module(CORE).DEFAULT_DEVICE = "cpu"
 
 
 def located(tensor: Any) -> str:

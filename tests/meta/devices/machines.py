@@ -175,10 +175,12 @@ def keras_on_torch(module, environment):
     if not core.exists():
         pytest.skip("Keras 2 has no PyTorch backend: tox run -e torch")
     tree = ast.parse(core.read_text(encoding="utf-8"))
-    (choice,) = [node for node in tree.body if isinstance(node, ast.If) and "KERAS_TORCH_DEVICE" in ast.unparse(node.test)]
+    (choice,) = [node for node in tree.body if isinstance(node, ast.If) and "DEFAULT_DEVICE =" in ast.unparse(node)]
     names = {"torch": module, "os": SimpleNamespace(environ=environment)}
     exec(compile(ast.Module([choice], []), str(core), "exec"), names)
-    return SimpleNamespace(get_device=lambda: names["DEFAULT_DEVICE"])
+    made = SimpleNamespace(DEFAULT_DEVICE=names["DEFAULT_DEVICE"], get_device=lambda: made.DEFAULT_DEVICE)
+    made.obeys = "KERAS_TORCH_DEVICE" in ast.unparse(choice)
+    return made
 
 
 MAKERS = {"tensorflow": tensorflow, "jax": jax, "torch": torch}

@@ -1,9 +1,12 @@
 """Does the stack say what is there and what Keras uses, and does --device hide, choose and refuse?"""
 
+import sys
+
 import pytest
 
 from cnnspec import stack
 from cnnspec.devices import asked, of_jax, of_tensorflow, of_torch
+from cnnspec.errors import DeviceMissing
 from tests.meta.devices import machines
 from tests.meta.devices.machines import BACKENDS, MACHINES, process, put
 
@@ -58,6 +61,8 @@ def test_keras_takes_mps_before_cuda_before_xpu(monkeypatch):
 def test_the_cpu_beside_a_gpu_is_told(monkeypatch):
     """With KERAS_TORCH_DEVICE=cpu on a CUDA machine the description says CPU, and that a GPU is there and not used."""
     facts, fault = process(monkeypatch, MACHINES["H100"], "torch", "gpu", {"KERAS_TORCH_DEVICE": "cpu"})
+    if not sys.modules[of_torch.CORE].obeys:
+        pytest.skip("this Keras has no KERAS_TORCH_DEVICE: tox run -e torch")
     assert facts == {"device": "CPU", "unused": "NVIDIA H100 80GB HBM3 (CUDA)"}
     assert fault == (
         "Keras' backend torch finds NVIDIA H100 80GB HBM3 (CUDA) but computes on the CPU; unset KERAS_TORCH_DEVICE and "
@@ -85,9 +90,19 @@ def test_cpu_hides_every_accelerator(monkeypatch, name, backend):
 
 @pytest.mark.parametrize("backend", ["tensorflow", "torch"])
 def test_what_cannot_be_hidden_is_refused(monkeypatch, backend):
-    """--device cpu fails where a GPU is still used: Metal, if nothing hid it; MPS, if Keras was imported before."""
+    """--device cpu fails where Metal or MPS is still used because nothing hid it; `require` hides it."""
     put(monkeypatch, MACHINES["Apple"], backend)
     assert "which could not be hidden; start in a new process" in stack.misplaced("cpu", stack.used(), stack.accelerators())
+    hide, tried = stack._FRAMEWORKS[backend].hide, []
+    with monkeypatch.context() as patched:
+        patched.setattr(stack._FRAMEWORKS[backend], "hide", lambda: tried.append(backend))
+        with pytest.raises(DeviceMissing, match=r"--device cpu: Keras' backend .* still computes on"):
+            stack.require("cpu")
+    assert tried == [backend]
+    assert stack._FRAMEWORKS[backend].hide is hide
+    monkeypatch.setenv(asked.VARIABLE, "cpu")
+    stack.settle()  # as a process does that a run with --device cpu has started
+    assert stack.used() is None
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
