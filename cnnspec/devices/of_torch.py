@@ -46,7 +46,8 @@ def used() -> Accelerator | None:
 
 def hide() -> None:
     """Take the CPU where Keras did not: KERAS_TORCH_DEVICE, set before Keras was imported, is unknown to Keras 3.3."""
-    importlib.import_module(CORE).DEFAULT_DEVICE = "cpu"
+    core: Any = importlib.import_module(CORE)
+    core.DEFAULT_DEVICE = "cpu"
 
 
 def located(tensor: Any) -> str:

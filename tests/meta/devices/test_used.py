@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from cnnspec import stack
+from cnnspec.benchmarks import worker
 from cnnspec.devices import asked, of_jax, of_tensorflow, of_torch
 from cnnspec.errors import DeviceMissing
 from tests.meta.devices import machines
@@ -82,10 +83,16 @@ def test_jax_default_device(monkeypatch, given):
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", ACCELERATED)
 def test_cpu_hides_every_accelerator(monkeypatch, name, backend):
-    """--device cpu: each backend computes on the CPU on every machine, whatever KERAS_TORCH_DEVICE said before."""
-    facts, fault = process(monkeypatch, MACHINES[name], backend, "cpu", {"KERAS_TORCH_DEVICE": "cuda:1"})
+    """--device cpu: each backend computes on the CPU on every machine, whatever variables said before.
+
+    What variables hide PyTorch and JAX do not even find; Apple's GPU PyTorch finds, and says that it is not used.
+    """
+    shown = dict.fromkeys(("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ZE_AFFINITY_MASK"), "0")
+    facts, fault = process(monkeypatch, MACHINES[name], backend, "cpu", {"KERAS_TORCH_DEVICE": "cuda:1", **shown})
     assert facts["device"] == "CPU"
     assert fault is None
+    if backend != "tensorflow":
+        assert facts.get("unused") == ("Apple GPU (MPS)" if (name, backend) == ("Apple", "torch") else None)
 
 
 @pytest.mark.parametrize("backend", ["tensorflow", "torch"])
@@ -169,6 +176,16 @@ def test_other_words_are_refused(text):
     """--device takes auto, cpu, gpu and gpu:N."""
     with pytest.raises(asked.argparse.ArgumentTypeError, match="give auto, cpu, gpu, or gpu:N"):
         asked.device(text)
+
+
+def test_the_worker_of_benchmarks_computes_where_the_run_does(monkeypatch):
+    """It takes the device of the run that started it before anything computes; of MPS no peak of memory is known."""
+    put(monkeypatch, MACHINES["Apple"], "torch")
+    monkeypatch.setattr(worker, "backend", lambda: "torch")
+    assert worker.device_memory() is None
+    monkeypatch.setattr(stack, "settle", lambda: sys.exit("settled"))
+    with pytest.raises(SystemExit, match="settled"):
+        worker.main(["{}"])
 
 
 class Lies:
