@@ -18,7 +18,7 @@ from cnnspec.command_options import (
     add_out,
     add_soak_options,
     add_verify_options,
-    hide_gpus,
+    choose_device,
     positive,
     seed,
 )
@@ -48,7 +48,7 @@ FOR_PYTEST = ("verify", "bench", "bisect")  # commands that give what stands aft
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = parsed(list(sys.argv[1:] if arguments is None else arguments))
-    hide_gpus(options)
+    choose_device(options)
     try:
         command_checks.check(options)
         return options.command(options) or 0

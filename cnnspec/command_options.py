@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
+from cnnspec.devices import asked
 from cnnspec.names import DATASETS, LARGEST_SEED, LEVELS, MODELS
 
 
@@ -46,16 +46,17 @@ def add_device(command: argparse.ArgumentParser) -> None:
     """Add the option that names the device."""
     command.add_argument(
         "--device",
-        choices=("auto", "cpu", "gpu"),
+        type=asked.device,
         default="auto",
-        help="auto: what the framework chooses (default); gpu: fail if the framework finds none",
+        metavar="auto|cpu|gpu|gpu:N",
+        help="auto: what the framework chooses (default); cpu: hide every accelerator; gpu: fail where it would compute on "
+        "no GPU; gpu:N: the GPU at place N, counted from 0",
     )
 
 
-def hide_gpus(options: argparse.Namespace) -> None:
-    """With --device cpu, hide GPUs from the framework, which looks for devices when the command imports it."""
-    if getattr(options, "device", None) == "cpu":
-        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+def choose_device(options: argparse.Namespace) -> None:
+    """Hide and choose devices as --device says, before the command imports the framework, which looks for them then."""
+    asked.choose(getattr(options, "device", "auto"))
 
 
 def positive(text: str) -> int:

@@ -1,6 +1,6 @@
 """The stack of this process: everything that could change a number.
 
-The framework's facts come from its own module, found by the name of Keras' backend; unknown facts are left out.
+The framework's facts come from its own module of `devices`, found by the name of Keras' backend; unknown ones are left out.
 """
 
 from __future__ import annotations
@@ -8,31 +8,79 @@ from __future__ import annotations
 import importlib
 import os
 import platform
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
 import numpy as np
 
 from cnnspec.compat import IS_2019, backend
+from cnnspec.devices import asked, of_jax, of_tensorflow, of_torch
+from cnnspec.devices.accelerators import ONE_AT_MOST, Accelerator, listed
 from cnnspec.errors import DeviceMissing
+
+# What the description of a stack tells of its device, in this order, where it is known; SAID has words for some.
+TOLD = ("api", "slice", "capability", "driver", "runtime", "cuda", "cudnn", "rocm", "onednn", "tf32", "products", "unused")
+SAID = {"api": "by", "slice": "MIG slice", "capability": "compute capability", "unused": "not used:"}
 
 
 def require(device: str) -> None:
-    """Raise DeviceMissing if `device` is "gpu" and the framework can use no GPU."""
-    if device == "gpu" and not gpus():
-        raise DeviceMissing(
-            f"--device gpu: Keras' backend {backend()} finds no GPU it can use; check nvidia-smi, CUDA_VISIBLE_DEVICES "
-            f"and whether this is a GPU build, or use --device cpu"
+    """Hide what --device hides and no variable could, then raise DeviceMissing if this stack computes elsewhere.
+
+    `device` is auto, cpu, gpu or gpu:N. Call it before anything has computed.
+    """
+    if device == "auto":
+        return
+    if device == "cpu":
+        _FRAMEWORKS[backend()].hide()
+    fault = misplaced(device, used(), accelerators())
+    if fault:
+        raise DeviceMissing(f"--device {device}: {fault}")
+
+
+def settle() -> None:
+    """Compute where the process that started this one was asked to: `asked.VARIABLE`."""
+    require(os.environ.get(asked.VARIABLE, "auto"))
+
+
+def misplaced(device: str, used: Accelerator | None, there: Sequence[Accelerator]) -> str | None:
+    """Why this stack does not compute on the `device` that was asked for, and what to do; None where it does.
+
+    `used` is the accelerator that Keras uses, `there` are all that its backend knows.
+    """
+    keras_backend = f"Keras' backend {backend()}"
+    gpus = [other for other in there if other.is_gpu]
+    if device == "cpu":
+        told = f"{keras_backend} still computes on {used.name} ({used.api}), which could not be hidden" if used else None
+        return told and f"{told}; start in a new process, before anything imports or uses the framework"
+    if used is None or not used.is_gpu:
+        where = f"{used.name} ({used.api})" if used else "the CPU"
+        if not gpus:
+            return (
+                f"{keras_backend} finds no GPU it can use; check nvidia-smi, CUDA_VISIBLE_DEVICES, JAX_PLATFORMS and "
+                f"whether this is a GPU build, or use --device cpu"
+            )
+        return (
+            f"{keras_backend} finds {listed(gpus)} but computes on {where}; unset KERAS_TORCH_DEVICE and "
+            f"JAX_DEFAULT_DEVICE, or use --device cpu"
         )
+    number = asked.index(device)
+    same = [other for other in gpus if other.api == used.api]
+    if number is not None and used.api in ONE_AT_MOST and number:
+        return f"{used.name} ({used.api}) is the only GPU; give gpu:0"
+    if number is not None and len(same) > 1:
+        return f"{keras_backend} sees {listed(same)}, not one of them; start in a new process, or use {asked.CHOOSING[0]}"
+    return None
 
 
 def current() -> dict[str, Any]:
     """The stack as a flat dict of strings and numbers, for JSON.
 
     Keys: python, platform, keras, backend, framework (name and version), numpy, device, cpu, cores, threads, memory_gib,
-    precision; keras_package, if it is not keras; and onednn, tf32, cuda and cudnn as far as the framework gives them.
+    precision; keras_package, if it is not keras; onednn; of an accelerator that is used its api, capability, slice (of MIG),
+    driver, cuda, cudnn, rocm or runtime as they run, tf32 or products, as far as the framework gives them; and unused, the
+    accelerators that are there and not used.
     """
     name = backend()
     facts = {
@@ -55,14 +103,18 @@ def current() -> dict[str, Any]:
 
 def describe(facts: Mapping[str, Any]) -> tuple[str, str]:
     """Two lines of text about a stack: versions, then hardware and precision."""
-    extras = "".join(f", {key} {facts[key]}" for key in ("cuda", "cudnn", "onednn", "tf32") if key in facts)
     package = f" ({facts['keras_package']})" if "keras_package" in facts else ""
     cores = "1 core" if facts["cores"] == 1 else f"{facts['cores']} cores"
     return (
         f"{facts['framework']}, Keras {facts['keras']}{package}, NumPy {facts['numpy']}, Python {facts['python']} "
         f"on {facts['platform']}",
-        f"{facts['device']} ({facts['cpu']}, {cores}, {facts['memory_gib']} GiB), {facts['precision']}{extras}",
+        f"{facts['device']} ({facts['cpu']}, {cores}, {facts['memory_gib']} GiB), {facts['precision']}{of_device(facts)}",
     )
+
+
+def of_device(facts: Mapping[str, Any]) -> str:
+    """What a stack's description says beside the device's name: api, versions, TF32, and what is there and not used."""
+    return "".join(f", {SAID.get(key, key)} {facts[key]}" for key in TOLD if key in facts)
 
 
 def available_cores() -> int:
@@ -93,9 +145,31 @@ def precision() -> str:
     return keras.backend.floatx() if IS_2019 else str(keras.mixed_precision.global_policy().name)
 
 
+def accelerators() -> list[Accelerator]:
+    """Every accelerator that the framework knows, used or not."""
+    return _FRAMEWORKS[backend()].accelerators()
+
+
+def used() -> Accelerator | None:
+    """The accelerator on which Keras puts variables if nothing says otherwise; None for the CPU."""
+    return _FRAMEWORKS[backend()].used()
+
+
+def located(tensor: Any) -> str:
+    """Where a tensor or a variable of the backend really lies: CPU, or the `place` of an accelerator."""
+    return str(_FRAMEWORKS[backend()].located(tensor))
+
+
+def used_name() -> str:
+    """Name of the device that Keras uses; CPU for the CPU."""
+    here = used()
+    return here.name if here else "CPU"
+
+
 def gpus() -> list[str]:
-    """Names of the GPUs that the framework can use; an empty list without a GPU."""
-    return _GPUS[backend()]()
+    """Names of the GPUs of the kind that Keras uses; an empty list where it computes on the CPU or a TPU."""
+    here = used()
+    return [device.name for device in accelerators() if here and here.is_gpu and device.api == here.api and device.place]
 
 
 def on_gpu() -> bool:
@@ -103,97 +177,49 @@ def on_gpu() -> bool:
     return bool(current()["device"] != "CPU")
 
 
-@contextmanager
-def tf32_off() -> Iterator[None]:
-    """Switch TF32 off during the block; no effect without a GPU."""
-    name = backend()
-    framework = importlib.import_module(name)
-    if name == "tensorflow":
-        switch = framework.config.experimental
-        before = switch.tensor_float_32_execution_enabled()
-        switch.enable_tensor_float_32_execution(False)
-        try:
-            yield
-        finally:
-            switch.enable_tensor_float_32_execution(before)
-    elif name == "jax":
-        with framework.default_matmul_precision("highest"):
-            yield
-    else:
-        switches = (framework.backends.cuda.matmul, framework.backends.cudnn)
-        before = [switch.allow_tf32 for switch in switches]
-        for switch in switches:
-            switch.allow_tf32 = False
-        try:
-            yield
-        finally:
-            for switch, value in zip(switches, before):
-                switch.allow_tf32 = value
+def tf32_off() -> AbstractContextManager[None]:
+    """Switch TF32 off during a block; no effect without a GPU. On a TPU, products are then in float32."""
+    return _FRAMEWORKS[backend()].tf32_off()
 
 
-def _before_2(tensorflow: Any) -> bool:
-    """Whether this is TensorFlow 1, whose `config` tells nothing yet (1.15) or is not there (1.13)."""
-    return str(tensorflow.__version__).startswith("1.")
-
-
-def _tensorflow_gpus() -> list[str]:
-    tensorflow = importlib.import_module("tensorflow")
-    if _before_2(tensorflow):
-        return [tensorflow.test.gpu_device_name()] if tensorflow.test.is_gpu_available() else []
-    devices = tensorflow.config.list_physical_devices("GPU")
-    details = [tensorflow.config.experimental.get_device_details(device) for device in devices]
-    return [detail.get("device_name", "GPU") for detail in details]
+def accelerator_facts(framework: Any) -> dict[str, Any]:
+    """What is told of the accelerator that a framework's module of `devices` says is used, and of those that are not."""
+    there, here = framework.accelerators(), framework.used()
+    facts: dict[str, Any] = {"device": here.name if here else "CPU"}
+    if here:
+        capability = ".".join(str(part) for part in here.capability or ())
+        told = {"api": here.api, "capability": capability, "slice": here.slice}
+        facts.update({key: value for key, value in told.items() if value})
+        facts.update(framework.libraries(here))
+        facts.update(framework.tf32())
+    rest = [device for device in there if not here or device.place != here.place]
+    if rest:
+        facts["unused"] = listed(rest)
+    return facts
 
 
 def _tensorflow_facts() -> dict[str, Any]:
     tensorflow = importlib.import_module("tensorflow")
-    facts: dict[str, Any] = {"device": _first(gpus())}
-    if _before_2(tensorflow):
-        return facts
+    if of_tensorflow.before_2(tensorflow):
+        here = of_tensorflow.used()
+        return {"device": here.name if here else "CPU"}
+    facts = accelerator_facts(of_tensorflow)
     facts["threads"] = tensorflow.config.threading.get_intra_op_parallelism_threads() or available_cores()
     facts["onednn"] = {"0": "off", "1": "on"}.get(os.environ.get("TF_ENABLE_ONEDNN_OPTS", ""), "as built")
-    if gpus():
-        build = tensorflow.sysconfig.get_build_info()
-        facts["cuda"], facts["cudnn"] = build.get("cuda_version", "none"), build.get("cudnn_version", "none")
-        facts["tf32"] = "on" if tensorflow.config.experimental.tensor_float_32_execution_enabled() else "off"
     return facts
-
-
-def _jax_gpus() -> list[str]:
-    devices = importlib.import_module("jax").devices()
-    return [device.device_kind for device in devices if device.platform == "gpu"]
 
 
 def _jax_facts() -> dict[str, Any]:
-    jax = importlib.import_module("jax")
-    facts: dict[str, Any] = {"device": _first(gpus()), "threads": available_cores()}
-    if gpus():
-        facts["cuda"] = jax.devices()[0].client.platform_version.replace("\n", " ")
-        matmul = jax.config.jax_default_matmul_precision
-        facts["tf32"] = "off" if matmul in ("highest", "float32") else str(matmul or "as JAX ships it")
-    return facts
-
-
-def _torch_gpus() -> list[str]:
-    cuda = importlib.import_module("torch").cuda
-    return [cuda.get_device_name(index) for index in range(cuda.device_count())] if cuda.is_available() else []
+    return {"threads": available_cores(), **accelerator_facts(of_jax)}
 
 
 def _torch_facts() -> dict[str, Any]:
     torch = importlib.import_module("torch")
-    facts: dict[str, Any] = {"device": _first(gpus()), "threads": torch.get_num_threads()}
-    facts["onednn"] = "as built" if torch.backends.mkldnn.is_available() else "off"
-    if gpus():
-        facts["cuda"], facts["cudnn"] = str(torch.version.cuda), str(torch.backends.cudnn.version())
-        facts["tf32"] = "on" if torch.backends.cudnn.allow_tf32 else "off"
-    return facts
+    onednn = "as built" if torch.backends.mkldnn.is_available() else "off"
+    return {"threads": torch.get_num_threads(), "onednn": onednn, **accelerator_facts(of_torch)}
 
 
-def _first(names: list[str]) -> str:
-    return names[0] if names else "CPU"
-
-
-_GPUS: dict[str, Callable[[], list[str]]] = {"tensorflow": _tensorflow_gpus, "jax": _jax_gpus, "torch": _torch_gpus}
+_FRAMEWORKS: dict[str, Any] = {"tensorflow": of_tensorflow, "jax": of_jax, "torch": of_torch}
 _FRAMEWORK_FACTS: dict[str, Callable[[], dict[str, Any]]] = {
     "tensorflow": _tensorflow_facts,
     "jax": _jax_facts,

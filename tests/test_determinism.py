@@ -2,14 +2,16 @@
 
 Two new processes train at the same time. On a CPU each uses one thread: with several, TensorFlow adds partial sums in the
 order in which threads finish, and single weights of a model with many channels repeat only to about 1e-2. On a GPU the
-processes switch deterministic kernels on, and report whether they are on.
+processes switch deterministic kernels on where the backend has them: `tests/support/determinism.py`. They report whether
+they are on, on which device they computed, and by which path: it may be another one than training takes.
 """
 
 import json
 
 import pytest
 
-from tests.support import checks
+from cnnspec import stack
+from tests.support import checks, determinism
 from tests.support.two_processes import HARNESSED, MODELS, PROCESSES, started
 
 NEXT = "look for operations without a deterministic kernel in the release notes of the framework, cuDNN and oneDNN"
@@ -31,8 +33,20 @@ def digests():
     return found
 
 
-def test_deterministic_operations_are_on(digests):
-    """In both processes the framework says that deterministic operations are on."""
+def test_deterministic_operations_are_on(digests, record_property):
+    """In both processes the framework says that deterministic operations are on, and they compute where this one does."""
+    reason = determinism.impossible(stack.used())
+    record_property("path", path_taken(digests, reason))
+    for name in PROCESSES:
+        checks.equal(
+            f"{name} process: the device on which it computes",
+            stack.used_name(),
+            digests[name]["device"],
+            source="the process of this test",
+            next=f"python -m tests.support.two_processes {name}",
+        )
+    if reason:
+        pytest.skip(f"{reason}; on a CPU they are on: pytest --device cpu tests/test_determinism.py")
     for name in PROCESSES:
         checks.equal(
             f"{name} process: deterministic operations",
@@ -50,11 +64,20 @@ def test_the_same_seed_repeats(digests, model):
     HARNESSED is trained by Keras' own fit of arrays in the first process, and by the harness in the second.
     """
     first, second = (digests[name][model] for name in PROCESSES)
+    reason = determinism.impossible(stack.used())
+    if reason and first != second:
+        pytest.skip(f"the bits differ, which is no fault here: {reason}; pytest --device cpu tests/test_determinism.py")
     subject, next_step = f"{model}: SHA-256 of weights and losses of a second training", NEXT
     if model == HARNESSED:
         subject += ", by the harness"
         next_step += "; if only this model differs, compare cnnspec/pipeline.py with how this Keras reads arrays"
     checks.equal(subject, first, second, source="the first training, with the same seed", next=next_step)
+
+
+def path_taken(digests, reason):
+    """A line for the verdict: what was trained twice, on which device, by which path, and what could not be asked for."""
+    paths = " and ".join(dict.fromkeys(digests[name]["path"] for name in PROCESSES))
+    return f"determinism: {paths} on {digests['first']['device']}" + (f"; {reason}" if reason else "")
 
 
 def test_another_seed_differs(digests):

@@ -12,7 +12,6 @@ from typing import NamedTuple
 import pytest
 
 from cnnspec import stack
-from tests.support import numerics
 from tests.support import steps as steps_of_models
 from tests.support.checks import fail
 from tests.support.exact import cases, digests, findings, on_stack, widths
@@ -235,8 +234,9 @@ def test_precision(operation, tf32, record_property, pytestconfig):
     if tf32 == "as shipped" and pytestconfig.option.tf32 == "off":
         pytest.skip("--tf32 off: in this run nothing is computed as shipped")
     with stack.tf32_off() if tf32 == "off" else contextlib.nullcontext():
-        declared = numerics.declared()
-        kept = widths.measured(declared)[operation]
+        precisions = widths.declared_for()
+        kept = widths.measured(precisions)[operation]
+    declared = precisions[list(widths.OPERATIONS).index(operation)]
     needed, least = widths.BITS[declared], min(kept.values())
     words = f"{least} bits{findings.named(least)}"
     record_property("precision", f"{operation}, TF32 {tf32}: {words}, declared {declared}")

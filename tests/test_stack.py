@@ -1,4 +1,4 @@
-"""Is the requested stack the one that is imported, is it installed once, and is TensorFlow's own Keras the one verified?
+"""Is the requested stack the one that is imported, installed once, and does it compute where it says?
 
 CNNSPEC_EXPECT holds the request, separated by spaces: `python==3.11.* tensorflow==2.12.* keras==2.12.* backend=tensorflow`.
 Every environment of the matrix in tox.ini sets it.
@@ -15,9 +15,10 @@ import pytest
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from cnnspec import stack
 from cnnspec.calls import as_called
 from cnnspec.compat import backend
-from tests.support import checks
+from tests.support import checks, located
 
 VARIABLE = "CNNSPEC_EXPECT"
 NEXT = "recreate the environment: tox run -r -e ENVIRONMENT; then compare its pins in tox.ini with python -m pip list"
@@ -93,3 +94,18 @@ def test_tensorflow_has_this_keras():
         source="import keras in the suite",
         next="unset TF_USE_LEGACY_KERAS, or set it to 1 before the suite starts, and look at python -m pip list",
     )
+
+
+def test_it_computes_where_it_says(pytestconfig):
+    """Variables, slots and outputs of a model lie on the device that was asked for and that the stack names."""
+    asked, used, there = pytestconfig.option.device, stack.used(), stack.accelerators()
+    fault = stack.misplaced(asked, used, there) if asked != "auto" else None
+    expected = used.place if used else "CPU"
+    lines = ([fault] if fault else []) + located.elsewhere(expected, located.of_a_model())
+    if lines:
+        source = f"the device that the stack names: {stack.used_name()}"
+        checks.fail(
+            f"--device {asked}: where variables and outputs of {located.MODEL} lie",
+            [f"expected  {expected}   (from {source})", *lines],
+            next="look at KERAS_TORCH_DEVICE, JAX_DEFAULT_DEVICE and tf.device in your own code; then another --device",
+        )

@@ -28,6 +28,7 @@ from cnnspec.compat import backend
 
 def main(arguments: Sequence[str]) -> None:
     """Answer requests until standard input ends."""
+    stack.settle()
     wish = json.loads(arguments[0])
     variant = variants.Variant(**wish["variant"])
     data = mnist.load(wish["dataset"], wish["mnist"])
@@ -73,8 +74,9 @@ def host_memory() -> float:
 
 
 def device_memory() -> float | None:
-    """Peak of the first GPU's memory in MiB; None without a GPU."""
-    if not stack.gpus():
+    """Peak of the used GPU's memory in MiB; None without a GPU, and where the framework does not count it."""
+    device = stack.used()
+    if device is None or not device.is_gpu:
         return None
     if backend() == "tensorflow":
         import tensorflow
@@ -83,12 +85,13 @@ def device_memory() -> float | None:
     elif backend() == "jax":
         import jax
 
-        peak = jax.devices()[0].memory_stats()["peak_bytes_in_use"]
+        peak = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
     else:
         import torch
 
-        peak = torch.cuda.max_memory_allocated()
-    return peak / 2**20
+        counting = {"CUDA": torch.cuda, "ROCm": torch.cuda, "XPU": getattr(torch, "xpu", None)}.get(device.api)
+        peak = counting.max_memory_allocated() if counting else None
+    return peak / 2**20 if peak is not None else None
 
 
 if __name__ == "__main__":

@@ -76,7 +76,8 @@ def test_bad_data_is_exit_code_3(tmp_path, capsys):
 @pytest.mark.parametrize("command", [["train", "model1"], ["calibrate", "--out", "nowhere"]], ids=" ".join)
 def test_a_missing_gpu_is_exit_code_5(monkeypatch, capsys, command):
     """--device gpu without a GPU ends a command that trains with code 5."""
-    monkeypatch.setattr("cnnspec.stack.gpus", list)
+    monkeypatch.setattr("cnnspec.stack.accelerators", list)
+    monkeypatch.setattr("cnnspec.stack.used", lambda: None)
     assert command_line.main([*command, "--device", "gpu"]) == 5
     assert "finds no GPU" in capsys.readouterr().err
 

@@ -24,7 +24,8 @@ MAY_IMPORT = {
     "oracle": set(),
     "architectures": {"compat", "errors", "mnist"},
     "compat": set(),
-    "stack": {"compat", "errors"},
+    "devices": set(),
+    "stack": {"compat", "devices", "errors"},
     "digit_files": {"errors"},
     "mnist": {"digit_files", "names", "errors"},
     "pipeline": {"compat"},
@@ -39,7 +40,7 @@ MAY_IMPORT = {
     "verify": {"facts", "errors"},
     "soak": {"verify", "facts", "calls"},
     "bisect": {"verify", "reports", "facts", "files", "names", "errors", "calls"},
-    "command_options": {"names"},
+    "command_options": {"devices", "names"},
     "command_checks": {"files", "names", "errors"},
     "commands": {
         *(
@@ -70,6 +71,9 @@ WITHOUT_FRAMEWORK = [
     "calls",
     "errors",
     "files",
+    "devices.accelerators",
+    "devices.asked",
+    "devices.versions",
     "digit_files",
     "shapes",
     "content",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 import sys
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, MutableMapping
 
 import pytest
 
+from cnnspec.devices import asked
 from tests.plugin import group, progress
 
 IMPORTING = "cnnspec: importing the framework under test"
@@ -19,9 +19,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     share_out()  # in the first hook that runs: the framework reads these settings when it is imported
     group(parser).addoption(
         "--device",
-        choices=("auto", "cpu", "gpu"),
+        type=asked.device,
         default="auto",
-        help="auto: a GPU where there is one (default); cpu: hide GPUs; gpu: fail without one",
+        metavar="auto|cpu|gpu|gpu:N",
+        help="auto: what the framework chooses (default); cpu: hide every accelerator; gpu: fail where it would compute on "
+        "no GPU; gpu:N: the GPU at place N of those that are visible, counted from 0",
     )
     group(parser).addoption(
         "--tf32",
@@ -36,18 +38,19 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     """Before anything else, see whether it can be done, and look for a framework. If not, say so on one line; code 2."""
     from cnnspec import frameworks
     from cnnspec.errors import FrameworkMissing
-    from tests.plugin import asked, outcome
+    from tests.plugin import outcome
+    from tests.plugin.asked import problem as first_problem
 
     option = config.option
     if option.help or option.version or option.markers or option.showfixtures or option.show_fixtures_per_test:
         return None
-    problem = asked.problem(config)
+    problem = first_problem(config)
     if problem:
         if "--outcome" not in problem:
             outcome.at_the_start(config, "no verdict", problem)
         print(f"error: {problem}", file=sys.stderr)
         return FrameworkMissing.exit_code
-    choose(option.device)
+    asked.choose(option.device)
     if not option.collectonly and not hasattr(config, "workerinput"):
         progress.write(config, IMPORTING)
     try:
@@ -60,7 +63,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    choose(config.option.device)
+    asked.choose(config.option.device)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -92,31 +95,13 @@ def share_out(environment: MutableMapping[str, str] = os.environ) -> None:
     threads = str(max(1, cores // workers))
     for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
         environment.setdefault(variable, threads)
-    gpus = visible_gpus(environment)
+    gpus = asked.visible_gpus(environment)
     if len(gpus) > 1:
         environment["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)]
 
 
-def visible_gpus(environment: Mapping[str, str]) -> list[str]:
-    """Identifiers of the GPUs that this process may use, from CUDA_VISIBLE_DEVICES, else from nvidia-smi."""
-    if "CUDA_VISIBLE_DEVICES" in environment:
-        return [gpu for gpu in environment["CUDA_VISIBLE_DEVICES"].split(",") if gpu not in ("", "-1")]
-    try:
-        listing = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=30)
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    return [str(index) for index, _ in enumerate(listing.stdout.splitlines())] if listing.returncode == 0 else []
-
-
-def choose(device: str, environment: MutableMapping[str, str] = os.environ) -> None:
-    """With `--device cpu`, hide every GPU from the framework. Call it before the framework is imported."""
-    if device == "cpu":
-        environment["CUDA_VISIBLE_DEVICES"] = "-1"
-        environment["JAX_PLATFORMS"] = "cpu"
-
-
 def require(device: str, config: pytest.Config | None = None) -> None:
-    """End the run as failed if a GPU was asked for and the framework can use none."""
+    """End the run as failed if the framework does not compute on the device that was asked for."""
     from cnnspec import stack
     from cnnspec.errors import DeviceMissing
     from tests.plugin import outcome

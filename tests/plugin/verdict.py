@@ -19,7 +19,7 @@ Property = tuple[str, Any]  # name and value of what a test recorded
 Counts = Mapping[str, Mapping[str, int]]  # tests by module and outcome
 
 TIERS = {  # test module -> the question it answers; in the order of a run: what is cheap or names a cause comes first
-    "test_stack": "the requested versions are imported, each installed once",
+    "test_stack": "the requested versions, installed once, compute where they say",
     "test_architecture": "the same layers, shapes and parameters",
     "test_configuration": "the same settings, loss and optimizer",
     "test_data": "the real digits, prepared as in the notebook",
@@ -75,7 +75,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     for module, question in (TIERS | ASKED_FOR).items():
         if module in TIERS or any(counts[module].values()):
             terminal.line(f"{module.removeprefix('test_'):<14} {told(counts[module]):<30} {question}")
-    for line in sorted(value for name, value in properties if name == "precision"):
+    for line in sorted(value for name, value in properties if name in ("precision", "path")):
         terminal.line(f"  {line}")
     for line in stale(properties):
         terminal.line(line, red=True)

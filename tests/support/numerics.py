@@ -27,11 +27,22 @@ TYPICAL = {"TF32 or float16": UNIT_ROUNDOFF["tf32"], "bfloat16": UNIT_ROUNDOFF["
 POLICIES = {"mixed_bfloat16": "bfloat16", "mixed_float16": "float16"}
 
 
-def declared() -> str:
-    """The declared precision of products: Keras' policy, or TF32 where a GPU has it switched on."""
+WITH_TF32 = {"on": PRODUCTS, "convolutions only": ("Conv2D",), "matrix products only": ("Dense",)}
+
+
+def declared(layer: str = "") -> str:
+    """The declared precision of products: Keras' policy, or the lower one that the stack says its device computes in.
+
+    That is TF32 where a GPU has it and has it switched on, and bfloat16 on a TPU. PyTorch switches TF32 for convolutions and
+    for matrix products apart; `layer`, one of PRODUCTS, asks for one of them, and anything else for the lowest of all.
+    """
     policy = stack.precision()
-    if policy == "float32" and stack.current().get("tf32") not in (None, "off"):
-        return "tf32"
+    if policy == "float32":
+        facts = stack.current()
+        shortened = WITH_TF32.get(facts.get("tf32", ""), ())
+        if layer in shortened or (shortened and layer not in PRODUCTS):
+            return "tf32"
+        return str(facts.get("products", policy))
     return POLICIES.get(policy, policy)
 
 
@@ -74,11 +85,11 @@ def typical_of(layer: str, error: float) -> str:
 def element_bound(layer: str, quantity: str) -> tuple[float, str]:
     """Largest accepted error of a single element, in roundings of its scale in the declared precision, and the reason."""
     entry = reading.tolerance(f"elements.{layer}")
-    return entry[quantity] * max(1.0, UNIT_ROUNDOFF[declared()] / UNIT_ROUNDOFF["float32"]), entry["why"]
+    return entry[quantity] * max(1.0, UNIT_ROUNDOFF[declared(layer)] / UNIT_ROUNDOFF["float32"]), entry["why"]
 
 
 def bound(layer: str, quantity: str) -> tuple[float, str]:
     """The limit of the error of a quantity of a layer class under the declared precision, and the limit's reason."""
     entry = reading.tolerance(f"numerics.{layer}")
-    roundoff = UNIT_ROUNDOFF[declared()]
+    roundoff = UNIT_ROUNDOFF[declared(layer)]
     return entry[quantity] + (16 * roundoff if roundoff > UNIT_ROUNDOFF["float32"] else 0.0), entry["why"]

@@ -1,6 +1,7 @@
 """`python -m tests.support.two_processes NAME` trains MODELS; NAME is one of PROCESSES.
 
-It prints JSON: {"deterministic": bool, model: SHA-256 of weights and losses with seed 0, …, "another seed": SHA-256}.
+It prints JSON: {"deterministic": bool, "device": its name, "path": how its steps are compiled, model: SHA-256 of weights and
+losses with seed 0, …, "another seed": SHA-256}. What determinism needs on each device stands in `determinism.py`.
 """
 
 from __future__ import annotations
@@ -20,15 +21,12 @@ from cnnspec.architectures import ARCHITECTURES
 from cnnspec.compat import backend, seed_everything
 from cnnspec.facts import reading
 from cnnspec.training import batch_size, compile_model, evaluate, fitting
+from tests.support import determinism
 
 if TYPE_CHECKING:
     import pytest
 
 SAMPLES = 300  # two full batches and a partial one
-ONE_THREAD = {
-    **dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1"),
-    "XLA_FLAGS": "--xla_gpu_deterministic_ops=true --xla_cpu_multi_thread_eigen=false",
-}
 MODELS = ("model1", "model4")  # model1: unseeded initialisers, two dropouts; model4: every kind of layer
 HARNESSED = "model4"
 # The second process trains HARNESSED with `training.fitting`, and again with another seed.
@@ -42,7 +40,7 @@ def started() -> dict[str, subprocess.Popen[str]]:
         name: subprocess.Popen(
             [sys.executable, "-m", "tests.support.two_processes", name, str(os.getpid())],
             cwd=reading.PROJECT,
-            env=os.environ | ONE_THREAD,
+            env=determinism.environment(os.environ, stack.used()),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -66,6 +64,8 @@ def start_early(session: pytest.Session) -> None:
 
 def switch_determinism_on() -> bool:
     """Switch deterministic kernels on, where the backend has a switch; returns whether the backend says that they are on."""
+    if determinism.impossible(stack.used()):
+        return False
     if backend() == "tensorflow":
         import tensorflow
 
@@ -79,7 +79,10 @@ def switch_determinism_on() -> bool:
         torch.set_num_threads(1)
         torch.use_deterministic_algorithms(True)
         return torch.are_deterministic_algorithms_enabled()
-    return not stack.gpus() or "xla_gpu_deterministic_ops=true" in os.environ.get("XLA_FLAGS", "")
+    return True  # JAX on a CPU has no switch: one thread adds in one order
+
+
+_paths: list[str] = []  # of the models that this process trained
 
 
 def digest(model: str, seed: int, harness: bool = False) -> str:
@@ -92,10 +95,12 @@ def digest(model: str, seed: int, harness: bool = False) -> str:
     data = whole._replace(**{name: getattr(whole, name)[:SAMPLES] for name in names})
     seed_everything(seed)
     built = ARCHITECTURES[model]()
-    compile_model(built, **(pipeline.compile_settings() if harness else {"slots": False}))
+    settings = determinism.compile_settings(stack.used()) | (pipeline.compile_settings() if harness else {"slots": False})
+    compile_model(built, **settings)
     losses = [evaluate(built, "test", data.x_test, data.y_test)["test_loss"]]
     plain = functools.partial(built.fit, data.x_train, data.y_train, batch_size=batch_size)
     fit = fitting(built, data) if harness else plain
+    _paths.append(determinism.path_of(built))
     log = fit(epochs=2, verbose=0, validation_data=(data.x_test, data.y_test)).history
     losses += [*log["loss"], *log["val_loss"], evaluate(built, "train", data.x_train, data.y_train)["train_loss"]]
     text = ",".join(float(loss).hex() for loss in losses)
@@ -117,12 +122,13 @@ def main(name: str, parent: str = "") -> None:
     """Train as the process `name` does, and print the digests; `parent` is the number of the process that waits for them."""
     if parent:
         end_with(int(parent))
-    found: dict[str, bool | str] = {"deterministic": switch_determinism_on()}
+    stack.settle()
+    found: dict[str, bool | str] = {"deterministic": switch_determinism_on(), "device": stack.used_name()}
     second = name == "second"
     found |= {model: digest(model, 0, harness=second and model == HARNESSED) for model in MODELS}
     if second:
         found["another seed"] = digest(HARNESSED, 1, harness=True)
-    print(json.dumps(found))
+    print(json.dumps(found | {"path": determinism.path(_paths)}))
 
 
 if __name__ == "__main__":

@@ -253,7 +253,17 @@ def glorot_for_he():
     set_after_init(keras.initializers.HeUniform, scale=1.0, mode="fan_avg")
 
 
+def a_gpu_that_does_not_compute():
+    from cnnspec import stack
+    from cnnspec.devices.accelerators import Accelerator
+
+    gpu = Accelerator("GPU:0", "CUDA", "pretended GPU", (7, 5))
+    module = stack._FRAMEWORKS[keras.backend.backend()]
+    module.accelerators, module.used, module.libraries = lambda: [gpu], lambda: gpu, lambda device: {}
+
+
 STACK_FAULTS = {
+    "a GPU that does not compute": a_gpu_that_does_not_compute,
     "BatchNormalization epsilon 1e-2": lambda: default(layers.BatchNormalization, epsilon=1e-2),
     "BatchNormalization epsilon 1e-2, unseen": lambda: after_init(
         layers.BatchNormalization, lambda self: setattr(self, "epsilon", 1e-2)

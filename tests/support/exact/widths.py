@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cnnspec import stack
+from tests.support import numerics
 from tests.support.exact import cases, on_stack
 from tests.support.exact.findings import differing, near
 
@@ -38,11 +39,17 @@ def along(shape, axis):
     return np.broadcast_to(widths.reshape([-1 if place == axis else 1 for place in range(len(shape))]), shape)
 
 
+def declared_for():
+    """The declared precision of each operation, in their order."""
+    return tuple(numerics.declared(case.layers[0]["class"]) for case in OPERATIONS.values())
+
+
 @functools.cache
 def measured(declared):
     """{operation: {product and operand: the most significant bits, 24 at most, up to which all are kept}}.
 
-    Measured once for each declared precision: where it is the same with TF32 off, nothing was switched.
+    `declared` are the precisions of `declared_for`. Measured once for each: where they are the same with TF32 off, nothing
+    was switched.
     """
     branches = on_stack.Branches(OPERATIONS.values(), by_batch=True)
     branches.compile(next(iter(on_stack.MODES)))
