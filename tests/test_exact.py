@@ -24,7 +24,8 @@ STEPS = {  # mode -> its steps (batch, draw), in order
     "XLA": ((128, "wide inputs"),),
 }
 QUICK = 2  # steps of `--level quick`: the batch that trains, after a smaller one
-CHOSEN = {"XLA": ("model1 dense_2", "model4 whole")}  # which has convolutions and pooling too
+FEW = ("model1 dense_2", "model4 whole")  # which has convolutions and pooling too
+CHOSEN = {"eager": FEW, "XLA": FEW}  # nobody trains eagerly, and XLA compiles for seconds
 NEXT = "try another device, oneDNN off (TF_ENABLE_ONEDNN_OPTS=0), one thread; then report it with the case's operands"
 pytestmark = pytest.mark.skipif(
     stack.precision() != "float32", reason=f"Keras' policy is {stack.precision()}: results are rounded, run with float32"
