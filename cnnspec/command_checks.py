@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
 from pathlib import Path
 
@@ -16,7 +17,9 @@ def check(options: Namespace) -> None:
     if last > LARGEST_SEED:
         raise WrongArguments(f"the last seed would be {last}; --first-seed + --runs - 1 may be at most {LARGEST_SEED}")
     mnist = getattr(options, "mnist", None)
-    if mnist and not mnist.exists() and not getattr(options, "dask", None):  # workers of a cluster have files of their own
+    if (
+        mnist and not os.path.exists(mnist) and not getattr(options, "dask", None)
+    ):  # workers of a cluster have files of their own
         raise DataError(f"{mnist} does not exist; name an .npz file of MNIST or a folder of its four IDX files")
     if options.command.__name__ in ("verify", "bench"):  # they look at --out themselves, and tell it in their own way
         return

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import gzip
 import struct
+import warnings
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -27,6 +28,9 @@ IDX_FILES = {
 }
 ORIGINAL = "name Keras' mnist.npz, or a folder of the four original IDX files"
 LONGEST_HEADER = 10_000  # bytes of an .npy's header, NumPy's own limit
+VERSIONS = (1, 2, 3)  # of an .npy
+MOST_AXES, LARGEST = 64, 2**63 - 1  # of an array of NumPy
+LONGEST = 200  # characters of a message that come from a file
 ZIP, NPY = b"PK", b"\x93NUMPY"
 PLAIN = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # how NumPy writes the members of an .npz
 
@@ -43,9 +47,9 @@ def read(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndar
 def check(source: object, name: str, dtype: object, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
     """Raise DataError unless the array `name` of a source has MNIST's dtype and shape."""
     if dtype != np.uint8:
-        raise DataError(f"{source}: {name} has dtype {dtype}, MNIST's is uint8; {ORIGINAL}")
+        raise DataError(f"{source}: {name} has dtype {brief(dtype)}, MNIST's is uint8; {ORIGINAL}")
     if shape != expected:
-        raise DataError(f"{source}: {name} has shape {shape}, MNIST's is {expected}; {ORIGINAL}")
+        raise DataError(f"{source}: {name} has shape {brief(shape)}, MNIST's is {expected}; {ORIGINAL}")
 
 
 def read_npz(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
@@ -68,7 +72,7 @@ def read_npz(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error, struct.error, ValueError, OverflowError) as error:
         damaged(path, error)
     except (NotImplementedError, RuntimeError) as error:  # a feature of zip that Python lacks, or a password
-        refused(path, str(error))
+        refused(path, brief(error))
 
 
 def read_member(path: Path, archive: zipfile.ZipFile, name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -93,16 +97,21 @@ def npy_header(path: Path, name: str, member: IO[bytes]) -> tuple[np.dtype, tupl
     begin = member.read(8)
     if begin[:6] != NPY or len(begin) < 8:
         refused(path, f"{name} has no header of an array, it begins with {begin!r}")
+    if begin[6] not in VERSIONS:
+        refused(path, f"{name} has version {begin[6]} of the header of an array, NumPy writes 1 to 3")
     form = "<H" if begin[6] == 1 else "<I"
     (length,) = struct.unpack(form, member.read(struct.calcsize(form)))
     if length > LONGEST_HEADER:
         refused(path, f"the header of {name} has {length} bytes, NumPy's at most {LONGEST_HEADER}")
     text = member.read(length).decode("latin-1")
     try:
-        header = ast.literal_eval(text.strip())
-        dtype, shape, by_columns = np.dtype(header["descr"]), header["shape"], header["fortran_order"]
-        fits = isinstance(shape, tuple) and all(type(size) is int and size >= 0 for size in shape)
-    except (ValueError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # of an outdated name of a type, of a number that runs into a word
+            header = ast.literal_eval(text.strip())
+            dtype, shape, by_columns = np.dtype(header["descr"]), header["shape"], header["fortran_order"]
+        fits = isinstance(shape, tuple) and len(shape) <= MOST_AXES
+        fits = fits and all(type(size) is int and 0 <= size <= LARGEST for size in shape)
+    except (ValueError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError, Warning) as error:
         refused(path, f"the header of {name} cannot be read: {text[:60]!r}", error)
     if not fits or not isinstance(by_columns, bool):
         refused(path, f"the header of {name} is not that of an array: {text[:60]!r}")
@@ -120,7 +129,13 @@ def refused(path: Path, why: str, error: Exception | None = None) -> NoReturn:
 
 def damaged(path: Path, error: Exception) -> NoReturn:
     """Raise DataError for a file that is not whole."""
-    raise DataError(f"{path} is truncated or damaged ({error}); download it again") from error
+    raise DataError(f"{path} is truncated or damaged ({brief(error)}); download it again") from error
+
+
+def brief(found: object) -> str:
+    """What a file holds, or an error that quotes it, as one short line of a message."""
+    text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in str(found))
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def read_idx_folder(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:

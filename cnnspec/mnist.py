@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -133,7 +134,7 @@ def read_mnist(path: str | Path | None = None) -> dict[str, np.ndarray]:
         arrays, source = _download(), "keras.datasets.mnist.load_data()"
     else:
         path = Path(path)
-        if not path.exists():
+        if not os.path.exists(path):  # pathlib's raises OSError for a name that is too long
             raise DataError(f"{path} does not exist; name an .npz file of MNIST or a folder of its four IDX files")
         arrays, source = digit_files.read(path, SHAPES), str(path)
     for name, array in arrays.items():

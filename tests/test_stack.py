@@ -21,6 +21,7 @@ from cnnspec.compat import backend
 from tests.support import checks, located
 
 VARIABLE = "CNNSPEC_EXPECT"
+LONGEST = 200  # characters of a word, a version or an error in a line
 NEXT = "recreate the environment: tox run -r -e ENVIRONMENT; then compare its pins in tox.ini with python -m pip list"
 
 
@@ -29,15 +30,17 @@ def imported(name):
     return platform.python_version() if name == "python" else importlib.import_module(name).__version__
 
 
-def met(word):
-    """(whether a word of CNNSPEC_EXPECT is true here, what was found). Raises ValueError if it is malformed, ImportError."""
-    name, wanted = re.fullmatch(r"(\w*)(.*)", word).groups()
+def asked_by(word):
+    """(name, whether a version is the one asked for) of a word of CNNSPEC_EXPECT. Raises ValueError if it is malformed."""
+    name, wanted = re.fullmatch(r"(\w*)(.*)", word, re.DOTALL).groups()
     if name == "backend":
-        return wanted == f"={backend()}", backend()
-    if not wanted:
+        if not re.fullmatch(r"=\w+", wanted):
+            raise ValueError(word)
+        return name, lambda found: wanted == f"={found}"
+    versions = SpecifierSet(wanted)
+    if not name or not len(versions):  # a comma alone is a set of none
         raise ValueError(word)
-    found = imported(name)
-    return SpecifierSet(wanted).contains(found, prereleases=True), found
+    return name, lambda found: versions.contains(Version(str(found)), prereleases=True)
 
 
 def differences(asked):
@@ -45,15 +48,23 @@ def differences(asked):
     lines = []
     for word in asked.split():
         try:
-            holds, found = met(word)
-        except (ImportError, AttributeError) as error:
-            lines.append(f"{word}: requested, but {error}")
+            name, holds = asked_by(word)
         except ValueError:
-            lines.append(f"{word}: malformed; write NAME==VERSION or backend=NAME")
-        else:
-            if not holds:
-                lines.append(f"{word}: requested, {found} is imported")
+            lines.append(f"{shown(word)}: malformed; write NAME==VERSION or backend=NAME")
+            continue
+        try:
+            found = backend() if name == "backend" else imported(name)
+            if not holds(found):
+                lines.append(f"{shown(word)}: requested, {shown(found)} is imported")
+        except (Exception, SystemExit) as error:  # whatever a module does when it is imported
+            lines.append(f"{shown(word)}: requested, but {shown(error) or type(error).__name__}")
     return lines
+
+
+def shown(words):
+    """A word, a version or an error as a part of one short line."""
+    text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in str(words))
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 @pytest.mark.skipif(

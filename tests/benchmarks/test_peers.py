@@ -4,6 +4,7 @@ Each round of a peer runs right after plain fit on TensorFlow. The table gives t
 """
 
 import os
+import shutil
 import sys
 
 import pytest
@@ -30,10 +31,13 @@ def test_peer(benchmark, benchmark_run, plain_fits, settings, model, peer):
     """Time of a peer's epoch relative to plain fit; its first and last loss are in their bands."""
     variant, variable, environment = PEERS[peer]
     python = os.environ.get(variable) if variable else sys.executable
-    if not python:
+    if not python or not shutil.which(python):
         checks.fail(
             f"{model}, {peer}: not installed",
-            [f"expected  {variable} names a Python interpreter", "obtained  the variable is not set"],
+            [
+                f"expected  {variable} names a Python interpreter",
+                f"obtained  {python!r}" if python else "obtained  the variable is not set",
+            ],
             next="tox run -e bench-peers",
         )
     beside = plain_fits.of(model, settings)

@@ -40,6 +40,10 @@ REFUSED = {  # options of pytest -> what is said
         {"mnist": "no"},
         "--mnist=no does not exist; name an .npz file of MNIST or a folder of its four IDX files",
     ),
+    "a name too long": (
+        {"mnist": "x" * 300},
+        f"--mnist={'x' * 300} does not exist; name an .npz file of MNIST or a folder of its four IDX files",
+    ),
     "no ensembles": (
         {"ensembles": "no"},
         "holds no ensemble, a CSV per model such as model1.csv; python -m cnnspec calibrate --out no makes one",
@@ -135,6 +139,11 @@ COMMANDS = {  # arguments of cnnspec -> exit code, how its last line ends
         ["report", "no.json", "--html", "folder"],
         2,
         "(it is a folder); name a file in a folder that you can write",
+    ),
+    "a name too long": (
+        ["train", "model1", "--dataset", "mnist", "--mnist", "x" * 300],
+        3,
+        "x does not exist; name an .npz file of MNIST or a folder of its four IDX files",
     ),
     "no digits": (
         ["train", "model1", "--dataset", "mnist", "--mnist", "no"],

@@ -4,6 +4,7 @@ import gzip
 import io
 import struct
 import tracemalloc
+import warnings
 import zipfile
 
 import numpy as np
@@ -38,6 +39,15 @@ def with_flag(folder):
     content = bytearray(path.read_bytes())
     for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         content[content.index(mark) + offset] |= 1
+    path.write_bytes(content)
+    return path
+
+
+def renamed(folder):
+    """An .npz whose first array has, in its own header, a name of 600 characters."""
+    path = npz(folder)
+    content = bytearray(path.read_bytes())
+    content[26:28] = struct.pack("<H", 600)
     path.write_bytes(content)
     return path
 
@@ -82,6 +92,14 @@ BAD = {
     "a length that is no number": (other(shape="(3, 4, True)"), "(the header of x_train is not that of an array: "),
     "objects": (other(descr="'|O'"), "(x_train holds Python objects); name Keras' mnist.npz: pickles are never loaded"),
     "gigabytes promised": (other(shape="(60000000, 28, 28)"), "x_train has shape (60000000, 28, 28), MNIST's is (3, 4, 4)"),
+    "an axis of 2^64": (other(shape="(18446744073709551616,)"), "(the header of x_train is not that of an array: "),
+    "a hundred axes": (other(shape=f"({'1, ' * 100})"), "(the header of x_train is not that of an array: "),
+    "a hundred fields": (other(descr=repr("u1," * 100)), "…, MNIST's is uint8; name Keras' mnist.npz"),
+    "version 4": (
+        lambda folder: npz(folder, b"\x93NUMPY\x04\x00" + npy(ARRAYS["x_train"])[8:]),
+        "(x_train has version 4 of the header of an array, NumPy writes 1 to 3); name Keras' mnist.npz",
+    ),
+    "an array of another name": (renamed, "npz is truncated or damaged (File name in directory 'x_train.npy' and header b"),
     "more than the shape": (lambda folder: npz(folder, npy(ARRAYS["x_train"]) + b"x"), "(x_train holds more bytes than its"),
     "less than the shape": (lambda folder: npz(folder, npy(ARRAYS["x_train"])[:-1]), "(x_train holds fewer bytes than its"),
     "IDX of 100 axes": (
@@ -107,7 +125,20 @@ def test_a_bad_file_is_one_clear_error(tmp_path, make, message):
         digit_files.read(make(tmp_path), SHAPES)
     assert str(error.value).startswith(str(tmp_path))
     assert message in str(error.value)
+    assert len(str(error.value)) < len(str(tmp_path)) + 400
+    assert str(error.value).isprintable()
     assert any(remedy in str(error.value) for remedy in ("; name Keras' mnist.npz", "; download it again"))
+
+
+@pytest.mark.parametrize("descr", [r"'|\d'", "1if 1 else 2"], ids=["an escape", "a number in a word"])
+def test_the_error_is_all_that_is_told(tmp_path, descr):
+    """A header of which Python would warn is refused, and Python's own line is not printed beside the error."""
+    path = npz(tmp_path, npy(ARRAYS["x_train"], descr=descr))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with pytest.raises(DataError, match="the header of x_train cannot be read"):
+            digit_files.read(path, SHAPES)
+    assert told == []
 
 
 def test_what_is_no_file_is_refused():

@@ -27,7 +27,7 @@ def problems(config: pytest.Config) -> Iterator[str]:
     if option.recording and not Path(option.recording).is_dir():
         remedy = as_called(f"record one: tox run -e legacy -- {option.recording}")
         yield f"--recording={option.recording} is no folder; {remedy}"
-    if option.mnist and not Path(option.mnist).exists():
+    if option.mnist and not os.path.exists(option.mnist):
         yield f"--mnist={option.mnist} does not exist; name an .npz file of MNIST or a folder of its four IDX files"
     if option.ensembles and not any(Path(option.ensembles, f"{model}.csv").is_file() for model in MODELS):
         remedy = as_called(f"python -m cnnspec calibrate --out {option.ensembles} makes one")

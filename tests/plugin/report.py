@@ -156,14 +156,16 @@ def tier(nodeid: str) -> bool:
 
 def environment(variables: Mapping[str, str] = os.environ) -> str | None:
     """Name of the environment of this run: CNNSPEC_ENVIRONMENT, else that of tox, else None."""
-    return variables.get("CNNSPEC_ENVIRONMENT") or variables.get("TOX_ENV_NAME")
+    names = (variables.get(variable, "") for variable in ("CNNSPEC_ENVIRONMENT", "TOX_ENV_NAME"))
+    printable = ("".join(letter if letter.isprintable() else "?" for letter in name.strip()) for name in names)
+    return next((shortened(name, most=100) for name in printable if name), None)
 
 
 def default_name(stack: Mapping[str, Any], name: str | None) -> str:
     """File name of a report without suffix: environment (or versions, where it has no name) and hardware."""
     who = name or f"{stack['framework']}-keras-{stack['keras']}-python-{stack['python']}"
     on = stack["cpu"] if stack["device"] == "CPU" else stack["device"]
-    return slug(f"{who}-{on}")[:150]
+    return slug(f"{who}-{on}").encode()[:150].decode(errors="ignore")  # a folder counts bytes
 
 
 def options(config: pytest.Config) -> dict[str, Any]:
