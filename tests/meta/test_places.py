@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from cnnspec.facts import reading
 from cnnspec.reports.report import Report
+from tests.meta.copies import copy_project
 from tests.meta.reports.made_reports import made
 from tests.meta.test_wheel import POWERLESS
 from tests.plugin import places
@@ -23,12 +23,7 @@ def clone(tmp_path_factory):
     """A copy of the project into which nothing can be written."""
     folder = tmp_path_factory.mktemp("read-only") / "clone"
     folder.mkdir()
-    for part in PARTS:
-        source = reading.PROJECT / part
-        if source.is_dir():
-            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, folder / part)
+    copy_project(folder, PARTS)
     every = [folder, *folder.rglob("*")]
     for path in every:
         path.chmod(path.stat().st_mode & ~(stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH))

@@ -20,6 +20,7 @@ import pytest
 
 from cnnspec.bisect import environments, fits
 from cnnspec.facts import reading
+from tests.meta.copies import copy_project
 from tests.plugin import levels
 
 PARTS = ("cnnspec", "tests", "baselines", "conftest.py", "pyproject.toml", "tox.ini", "README.md", "LICENSE")
@@ -42,14 +43,7 @@ def pip(*arguments):
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
     """A copy of the sources, without what was built or cached beside them."""
-    folder = tmp_path_factory.mktemp("clone")
-    for part in PARTS:
-        source = reading.PROJECT / part
-        if source.is_dir():
-            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, folder / part)
-    return folder
+    return copy_project(tmp_path_factory.mktemp("clone"), PARTS)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@
 import csv
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from cnnspec import files
 from cnnspec.ensembles import store
 from cnnspec.facts import reading
 from cnnspec.names import MODELS
+from tests.meta.copies import copy_project
 from tests.meta.damage.writers import left_over
 from tests.support import snapshots
 
@@ -90,10 +90,7 @@ def told(output):
 @pytest.fixture
 def project(tmp_path):
     """A copy of the project without its history, whose stored results table is another one."""
-    for name in ("conftest.py", "pyproject.toml"):
-        shutil.copy(reading.PROJECT / name, tmp_path / name)
-    for name in ("cnnspec", "tests", "baselines"):
-        shutil.copytree(reading.PROJECT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_project(tmp_path)
     path = table_of(tmp_path)
     path.write_text(re.sub(r"(?m)^Test Loss,[\d.]+", "Test Loss,0.5", path.read_text(encoding="utf-8")), encoding="utf-8")
     return tmp_path

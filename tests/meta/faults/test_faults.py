@@ -6,7 +6,6 @@ message. Selected with `pytest tests -m faults` or `tox run -e faults`: every fa
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from typing import NamedTuple
@@ -16,6 +15,7 @@ import pytest
 from cnnspec import pipeline
 from cnnspec.compat import KERAS_VERSION
 from cnnspec.facts import reading
+from tests.meta.copies import copy_project
 from tests.meta.faults.stack_faults import STACK_FAULTS
 from tests.plugin import verdict
 
@@ -190,11 +190,7 @@ if pipeline.available():  # other stacks are trained with Keras' own fit of arra
 @pytest.fixture
 def project(tmp_path):
     """A copy of the project without its history, environments and runs."""
-    for name in ("conftest.py", "pyproject.toml"):
-        shutil.copy(reading.PROJECT / name, tmp_path / name)
-    for name in ("cnnspec", "tests", "baselines"):
-        shutil.copytree(reading.PROJECT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    return tmp_path
+    return copy_project(tmp_path)
 
 
 def suite(project, *arguments, **environment):
