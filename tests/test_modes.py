@@ -20,7 +20,7 @@ from tests.support.checks import Finding
 
 pytestmark = pytest.mark.usefixtures("tf32_off")
 SMALLEST = numerics.CHEAPEST
-XLA_TOO = SMALLEST[-1]  # it has every kind of layer: what costs seconds is done with it alone
+EVERY_KIND = SMALLEST[-1]  # of layer is in it: what costs seconds is done with it alone
 MARKED = [
     pytest.param(model, marks=known_differences.BATCH_VARIANCE if model in notebook.normalised_models() else ())
     for model in SMALLEST
@@ -55,7 +55,7 @@ def whole(quantity, name, obtained, expected):
     return Finding(name, numerics.error(obtained, expected), *numerics.bound("whole_model", quantity))
 
 
-@pytest.mark.parametrize("model", [XLA_TOO])
+@pytest.mark.parametrize("model", [EVERY_KIND])
 def test_every_call_predicts_the_same(model):
     """`__call__`, `predict`, `predict_on_batch`, `evaluate` and `test_on_batch` give float64's probabilities and loss.
 
@@ -93,7 +93,7 @@ def test_a_training_step_in_every_mode(model):
     x, y = digits(batch_size)
     expected, loss, _, _ = network(model)
     by_mode = {}
-    for mode in steps.modes() if model == XLA_TOO else steps.modes()[:2]:
+    for mode in steps.modes() if model == EVERY_KIND else steps.modes()[:2]:
         try:
             taken = steps.step(model, x, y, mode)
         except Exception as error:
@@ -111,7 +111,7 @@ def test_a_training_step_in_every_mode(model):
     checks.in_modes(f"{model}, one training step on {batch_size} images", by_mode, next=NEXT)
 
 
-@pytest.mark.parametrize("model", [XLA_TOO])
+@pytest.mark.parametrize("model", [EVERY_KIND])
 def test_adam_in_compiled_steps(model):
     """Inside a compiled training step Adam moves every variable by its formula, also after thousands of steps."""
     x, y = digits(batch_size)
