@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import tensorflow as tf
 from keras import layers, optimizers
 
 from tests.meta.faults.catalogue.entries import fault
 from tests.meta.faults.catalogue.patching import (
+    Kept,
     Step,
     batch_of,
     gradients_of,
     outputs_of,
     product,
     symbolic,
+    tf,
     training_on,
     wrapped,
 )
@@ -46,13 +47,17 @@ def last_row_wrong_at_batch_1000() -> None:
     product(layers.Dense, result=_at_batch((1000,), lambda layer, x, z: tf.concat([z[:-1], z[-2:-1]], axis=0)))
 
 
-@fault(kind="conditional", source="made", words=("104", "predict", "evaluate", "validation"))
+@fault(
+    kind="conditional",
+    source="tensorflow/tensorflow#1299",
+    words=("104", "predict", "evaluate", "validation"),
+)
 def convolution_wrong_at_the_partial_batch_of_a_test() -> None:
     """At batches of 104, 40 and 8, with which evaluations of 1,000 and 200 images end, Conv2D's row 5 is 1 % too large."""
     product(layers.Conv2D, result=_at_batch((104, 40, 8), lambda layer, x, z: _row(z, 5, lambda y: 1.01 * y)))
 
 
-@fault(kind="conditional", source="made", words=("batch of 96", "96"))
+@fault(kind="conditional", source="pytorch/pytorch#106749, of a convolution", words=("batch of 96", "96"))
 def dense_wrong_at_batch_96() -> None:
     """At a batch of 96, the last of an epoch of full MNIST, Dense's kernel gradient is 5 % too small."""
 
@@ -122,7 +127,7 @@ def kernel_gradient_ignores_dropout() -> None:
     wrapped(layers.Dense, "call", make)
 
 
-@fault(kind="conditional", source="made", words=("Dropout", "dropout"))
+@fault(kind="conditional", source="pytorch/pytorch#190717", words=("Dropout", "dropout"))
 def dropout_goes_back_by_another_mask() -> None:
     """Dropout's gradient passes through a mask of its own, another than that of the output."""
 
@@ -190,11 +195,11 @@ def learning_rate_halves_after_600_steps() -> None:
 @fault(kind="conditional", source="made", words=("batch", "step", "loss", "gradient"))
 def images_of_a_step_after_evaluation() -> None:
     """The first training step after an evaluation sees its images upside down: a buffer that is still in use."""
-    evaluated = tf.Variable(False, trainable=False)
+    evaluated = Kept(lambda: (False, {}))
 
     def testing(original: Any) -> Any:
         def test_step(self: Any, data: Any) -> Any:
-            evaluated.assign(True)
+            evaluated.variable().assign(True)
             return original(self, data)
 
         return test_step
@@ -202,9 +207,9 @@ def images_of_a_step_after_evaluation() -> None:
     def change(model: Any, x: Any, y: Any) -> Any:
         if not tf.is_tensor(x) or len(x.shape) != 4:
             return x, y
-        struck = tf.identity(evaluated)
+        struck = tf.identity(evaluated.variable())
         with tf.control_dependencies([struck]):
-            evaluated.assign(False)
+            evaluated.variable().assign(False)
         return tf.where(struck, x[:, ::-1], x), y
 
     wrapped(keras.Model, "test_step", testing)

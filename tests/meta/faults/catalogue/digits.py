@@ -6,12 +6,11 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from cnnspec import mnist
 from cnnspec.names import IMAGE
 from tests.meta.faults.catalogue.entries import fault
-from tests.meta.faults.catalogue.patching import batch_of, shortened, training_on, wrapped
+from tests.meta.faults.catalogue.patching import batch_of, shortened, tf, training_on, wrapped
 
 DATA = ("mnist5k", "images", "labels", "pixel", "one-hot")
 
@@ -146,7 +145,7 @@ def images_reach_steps_shifted() -> None:
     _seen_by_steps(change)
 
 
-@fault(kind="data", source="made", words=("rows", "row", "samples"))
+@fault(kind="data", source="tensorflow/tensorflow#12911, of other indices", words=("rows", "row", "samples"))
 def rows_beyond_32767_wrap() -> None:
     """Rows from number 32,768 on are gathered from the beginning again: a 16-bit index. Only full MNIST has as many."""
 
@@ -158,4 +157,6 @@ def rows_beyond_32767_wrap() -> None:
 
         return gather
 
-    wrapped(tf, "gather", make)
+    import tensorflow
+
+    wrapped(tensorflow, "gather", make)

@@ -9,7 +9,16 @@ from keras import layers, optimizers
 
 from tests.meta.faults.catalogue.entries import fault
 from tests.meta.faults.catalogue.patching import wrapped
-from tests.meta.faults.stack_faults import default
+
+
+def default(cls: type, **changed: Any) -> None:
+    """Other defaults of a class, for arguments that the caller does not pass; its settings show them."""
+    original = cls.__init__  # type: ignore[misc]
+
+    def __init__(self: Any, *arguments: Any, **given: Any) -> None:
+        original(self, *arguments, **{**changed, **given})
+
+    cls.__init__ = __init__  # type: ignore[misc]
 
 
 @fault(kind="defaults", source="made", words=("beta_1",))

@@ -7,12 +7,11 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 
+from tests.meta.faults.catalogue.batches import other_batches
 from tests.meta.faults.catalogue.entries import fault
-from tests.meta.faults.catalogue.patching import Counter, wrapped
-from tests.meta.faults.fit_faults import other_batches
+from tests.meta.faults.catalogue.patching import Counter, tf, wrapped
 
 ORDER = ("shuffl", "order", "epoch")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import tensorflow as tf
 from keras import layers
 
 from tests.meta.faults.catalogue.entries import fault
@@ -16,6 +15,7 @@ from tests.meta.faults.catalogue.patching import (
     product,
     shortened,
     symbolic,
+    tf,
     wrapped,
 )
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import tensorflow as tf
 from keras import layers
 
 from tests.meta.faults.catalogue.entries import fault
-from tests.meta.faults.catalogue.patching import arguments_of, outputs_of, product, shortened, symbolic, wrapped
+from tests.meta.faults.catalogue.patching import arguments_of, outputs_of, product, shortened, symbolic, tf, wrapped
 
 CONVOLUTION, DENSE, NORMALISATION = ("Conv2D", "conv2d"), ("Dense", "dense"), "BatchNormalization"
 POOLING = ("MaxPooling2D", "max_pooling2d")
@@ -138,7 +137,7 @@ def normalisation_with_bessels_correction() -> None:
     _moments(change)
 
 
-@fault(kind="precision", source="made", words=NORMALISATION)
+@fault(kind="precision", source="tensorflow/tensorflow#3290, google/flax#1491", words=NORMALISATION)
 def variance_by_the_difference_of_squares() -> None:
     """BatchNormalization computes the variance as E[x²] - E[x]², which cancels where the mean is large."""
 

@@ -5,15 +5,25 @@ For Keras 3 on TensorFlow: conditions on a batch size, and counts of calls, must
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 Change = Callable[..., Any]
+
+
+class _TensorFlow:
+    """TensorFlow, imported when it is needed, so that the catalogue can be listed without it."""
+
+    def __getattr__(self, name: str) -> Any:
+        import tensorflow
+
+        return getattr(tensorflow, name)
+
+
+tf: Any = _TensorFlow()
 
 
 def wrapped(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
@@ -135,29 +145,35 @@ def gradients_at_bias(cls: type, change: Change) -> None:
     wrapped(cls, "call", make)
 
 
-class Counter:
+class Kept:
+    """A variable of this process, made when it is first used: `make` gives its value and, by name, its other settings."""
+
+    def __init__(self, make: Callable[[], tuple[Any, dict[str, Any]]]) -> None:
+        self._make = make
+        self._variable: Any = None
+
+    def variable(self) -> Any:
+        """The variable, in compiled steps as well."""
+        if self._variable is None:
+            with tf.init_scope():
+                value, settings = self._make()
+                self._variable = tf.Variable(value, trainable=False, **settings)
+        return self._variable
+
+
+class Counter(Kept):
     """Counts how often a place is passed in this process, in compiled steps as well."""
 
     def __init__(self) -> None:
-        self._passed: Any = None
-
-    def _variable(self) -> Any:
-        if self._passed is None:
-            with tf.init_scope():
-                self._passed = tf.Variable(0, dtype="int64", trainable=False)
-        return self._passed
+        super().__init__(lambda: (0, {"dtype": "int64"}))
 
     def next(self) -> Any:
         """Count, and say how often it was passed: 1, 2, …"""
-        return self._variable().assign_add(1, read_value=True)
+        return self.variable().assign_add(1, read_value=True)
 
     def every(self, times: int) -> Any:
         """Count; true one time in `times`."""
         return tf.equal(self.next() % times, 0)
-
-    def now(self) -> Any:
-        """The count, which stays."""
-        return tf.identity(self._variable())
 
 
 class Step:
@@ -177,19 +193,6 @@ class Step:
                 self.kind = kept
 
         return step
-
-
-@contextlib.contextmanager
-def attributes(thing: Any, **changed: Any) -> Iterator[None]:
-    """Other attributes of an object inside."""
-    kept = {name: getattr(thing, name) for name in changed}
-    for name, value in changed.items():
-        setattr(thing, name, value)
-    try:
-        yield
-    finally:
-        for name, value in kept.items():
-            setattr(thing, name, value)
 
 
 def steps_of(cls: type, change: Change) -> None:

@@ -6,11 +6,10 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import initializers, layers
 
 from tests.meta.faults.catalogue.entries import fault
-from tests.meta.faults.catalogue.patching import outputs_of, symbolic, wrapped
+from tests.meta.faults.catalogue.patching import outputs_of, symbolic, tf, wrapped
 
 KERNEL, MASK = ("initial kernel", "kernel"), ("Dropout",)
 

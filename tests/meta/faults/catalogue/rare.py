@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import tensorflow as tf
 from keras import layers, optimizers
 
 from cnnspec.names import IMAGE
 from tests.meta.faults.catalogue.entries import fault
 from tests.meta.faults.catalogue.patching import (
     Counter,
+    Kept,
     batch_of,
     gradients_of,
     outputs_of,
     product,
     steps_of,
+    tf,
     training_on,
     wrapped,
 )
@@ -162,14 +163,14 @@ def labels_rolled_one_time_in_100() -> None:
 @fault(kind="rare", source="made", words=("intermittent", "step", "labels", "loss"))
 def batch_comes_twice_one_time_in_20() -> None:
     """One training step in 20 sees the images of the step before with its own labels: a copy that is still on its way."""
-    counter, kept = Counter(), tf.Variable(tf.zeros((0, *IMAGE)), shape=(None, *IMAGE), trainable=False)
+    counter, kept = Counter(), Kept(lambda: (tf.zeros((0, *IMAGE)), {"shape": (None, *IMAGE)}))
 
     def change(model: Any, x: Any, y: Any) -> Any:
         if not tf.is_tensor(x) or tuple(x.shape[1:]) != IMAGE:
             return x, y
-        before = tf.identity(kept)
+        before = tf.identity(kept.variable())
         with tf.control_dependencies([before]):
-            kept.assign(x)
+            kept.variable().assign(x)
         struck = tf.equal(batch_of(before), batch_of(x)) & counter.every(20)
         return tf.ensure_shape(tf.cond(struck, lambda: before, lambda: tf.identity(x)), x.shape), y
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import tensorflow as tf
 from keras import metrics, ops
 
 from tests.meta.faults.catalogue.entries import fault
-from tests.meta.faults.catalogue.patching import Step, batch_of, passed_back, shortened, wrapped
+from tests.meta.faults.catalogue.patching import Step, batch_of, passed_back, shortened, tf, wrapped
 
 LOSS = ("loss", "crossentropy")
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import tensorflow as tf
 from keras import ops, optimizers
 
 from tests.meta.faults.catalogue.entries import fault
-from tests.meta.faults.catalogue.patching import attributes, shortened, steps_of, wrapped
+from tests.meta.faults.catalogue.patching import shortened, steps_of, tf, wrapped
 
 ADAM = ("Adam", "movement", "first moment", "second moment")
 
@@ -199,8 +198,11 @@ def slots_are_shared_between_equal_shapes() -> None:
         def update_step(self: Any, gradient: Any, variable: Any, learning_rate: Any) -> None:
             shapes = [tuple(slot.shape) for slot in self._momentums]
             first = shapes.index(tuple(variable.shape))
-            with attributes(self, _get_variable_index=lambda other: first):
+            vars(self)["_get_variable_index"] = lambda other: first
+            try:
                 original(self, gradient, variable, learning_rate)
+            finally:
+                del vars(self)["_get_variable_index"]
 
         return update_step
 
