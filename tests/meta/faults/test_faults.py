@@ -1,6 +1,6 @@
 """Does the suite detect a defect in the code, and does the message name what changed?
 
-Each fault is one change of the package's source in a copy of the project. The test module named must fail and print the
+Defects of the stack are the catalogue's: `python -m tests.meta.faults.run`. Each fault is one change of the package's source in a copy of the project. The test module named must fail and print the
 message. Selected with `pytest tests -m faults` or `tox run -e faults`: every fault needs a separate run.
 """
 
@@ -13,11 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from cnnspec import pipeline
-from cnnspec.compat import KERAS_VERSION
-from cnnspec.facts import reading
 from tests.meta.copies import copy_project
-from tests.meta.faults.stack_faults import STACK_FAULTS
-from tests.plugin import verdict
 
 
 class Fault(NamedTuple):
@@ -219,21 +215,3 @@ def test_a_fault_is_seen_and_named(project, fault):
     code, output = suite(project, f"tests/{fault.module}")
     assert code == 1, output
     assert fault.message in re.sub(r"^E +", "", output, flags=re.MULTILINE)
-
-
-# The tiers before any training, in the order of a run; one of them must detect each fault of a stack.
-BEFORE_TRAINING = [f"tests/{module}.py" for module in verdict.TIERS if module not in ("test_training", "test_results")]
-
-
-@pytest.mark.faults
-@pytest.mark.skipif(KERAS_VERSION < (3, 0), reason="these defects are made for Keras 3: tox run -e faults")
-@pytest.mark.parametrize("fault", STACK_FAULTS)
-def test_a_broken_stack_is_seen_before_training(fault, tmp_path):
-    """A tier that trains nothing detects a defect in Keras itself; the first failure is printed."""
-    options = ["-x", "-q", "-p", "tests.meta.faults.stack_faults", "--report", str(tmp_path / "report.json")]
-    code, output = suite(reading.PROJECT, *options, *BEFORE_TRAINING, FAULT=fault)
-    failed = re.findall(r"^FAILED (\S+)", output, flags=re.MULTILINE)
-    assert code == 1, output[-3000:]
-    assert failed, output[-3000:]
-    message = output.split("FAILURES", 1)[1].splitlines()[1:4]
-    print(f"{fault} | {failed[0]} | {' '.join(line.strip() for line in message[1:])[:200]}")

@@ -1,20 +1,12 @@
-"""Defects of `fit` and `evaluate`, for `test_fit_faults.py`: a plugin, `pytest -p tests.meta.faults.fit_faults`, FAULT=name.
-
-Each replaces one function of Keras 3 before a test module is imported, as a broken stack would. The issues named are public
-reports of the same symptom, where there is one that this project's documents already tell of or that the project knows.
-"""
-
-import functools
-import os
+"""`fit` and `evaluate` that show other batches, count otherwise or report otherwise than they were asked to."""
 
 import keras
 import numpy as np
 
+from tests.meta.faults.catalogue.changing import FITTING, tensorflow, while_fitting, wrapped
+from tests.meta.faults.catalogue.entries import fault
 
-def wrapped(owner, name, make):
-    """Replace owner.name by make(original), under the same signature."""
-    original = getattr(owner, name)
-    setattr(owner, name, functools.wraps(original)(make(original)))
+LOOKS = "looks like: "
 
 
 def is_dataset(x):
@@ -24,8 +16,7 @@ def is_dataset(x):
 
 def rebatched(x, y, batch_size, change):
     """`fit`'s first two arguments with another list of batches: change([(x, y), …] of one epoch) -> a tf.data.Dataset."""
-    import tensorflow as tf
-
+    tf = tensorflow()
     if is_dataset(x):
         batches = [(images.numpy(), labels.numpy()) for images, labels in x]
     else:
@@ -66,27 +57,9 @@ def at_each_epoch(act):
     wrapped(keras.Model, "fit", make)
 
 
-FITTING = {"now": False}
-
-
-def while_fitting():
-    """FITTING["now"] is true inside `fit`."""
-
-    def make(original):
-        def fit(self, *arguments, **given):
-            FITTING["now"] = True
-            try:
-                return original(self, *arguments, **given)
-            finally:
-                FITTING["now"] = False
-
-        return fit
-
-    wrapped(keras.Model, "fit", make)
-
-
+@fault(kind="fit", source="made", words=f"{LOOKS}fit ended 1 epoch early")
 def one_epoch_early():
-    """`fit` ends one epoch early."""
+    """`fit` ends one epoch early where it was asked for more than one."""
 
     def make(original):
         def fit(self, *arguments, epochs=1, **given):
@@ -97,33 +70,37 @@ def one_epoch_early():
     wrapped(keras.Model, "fit", make)
 
 
+@fault(kind="fit", source="made; drop_remainder=True", words=f"{LOOKS}the last, partial batch of each epoch is left out")
 def partial_batch_dropped():
-    """The last, partial batch of an epoch is left out, as with drop_remainder=True."""
+    """The last, partial batch of an epoch is left out."""
     other_batches(lambda batches: [batch for batch in batches if len(batch[0]) == len(batches[0][0])])
 
 
+@fault(
+    kind="fit",
+    source="https://github.com/keras-team/keras/pull/19363 (Keras 3.0 and 3.1)",
+    words=f"{LOOKS}loss is every batch counts the same: the partial batch of 32 counts as a whole one",
+)
 def partial_batch_weighted_as_whole():
-    """Losses of batches are averaged, not of samples: Keras 3.0 and 3.1 (https://github.com/keras-team/keras/pull/19363)."""
-    from keras.src.trainers import trainer
+    """Losses of batches are averaged, not of samples."""
 
-    original = keras.metrics.Mean.update_state
+    def make(original):
+        def update_state(self, values, sample_weight=None):
+            return original(self, values, None if self.name == "loss" else sample_weight)
 
-    def update_state(self, values, sample_weight=None):
-        return original(self, values, None if self.name == "loss" else sample_weight)
+        return update_state
 
-    assert trainer
-    keras.metrics.Mean.update_state = update_state
+    wrapped(keras.metrics.Mean, "update_state", make)
 
 
+@fault(kind="fit", source="made", words=f"{LOOKS}val_loss is the train set's loss: validation runs on the train set")
 def validation_on_the_train_set():
     """Validation runs on the samples that are trained."""
 
     def make(original):
         def fit(self, x=None, y=None, validation_data=None, **given):
-            if validation_data is not None and is_dataset(x):
-                validation_data = x
-            elif validation_data is not None:
-                validation_data = (x, y)
+            if validation_data is not None:
+                validation_data = x if is_dataset(x) else (x, y)
             return original(self, x, y, validation_data=validation_data, **given)
 
         return fit
@@ -131,6 +108,7 @@ def validation_on_the_train_set():
     wrapped(keras.Model, "fit", make)
 
 
+@fault(kind="state", source="made", words=f"{LOOKS}the optimizer's slots are reset at each epoch")
 def slots_reset_at_each_epoch():
     """The optimizer's slots start from zero in every epoch; its counter goes on."""
 
@@ -142,22 +120,30 @@ def slots_reset_at_each_epoch():
     at_each_epoch(act)
 
 
+@fault(kind="state", source="made", words="epochs and steps")
+def counter_restarts_at_each_epoch():
+    """The optimizer counts its steps from zero in every epoch, so that Adam corrects its bias anew."""
+    at_each_epoch(lambda model: model.optimizer.iterations.assign(0))
+
+
+@fault(kind="conditional", source="made", words=f"{LOOKS}another learning rate, 0.95 times the one given")
 def learning_rate_lower_in_fit():
-    """Inside `fit` alone, compiled, steps are 5 % shorter; the learning rate that is told is the one given."""
+    """Inside `fit` alone steps are 5 % shorter; the learning rate that is told is the one given."""
     while_fitting()
+
+    def make(original):
+        def update_step(self, gradient, variable, learning_rate):
+            return original(self, gradient, variable, learning_rate * (0.95 if FITTING["now"] else 1.0))
+
+        return update_step
+
     for cls in (keras.optimizers.Adam, keras.optimizers.SGD):
-
-        def make(original):
-            def update_step(self, gradient, variable, learning_rate):
-                return original(self, gradient, variable, learning_rate * (0.95 if FITTING["now"] else 1.0))
-
-            return update_step
-
         wrapped(cls, "update_step", make)
 
 
+@fault(kind="data", source="made; a sampler with replacement", words="never shown: 1 samples, the first at place 3")
 def one_sample_twice():
-    """One sample of an epoch is shown twice and one never, as by a sampler that draws with replacement."""
+    """One sample of an epoch is shown twice, and one never."""
 
     def change(batches):
         x, y = (array.copy() for array in batches[0])
@@ -167,6 +153,22 @@ def one_sample_twice():
     other_batches(change)
 
 
+@fault(
+    kind="data",
+    source="made",
+    words=f"{LOOKS}labels, or samples, have changed places (in batch 3 of an epoch)",
+)
+def labels_rolled_in_the_partial_batch():
+    """The labels of the last, partial batch belong to their neighbours."""
+
+    def change(batches):
+        x, y = batches[-1]
+        return [*batches[:-1], (x, np.roll(y, 1, axis=0))]
+
+    other_batches(change)
+
+
+@fault(kind="conditional", source="made", words=f"{LOOKS}the moving statistics are not updated")
 def moving_statistics_frozen_in_fit():
     """BatchNormalization's moving statistics are not updated inside `fit`; outputs and gradients are right."""
     while_fitting()
@@ -186,6 +188,7 @@ def moving_statistics_frozen_in_fit():
     wrapped(keras.layers.BatchNormalization, "call", make)
 
 
+@fault(kind="fit", source="made", words=f"{LOOKS}joined steps repeat the first batch of their execution")
 def joined_steps_repeat_the_first_batch():
     """Each execution of joined steps computes its first batch over and over; a partial batch is its own."""
     from cnnspec import pipeline
@@ -203,6 +206,11 @@ def joined_steps_repeat_the_first_batch():
     wrapped(keras.Model, "fit", make)
 
 
+@fault(
+    kind="fit",
+    source="made",
+    words=f"{LOOKS}evaluate on the test set, loss is the last batch's loss alone (a batch of 8)",
+)
 def evaluate_tells_the_last_batch():
     """`evaluate` returns the loss of its last batch, not the mean."""
 
@@ -219,62 +227,3 @@ def evaluate_tells_the_last_batch():
         return evaluate
 
     wrapped(keras.Model, "evaluate", make)
-
-
-def labels_rolled_in_the_partial_batch():
-    """The labels of the last, partial batch belong to their neighbours."""
-
-    def change(batches):
-        x, y = batches[-1]
-        return [*batches[:-1], (x, np.roll(y, 1, axis=0))]
-
-    other_batches(change)
-
-
-def counter_restarts_at_each_epoch():
-    """The optimizer counts its steps from zero in every epoch, so that Adam corrects its bias anew."""
-    at_each_epoch(lambda model: model.optimizer.iterations.assign(0))
-
-
-# name -> (the fault, what the message of tests/test_lockstep.py must say of it)
-FIT_FAULTS = {
-    "one_epoch_early": (one_epoch_early, "looks like: fit ended 1 epoch early"),
-    "partial_batch_dropped": (partial_batch_dropped, "looks like: the last, partial batch of each epoch is left out"),
-    "partial_batch_weighted_as_whole": (
-        partial_batch_weighted_as_whole,
-        "looks like: loss is every batch counts the same: the partial batch of 32 counts as a whole one",
-    ),
-    "validation_on_the_train_set": (
-        validation_on_the_train_set,
-        "looks like: val_loss is the train set's loss: validation runs on the train set",
-    ),
-    "slots_reset_at_each_epoch": (
-        slots_reset_at_each_epoch,
-        "looks like: the optimizer's slots are reset at each epoch",
-    ),
-    "learning_rate_lower_in_fit": (
-        learning_rate_lower_in_fit,
-        "looks like: another learning rate, 0.95 times the one given",
-    ),
-    "one_sample_twice": (one_sample_twice, "never shown: 1 samples, the first at place 3"),
-    "moving_statistics_frozen_in_fit": (
-        moving_statistics_frozen_in_fit,
-        "looks like: the moving statistics are not updated",
-    ),
-    "joined_steps_repeat_the_first_batch": (
-        joined_steps_repeat_the_first_batch,
-        "looks like: joined steps repeat the first batch of their execution",
-    ),
-    "evaluate_tells_the_last_batch": (
-        evaluate_tells_the_last_batch,
-        "looks like: evaluate on the test set, loss is the last batch's loss alone (a batch of 8)",
-    ),
-    "labels_rolled_in_the_partial_batch": (
-        labels_rolled_in_the_partial_batch,
-        "looks like: labels, or samples, have changed places (in batch 3 of an epoch)",
-    ),
-    "counter_restarts_at_each_epoch": (counter_restarts_at_each_epoch, "epochs and steps"),
-}
-
-if os.environ.get("FAULT") in FIT_FAULTS:
-    FIT_FAULTS[os.environ["FAULT"]][0]()

@@ -1,0 +1,177 @@
+"""Faults of a training that only `fit` of whole epochs shows, and what drives a training: its data, order, rate and start.
+
+`tests/meta/faults/training_faults.py` and `paired_faults.py` store trainings with them.
+"""
+
+import keras
+import numpy as np
+
+from tests.meta.faults.catalogue.changing import set_after_init, wrapped
+from tests.meta.faults.catalogue.entries import add, fault
+
+BATCH = 128
+
+
+def fit_with(change):
+    """Replace `Model.fit`: change(arguments) -> new arguments. The harness fits arrays then, which the fault changes."""
+    from cnnspec import pipeline
+
+    original = keras.Model.fit
+
+    def fit(self, x, y, **arguments):
+        return original(self, **change({"x": x, "y": y, **arguments}))
+
+    keras.Model.fit = fit
+    pipeline.available = lambda: False
+
+
+def adam(**settings):
+    """The notebook's Adam with other settings."""
+    from cnnspec import training
+
+    training.OPTIMIZERS["adam"] = lambda: keras.optimizers.Adam(**settings)
+
+
+ADAM = {  # name -> (story, setting, value)
+    "learning_rate_doubled": ("Adam's learning rate is twice the notebook's.", "learning_rate", 0.002),
+    "learning_rate_higher": ("Adam's learning rate is 2 % higher.", "learning_rate", 0.00102),
+    "learning_rate_lower": ("Adam's learning rate is 2 % lower.", "learning_rate", 0.00098),
+    "beta_1_lower": ("Adam's beta_1 is 0.88.", "beta_1", 0.88),
+}
+for name, (story, setting, value) in ADAM.items():
+    put = lambda setting=setting, value=value: adam(**{setting: value})  # noqa: E731
+    add(name, put, kind="optimizer", story=story, source="made", words=f"{setting}: expected")
+
+
+def wrong_labels(share):
+    """A change of `fit`: this share of the labels, drawn with a fixed seed, becomes another digit."""
+
+    def change(arguments):
+        generator = np.random.default_rng(5)
+        labels = arguments["y"].argmax(axis=1)
+        wrong = generator.permutation(len(labels))[: round(share * len(labels))]
+        labels[wrong] = (labels[wrong] + generator.integers(1, 10, len(wrong))) % 10
+        return arguments | {"y": np.eye(10, dtype="float32")[labels]}
+
+    return change
+
+
+LABELS = ("labels", "paired training", "loss")
+
+
+@fault(kind="data", source="DeepCrime's operator TCL, change labels of the training data", words=LABELS)
+def labels_wrong_2_percent():
+    """2 % of the labels that `fit` gets are another digit."""
+    fit_with(wrong_labels(0.02))
+
+
+@fault(kind="data", source="DeepCrime's operator TCL, change labels of the training data", words=LABELS)
+def labels_wrong_half_percent():
+    """0.5 % of the labels that `fit` gets are another digit."""
+    fit_with(wrong_labels(0.005))
+
+
+@fault(kind="data", source="made; the test set in the train set", words=("steps", "samples", "train loss"))
+def test_data_leaked():
+    """`fit` trains on the test set too."""
+
+    def change(arguments):
+        extra = dict(zip("xy", arguments["validation_data"], strict=True))
+        return arguments | {name: np.concatenate([arguments[name], extra[name]]) for name in "xy"}
+
+    fit_with(change)
+
+
+@fault(kind="data", source="DeepCrime's operator TRD, remove portion of training data", words=("steps", "batch", "left out"))
+def partial_batch_of_the_arrays_dropped():
+    """`fit` of arrays gets only what fills whole batches."""
+
+    def change(arguments):
+        whole = len(arguments["x"]) // BATCH * BATCH
+        return arguments | {name: arguments[name][:whole] for name in "xy"}
+
+    fit_with(change)
+
+
+@fault(kind="data", source="DeepCrime's operator TUD, unbalance training data", words=("digit", "loss", "never shown"))
+def one_class_left_out():
+    """Every sample of digit 3 is replaced by the next that is none, so that the number of steps stays."""
+
+    def change(arguments):
+        digits = arguments["y"].argmax(axis=1)
+        rows = np.arange(len(digits))
+        kept = rows[digits != 3]
+        rows = np.where(digits == 3, kept[np.searchsorted(kept, rows) % len(kept)], rows)
+        return arguments | {name: arguments[name][rows] for name in "xy"}
+
+    fit_with(change)
+
+
+@fault(kind="data", source="made", words=LABELS)
+def labels_of_a_batch_shifted():
+    """The labels of the sixth batch belong to their neighbours."""
+
+    def change(arguments):
+        labels = arguments["y"].copy()
+        labels[5 * BATCH : 6 * BATCH] = np.roll(labels[5 * BATCH : 6 * BATCH], 1, axis=0)
+        return arguments | {"y": labels}
+
+    fit_with(change)
+
+
+@fault(kind="fit", source="DeepCrime's operator HNE, change number of epochs", words=("epoch",))
+def one_epoch_short():
+    """`fit` trains one epoch less than it is asked for."""
+    fit_with(lambda arguments: arguments | {"epochs": arguments["epochs"] - 1})
+
+
+@fault(kind="fit", source="DeepCrime's operator HBS, change batch size", words=("steps", "batch"))
+def batch_size_doubled():
+    """`fit` takes batches twice as large as it is asked for."""
+    fit_with(lambda arguments: arguments | {"batch_size": 2 * arguments["batch_size"]})
+
+
+@fault(kind="fit", source="made", words=("shuffle", "order"))
+def fit_without_shuffle():
+    """`fit` never shuffles."""
+
+    def make(original):
+        def fit(self, *arguments, **given):
+            return original(self, *arguments, **{**given, "shuffle": False})
+
+        return fit
+
+    wrapped(keras.Model, "fit", make)
+
+
+@fault(kind="random", source="Keras 3: https://github.com/keras-team/keras seeded shuffles repeat", words=("order",))
+def order_repeated():
+    """Every epoch of `fit` has one order: the generator from which each epoch starts is seeded anew."""
+
+    def make(original):
+        def fit(self, *arguments, **given):
+            keras.utils.set_random_seed(7)
+            return original(self, *arguments, **given)
+
+        return fit
+
+    wrapped(keras.Model, "fit", make)
+
+
+@fault(kind="fit", source="made", words=("evaluate", "samples"))
+def evaluate_on_a_part():
+    """`evaluate` looks at the first nine tenths of what it gets."""
+
+    def make(original):
+        def evaluate(self, x, y, **given):
+            return original(self, x[: int(len(x) * 0.9)], y[: int(len(y) * 0.9)], **given)
+
+        return evaluate
+
+    wrapped(keras.Model, "evaluate", make)
+
+
+@fault(kind="random", source="Glorot and Bengio, 2010: the limits", words=("initial", "glorot_uniform", "GlorotUniform"))
+def glorot_twice_as_wide():
+    """`glorot_uniform` draws from limits twice as large: four times the variance."""
+    set_after_init(keras.initializers.GlorotUniform, scale=4.0)

@@ -1,0 +1,71 @@
+"""One fault in one process: `python -m tests.meta.faults.child NAME RESULT LEVEL` runs the suite with it.
+
+`run.py` calls `judge` in a fork of a process that has imported the framework, or starts this module as a process of its own.
+Both do the same: in the process that forks nothing of the framework has run, and no test module is imported.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+from cnnspec.facts.reading import PROJECT
+from cnnspec.faults.store import HEALTHY
+from cnnspec.files import write_whole
+from tests.meta.faults import put
+from tests.meta.faults.watching import Watcher
+
+THREADS = Path("/proc/self/task")
+# What the suite imports and no fault changes. pytest's plugins are not among them: pytest reads them in its own way.
+IMPORTED = ("keras", "matplotlib.pyplot", "mlxtend.data", "packaging", "pandas", "scipy.stats", "filelock")
+
+
+def prepare() -> None:
+    """Import the framework, as pytest would, into the process that will be forked. Raises RuntimeError if it has threads."""
+    for name in IMPORTED:
+        importlib.import_module(name)
+    importlib.import_module(sys.modules["keras"].backend.backend())
+    put.loaded()
+    for name in [name for name in sys.modules if name.startswith(("tests.plugin", "tests.support"))]:
+        del sys.modules[name]  # pytest imports them again, and rewrites their assertions
+    found = len(list(THREADS.iterdir())) if THREADS.exists() else threading.active_count()
+    if found > 1:
+        raise RuntimeError(f"{found} threads run after the framework is imported, and a fork would lose them; use --fresh")
+    gc.freeze()  # a collection in a fork would copy every page of memory
+
+
+def judge(name: str, result: Path, level: str) -> None:
+    """Run the suite with a fault in this process, and write what it showed to a file of JSON."""
+    import pytest
+
+    watcher = Watcher(put.loaded()[name].words if name != HEALTHY else ())
+    os.environ[put.VARIABLE] = name
+    os.chdir(PROJECT)
+    with tempfile.TemporaryDirectory(prefix="cnnspec-fault-") as folder:
+        options = [
+            "-p",
+            "no:cacheprovider",
+            f"--report={folder}/report.json",
+            f"--basetemp={folder}/tmp",
+            f"--level={level}",
+        ]
+        options += ["-p", put.__name__] if name != HEALTHY else []
+        code = pytest.main(options, plugins=[watcher])
+    write_whole(result, json.dumps({"code": int(code), **watcher.found()}))
+
+
+def tell_stack(result: Path) -> None:
+    """Write the stack of this process to a file of JSON."""
+    from cnnspec import stack
+
+    write_whole(result, json.dumps(stack.current()))
+
+
+if __name__ == "__main__":
+    judge(sys.argv[1], Path(sys.argv[2]), sys.argv[3])
