@@ -48,15 +48,9 @@ def judge(name: str, result: Path, level: str) -> None:
     os.environ[put.VARIABLE] = name
     os.chdir(PROJECT)
     with tempfile.TemporaryDirectory(prefix="cnnspec-fault-") as folder:
-        options = [
-            "-p",
-            "no:cacheprovider",
-            f"--report={folder}/report.json",
-            f"--basetemp={folder}/tmp",
-            f"--level={level}",
-        ]
-        options += ["-p", put.__name__] if name != HEALTHY else []
-        code = pytest.main(options, plugins=[watcher])
+        places = [f"--report={folder}/report.json", f"--basetemp={folder}/tmp"]
+        plugins = [watcher, put] if name != HEALTHY else [watcher]  # as objects: `-p` would read an imported module again
+        code = pytest.main(["-p", "no:cacheprovider", f"--level={level}", *places], plugins=plugins)
     write_whole(result, json.dumps({"code": int(code), **watcher.found()}))
 
 

@@ -1,7 +1,7 @@
 """Paired trainings with a fault of the catalogue, stored.
 
-`python -m tests.meta.faults.paired_faults --out baselines/paired/faults` trains model2 and model4 with every fault and stores
-the runs. `tests/meta/stored/test_paired_faults.py` judges them without training again.
+`python -m tests.meta.faults.paired_faults --out baselines/paired/faults` trains model2 and model4 with every fault and
+stores the runs. `tests/meta/stored/test_paired_faults.py` judges them without training again.
 """
 
 import argparse

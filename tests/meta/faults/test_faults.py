@@ -1,7 +1,9 @@
 """Does the suite detect a defect in the code, and does the message name what changed?
 
-Defects of the stack are the catalogue's: `python -m tests.meta.faults.run`. Each fault is one change of the package's source in a copy of the project. The test module named must fail and print the
-message. Selected with `pytest tests -m faults` or `tox run -e faults`: every fault needs a separate run.
+Each fault is one change of the package's source in a copy of the project. The test module named must fail and print the
+message. `python -m tests.meta.faults.run` runs the faults of the stack.
+
+Selected with `pytest tests -m faults` or `tox run -e faults`: every fault needs a separate run.
 """
 
 import os
