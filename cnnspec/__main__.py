@@ -16,6 +16,7 @@ from cnnspec.command_options import (
     add_device,
     add_models,
     add_out,
+    add_report_options,
     add_soak_options,
     add_verify_options,
     choose_device,
@@ -192,25 +193,7 @@ def parser() -> argparse.ArgumentParser:
         "put the reports of several runs of the suite together in one table and one page",
         "reports/*.json --html report.html",
     )
-    report.add_argument("reports", type=Path, nargs="*", metavar="JSON", help="reports that pytest wrote to reports/")
-    report.add_argument(
-        "--expect",
-        nargs="+",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="environments that must have a report; a missing one gets a row in the table, and the exit code is 1",
-    )
-    report.add_argument(
-        "--figures",
-        type=Path,
-        nargs="+",
-        default=[],
-        metavar="JSON",
-        help="benchmarks to show, too: runs/bench/figures.json, or the stored baselines/benchmarks/*/*.json",
-    )
-    report.add_argument("--markdown", type=Path, metavar="FILE", help="write the table to FILE, too")
-    report.add_argument("--html", type=Path, metavar="FILE", help="write a page with curves, margins and benchmarks to FILE")
+    add_report_options(report)
     report.set_defaults(command=commands.report)
 
     bands = add(

@@ -140,6 +140,37 @@ def add_calibrate_options(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_report_options(command: argparse.ArgumentParser) -> None:
+    """Add the options of `report`."""
+    command.add_argument("reports", type=Path, nargs="*", metavar="JSON", help="reports that pytest wrote to reports/")
+    command.add_argument(
+        "--expect",
+        nargs="+",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="environments that must have a report; a missing one gets a row in the table, and the exit code is 1",
+    )
+    command.add_argument(
+        "--figures",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="JSON",
+        help="benchmarks to show, too: runs/bench/figures.json, or the stored baselines/benchmarks/*/*.json",
+    )
+    command.add_argument(
+        "--faults",
+        type=Path,
+        metavar="CSV",
+        help="stored results of the catalogue of faults to show, too: baselines/faults/catalogue.csv",
+    )
+    command.add_argument("--markdown", type=Path, metavar="FILE", help="write the table to FILE, too")
+    command.add_argument(
+        "--html", type=Path, metavar="FILE", help="write a page with curves, margins and benchmarks to FILE"
+    )
+
+
 def add_bisect_options(command: argparse.ArgumentParser) -> None:
     """Add the options of `bisect`."""
     command.add_argument("--package", required=True, metavar="NAME", help="package whose releases are searched: keras, …")

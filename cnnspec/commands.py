@@ -176,17 +176,22 @@ def paired(options: Namespace) -> None:
 def report(options: Namespace) -> int:
     """The command `report`; returns 1 if an environment failed, has no verdict or has no report."""
     from cnnspec.benchmarks import tables, timings
+    from cnnspec.faults import power, store
     from cnnspec.reports import markdown, report
 
     reports = report.read_all(options.reports)
     measured = [timings.read(path) for path in options.figures]
+    caught = power.by_kind(store.read(options.faults)) if options.faults else []
     expected = [name for names in options.expect for name in names]
-    if not reports and not expected and not measured:
+    if not reports and not expected and not measured and not caught:
         raise MalformedReport(
             "no report was named; run pytest, which writes one, then: python -m cnnspec report reports/*.json"
         )
     text = markdown.of_reports(reports, expected) if reports or expected else ""
     across = tables.rows_across(measured)
+    if caught:
+        faults = f"**{power.TITLE}**\n\n{markdown.table(power.HEADER, caught)}\n"
+        text = "\n".join(part for part in (text, faults) if part)
     if options.markdown:
         write_result(options.markdown, text)
     if options.html:

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cnnspec.faults.store import CAUGHT, HEALTHY, PATH, RESULTS, read
+from cnnspec.faults import store
+from cnnspec.faults.store import CAUGHT, HEALTHY, RESULTS
 from cnnspec.names import LEVELS
 
 Rows = Sequence[Mapping[str, str]]
@@ -67,13 +68,15 @@ def summary(rows: Rows, seen_by: Mapping[str, str]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def line_of_level(level: str, path: Path = PATH) -> str:
+def line_of_level(level: str, path: Path | None = None) -> str:
     """One line that says how many of the stored faults a level catches; empty where none are stored.
 
     Raises BaselineError where the file is damaged.
     """
+    path = path or store.PATH
     if not path.exists() or level not in LEVELS[:2]:
         return ""
-    rows = read(path)
-    count = len(faults(rows))
-    return f"power: {level} catches {caught_in(rows, level)} of the {count} faults of the stored catalogue" if count else ""
+    rows = store.read(path)
+    count, whole = len(faults(rows)), caught_in(rows, "default")
+    rest = f"; default catches {whole}" if level == "quick" else ""
+    return f"power: {level} catches {caught_in(rows, level)} of the {count} faults of the stored catalogue{rest}"

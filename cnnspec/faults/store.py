@@ -19,6 +19,7 @@ from cnnspec.names import LEVELS
 from cnnspec.shapes import COUNT, NAME, TEXT, Number, Text
 
 PATH = reading.BASELINES / "faults" / "catalogue.csv"
+MAKE = "python -m tests.meta.faults.run"
 CAUGHT, NOT_NAMED, MISSED, ERROR = "caught", "seen, not named", "missed", "error"
 RESULTS = (CAUGHT, NOT_NAMED, MISSED, ERROR)
 HEALTHY = "none"  # the fault of the suite without one, which must be missed
@@ -47,7 +48,18 @@ IDENTITY = ("fault_text", "suite_text", "run", *STACK, "cores")  # a row with th
 
 def read(path: str | Path = PATH) -> list[dict[str, Any]]:
     """The rows stored at `path`. Raises BaselineError where it is missing or damaged."""
-    return reading.read_csv(path, COLUMNS, key=("fault",), remedy=remedy(path), texts=True)
+    with content.told_as(BaselineError, path, remedy(path), f"make it: {MAKE} --out {path}"):
+        return rows_of(content.text_of(path))
+
+
+def rows_of(text: str) -> list[dict[str, Any]]:
+    """The rows of a CSV. Raises content.Fault, also where a fault is caught by no test, or not caught by one."""
+    rows = content.rows_of(text, COLUMNS, ("fault",), texts=True)
+    for row in rows:
+        if len({row["result"] == CAUGHT, bool(row["level"]), bool(row["test"])}) > 1:
+            told = f"level {row['level'] or 'none'}, test {row['test'][:60] or 'none'}"
+            raise content.Fault(f": {row['fault'][:60]} is told as {row['result']}, with {told}")
+    return rows
 
 
 def add(path: str | Path, row: Mapping[str, str]) -> None:
@@ -57,7 +69,7 @@ def add(path: str | Path, row: Mapping[str, str]) -> None:
         rows = [each for each in read(path) if each["fault"] != row["fault"]] if path.exists() else []
         text = written([*rows, row])
         with content.told_as(BaselineError, f"{path}, with {row['fault']} added", "it is not stored; look at its log"):
-            content.rows_of(text, COLUMNS, ("fault",))
+            rows_of(text)
         write_whole(path, text)
 
 
@@ -79,4 +91,4 @@ def remedy(path: str | Path) -> str:
     """What to do about a damaged file."""
     if reading.BASELINES in Path(path).resolve().parents:
         return reading.restore(path)
-    return f"remove it and make it again: python -m tests.meta.faults.run --out {path}"
+    return f"remove it and make it again: {MAKE} --out {path}"

@@ -59,6 +59,17 @@ def place(item: pytest.Item) -> int:
     return order.index(module) if module in order else len(order)
 
 
+def power(level: str) -> str:
+    """One line: how many of the stored faults a run of this level catches; empty where nothing is stored."""
+    from cnnspec.errors import BaselineError
+    from cnnspec.faults import power
+
+    try:
+        return power.line_of_level(level)
+    except BaselineError as error:
+        return f"power: unknown: {error}"
+
+
 def module_of(nodeid: str) -> str:
     """Name of the module of a test: test_exact of tests/test_exact.py::test_name."""
     return Path(nodeid.split("::")[0]).stem

@@ -90,7 +90,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     unknown = undecided(properties)
     failed = sum(count["failed"] for count in counts.values()) - unknown
     level = config.option.level
-    terminal.line(f"level {levels.LEVELS[level]}")
+    for line in filter(None, (f"level {levels.LEVELS[level]}", levels.power(level))):
+        terminal.line(line)
     reporter = config.pluginmanager.get_plugin("cnnspec-report")
     reached = judged(counts, properties, level, reporter.missed(seen) if reporter else ())
     if reached == "fail":

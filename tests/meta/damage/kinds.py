@@ -26,11 +26,13 @@ from cnnspec.errors import (
     TimingsError,
 )
 from cnnspec.facts import notebook, reading, schema
+from cnnspec.faults import store as faults
 from cnnspec.paired import setting
 from cnnspec.paired import store as paired
 from cnnspec.reports.report import FORMAT, Report
 from cnnspec.trajectory import fit_recordings, recordings
 from tests.meta import test_ensembles, test_files, test_timings
+from tests.meta.faults import made_rows
 from tests.meta.reports.made_reports import made
 from tests.support import snapshots
 
@@ -290,6 +292,15 @@ KINDS = [
         EnsembleError,
         free=[fact for fact in paired.FACTS if fact not in ("model", "xla", "start", "seconds")],
         identity=(("model", "model2"), ("start", "x"), ("xla", "maybe")),
+    ),
+    Kind(
+        "results of faults, catalogue.csv",
+        "csv",
+        lambda: faults.written([made_rows.row("a"), made_rows.row("b", faults.MISSED)]),
+        lambda path: [list(faults.COLUMNS), *(list(row.values()) for row in faults.read(path))],
+        BaselineError,
+        free=("fault", "kind", "tier", "test", "seen", "message", "threads", *faults.STACK),
+        identity=(("result", "seen"), ("level", "all"), ("run", "x"), ("suite_text", "x"), ("date", "today")),
     ),
     Kind(
         "recording, model1-sgd.csv",

@@ -20,11 +20,13 @@ from cnnspec.benchmarks import timings
 from cnnspec.ensembles import rows
 from cnnspec.ensembles import store as ensembles
 from cnnspec.errors import CnnspecError
+from cnnspec.faults import store as faults
 from cnnspec.files import PART, locked, write_whole
 from cnnspec.paired import setting
 from cnnspec.paired import store as paired
 from cnnspec.reports.report import Report
 from cnnspec.runs import TrainingRun
+from tests.meta.faults import made_rows
 from tests.meta.reports.made_reports import STACK, made
 
 FACTS = dict.fromkeys(rows.STACK, "x") | STACK | {"threads": 2}
@@ -86,6 +88,14 @@ WRITERS = {
         lambda folder: (
             [int(start) for start in paired.read(folder / "model1.csv", "model1").start]
             if (folder / "model1.csv").exists()
+            else []
+        ),
+    ),
+    "results of faults": Writer(
+        lambda folder, number: faults.add(folder / "catalogue.csv", made_rows.row(f"{number:06d}")),
+        lambda folder: (
+            [int(row["fault"]) for row in faults.read(folder / "catalogue.csv")]
+            if (folder / "catalogue.csv").exists()
             else []
         ),
     ),

@@ -40,7 +40,11 @@ def with_the_fault(original: Callable[..., None]) -> Callable[..., None]:
     """`Popen.__init__` whose processes `python -m tests.…` have the fault too."""
 
     def __init__(self: Any, args: Any, *more: Any, **given: Any) -> None:
-        if isinstance(args, list) and args[:2] == [sys.executable, "-m"] and str(args[2]).startswith("tests."):
+        if (
+            isinstance(args, (list, tuple))
+            and list(args[:2]) == [sys.executable, "-m"]
+            and str(args[2]).startswith("tests.")
+        ):
             args = [*args[:2], __spec__.name, *args[2:]]
         original(self, args, *more, **given)
 
