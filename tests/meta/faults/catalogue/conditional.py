@@ -98,7 +98,7 @@ def pooling_wrong_in_evaluate() -> None:
 
 @fault(kind="conditional", source="made", words=("Dense", "dense", "Dropout"))
 def kernel_gradient_ignores_dropout() -> None:
-    """With dropout on, the kernel gradient of the Dense behind it is computed from what went into Dropout, not out of it."""
+    """With dropout on, the kernel gradient of the Dense behind it is computed from what goes into Dropout, not out of it."""
     before: dict[str, Any] = {}
 
     def remember(layer: Any, x: Any, y: Any, training: bool) -> Any:
@@ -106,7 +106,13 @@ def kernel_gradient_ignores_dropout() -> None:
             before["dropped"], before["inputs"] = y, tf.stop_gradient(x)
         return y
 
+    def flatten(layer: Any, x: Any, y: Any, training: bool) -> Any:
+        if before.get("dropped") is x:
+            before["dropped"], before["inputs"] = y, tf.reshape(before["inputs"], tf.shape(y))
+        return y
+
     outputs_of(layers.Dropout, remember)
+    outputs_of(layers.Flatten, flatten)
 
     def make(original: Any) -> Any:
         def call(self: Any, x: Any, training: Any = None) -> Any:

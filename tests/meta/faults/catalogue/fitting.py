@@ -197,7 +197,7 @@ def weights_of_the_best_epoch() -> None:
     _with_callback(Best)
 
 
-@fault(kind="state", source="made", words=("epoch", "third"))
+@fault(kind="state", source="made; a loss that rises after a few epochs: keras-team/keras#18370", words=("epoch", "third"))
 def slots_reset_at_the_third_epoch() -> None:
     """The optimizer's slots are set to zero when the third epoch of a `fit` begins."""
 
@@ -208,6 +208,21 @@ def slots_reset_at_the_third_epoch() -> None:
                     variable.assign(np.zeros(variable.shape, variable.dtype))
 
     _with_callback(Reset)
+
+
+@fault(kind="conditional", source="keras-team/keras#20177", words=("val_loss", "validation"))
+def a_second_fit_validates_on_the_first_data() -> None:
+    """A second `fit` of a model validates on the validation data of the first, which it has kept."""
+
+    def make(original: Any) -> Any:
+        def fit(self: Any, *arguments: Any, validation_data: Any = None, **given: Any) -> Any:
+            if validation_data is not None:
+                validation_data = vars(self).setdefault("_first_validation_data", (validation_data,))[0]
+            return original(self, *arguments, validation_data=validation_data, **given)
+
+        return fit
+
+    wrapped(keras.Model, "fit", make)
 
 
 def _with_callback(make_callback: Any) -> None:

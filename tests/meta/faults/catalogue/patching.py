@@ -90,7 +90,7 @@ def product(cls: type, *, inputs: Change | None = None, kernel: Change | None = 
                 if kernel:
                     own["_kernel"] = kernel(self, x, weights)
                 if result:
-                    own["activation"] = lambda z: kept["activation"](result(self, x, z))
+                    own["activation"] = functools.wraps(kept["activation"])(lambda z: kept["activation"](result(self, x, z)))
                 return original(self, inputs(self, x) if inputs else x, *arguments, **given)
             finally:
                 own.update(kept)
