@@ -181,7 +181,7 @@ def report(options: Namespace) -> int:
 
     reports = report.read_all(options.reports)
     measured = [timings.read(path) for path in options.figures]
-    caught = power.by_kind(store.read(options.faults)) if options.faults else []
+    caught = power.by_kind(store.CATALOGUE.read(options.faults)) if options.faults else []
     expected = [name for names in options.expect for name in names]
     if not reports and not expected and not measured and not caught:
         raise MalformedReport(

@@ -76,7 +76,7 @@ def line_of_level(level: str, path: Path | None = None) -> str:
     path = path or store.PATH
     if not path.exists() or level not in LEVELS[:2]:
         return ""
-    rows = store.read(path)
+    rows = store.CATALOGUE.read(path)
     count, whole = len(faults(rows)), caught_in(rows, "default")
     rest = f"; default catches {whole}" if level == "quick" else ""
     return f"power: {level} catches {caught_in(rows, level)} of the {count} faults of the stored catalogue{rest}"

@@ -296,8 +296,8 @@ KINDS = [
     Kind(
         "results of faults, catalogue.csv",
         "csv",
-        lambda: faults.written([made_rows.row("a"), made_rows.row("b", faults.MISSED)]),
-        lambda path: [list(faults.COLUMNS), *(list(row.values()) for row in faults.read(path))],
+        lambda: faults.CATALOGUE.written([made_rows.row("a"), made_rows.row("b", faults.MISSED)]),
+        lambda path: [list(faults.COLUMNS), *(list(row.values()) for row in faults.CATALOGUE.read(path))],
         BaselineError,
         free=("fault", "kind", "tier", "test", "seen", "message", "threads", *faults.STACK),
         identity=(("result", "seen"), ("level", "all"), ("run", "x"), ("suite_text", "x"), ("date", "today")),

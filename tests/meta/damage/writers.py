@@ -92,9 +92,9 @@ WRITERS = {
         ),
     ),
     "results of faults": Writer(
-        lambda folder, number: faults.add(folder / "catalogue.csv", made_rows.row(f"{number:06d}")),
+        lambda folder, number: faults.CATALOGUE.add(folder / "catalogue.csv", made_rows.row(f"{number:06d}")),
         lambda folder: (
-            [int(row["fault"]) for row in faults.read(folder / "catalogue.csv")]
+            [int(row["fault"]) for row in faults.CATALOGUE.read(folder / "catalogue.csv")]
             if (folder / "catalogue.csv").exists()
             else []
         ),

@@ -26,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     share_cores(options.jobs)
     from tests.meta.faults import put, running  # they import NumPy, which takes the settings above
 
+    if options.healthy:
+        return healthy(options)
     catalogue = put.loaded()
     unknown = [name for name in options.names if name not in catalogue]
     if unknown:
@@ -35,6 +37,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = [name for name in names if not options.kind or catalogue[name].kind in options.kind]
     if options.list:
         print("\n".join(f"{name} | {catalogue[name].kind} | {catalogue[name].story}" for name in names))
+        return 0
+    try:
+        return running.run(names, options)
+    except CnnspecError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def healthy(options: argparse.Namespace) -> int:
+    """Run the healthy variants that were asked for."""
+    from tests.meta.faults.healthy import running
+    from tests.meta.faults.healthy.variants import VARIANTS
+
+    names = options.names or list(VARIANTS)
+    unknown = [name for name in names if name not in VARIANTS]
+    if unknown or any("=" not in each for each in options.python):
+        wrong = (
+            f"there is no variant {', '.join(unknown)}; --healthy --list shows them" if unknown else "--python is NAME=PATH"
+        )
+        print(f"error: {wrong}", file=sys.stderr)
+        return WRONG
+    if options.list:
+        print("\n".join(map(running.told, names)))
         return 0
     try:
         return running.run(names, options)
@@ -53,6 +78,16 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--jobs", type=int, default=1, metavar="N", help="faults at once; they share the cores (default: 1)")
     found.add_argument("--again", action="store_true", help="run what is stored again")
     found.add_argument("--level", choices=LEVELS[:2], default="default", help="level of the runs (default: default)")
+    found.add_argument(
+        "--healthy", action="store_true", help="run the healthy variants in the place of faults: the suite must pass in each"
+    )
+    found.add_argument(
+        "--python",
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="with --healthy: the interpreter of the variants that need another one: jax, torch, tf_keras, numpy",
+    )
     found.add_argument("--fresh", action="store_true", help="a new interpreter for each fault in the place of a fork")
     found.add_argument("--logs", type=Path, metavar="DIR", help="folder of pytest's output (default: runs/faults)")
     return found

@@ -46,15 +46,15 @@ def run(names: Sequence[str], options: argparse.Namespace) -> int:
     stack = json.loads(in_a_child("the stack", child.tell_stack, options.logs))
     facts = {**{name: str(stack[name]) for name in (*store.STACK, "cores")}, "threads": str(stack.get("threads", ""))}
     facts |= {"suite_text": sources.of_suite(), "run": options.level}
-    stored = store.read(options.out) if options.out.exists() else []
-    due = [name for name in names if options.again or not store.is_stored(stored, identity(name, facts))]
+    stored = store.CATALOGUE.read(options.out) if options.out.exists() else []
+    due = [name for name in names if options.again or not store.CATALOGUE.holds(stored, identity(name, facts))]
     print(f"{len(names)} faults, {len(names) - len(due)} of them stored for this suite and stack", flush=True)
-    if due and not (options.names or options.kind or store.is_stored(stored, identity(HEALTHY, facts))):
+    if due and not (options.names or options.kind or store.CATALOGUE.holds(stored, identity(HEALTHY, facts))):
         due = [HEALTHY, *due]  # a whole catalogue says nothing where the suite fails without a fault
     with tempfile.TemporaryDirectory(prefix="cnnspec-faults-") as folder:
         for number, (name, told) in enumerate(results(due, options, Path(folder)), start=1):
             row = row_of(name, told, facts)
-            store.add(options.out, row)
+            store.CATALOGUE.add(options.out, row)
             print(line_of(row, len(due) - number), flush=True)
             if name == HEALTHY and row["result"] != MISSED:
                 print(
@@ -62,7 +62,7 @@ def run(names: Sequence[str], options: argparse.Namespace) -> int:
                     file=sys.stderr,
                 )
                 return NOT_HEALTHY
-    rows = {row["fault"]: row for row in store.read(options.out)}
+    rows = {row["fault"]: row for row in store.CATALOGUE.read(options.out)}
     found = [rows[name] for name in names if name in rows]
     print(power.summary(found, SEEN_BY))
     return NOT_CAUGHT if power.unexplained(found, SEEN_BY) else DONE

@@ -60,7 +60,7 @@ def test_each_fault_is_run_once_in_its_own_process(tmp_path):
     """Results, errors and a run without an end are stored as they are, told in a line each, and not run again."""
     names = ("caught", "not_named", "missed", "crashes", "raises", "never_ends")
     code, lines = run_stubbed(tmp_path, *names)
-    stored = {each["fault"]: each for each in store.read(tmp_path / "catalogue.csv")}
+    stored = {each["fault"]: each for each in store.CATALOGUE.read(tmp_path / "catalogue.csv")}
     assert {name: each["result"] for name, each in stored.items()} == {
         "none": store.MISSED,
         "caught": store.CAUGHT,
@@ -87,7 +87,7 @@ def test_a_suite_that_fails_without_a_fault_ends_the_command(tmp_path):
     code, lines = run_stubbed(tmp_path, "caught", suite="red")
     assert code == 2
     assert any(line.startswith("error: the suite fails without a fault") for line in lines)
-    assert [each["fault"] for each in store.read(tmp_path / "catalogue.csv")] == ["none"]
+    assert [each["fault"] for each in store.CATALOGUE.read(tmp_path / "catalogue.csv")] == ["none"]
 
 
 def test_what_is_caught_alone_ends_with_0(tmp_path):
@@ -98,10 +98,10 @@ def test_what_is_caught_alone_ends_with_0(tmp_path):
 def test_a_result_holds_for_its_fault_suite_level_and_stack():
     """Another text, level or version makes the stored row void."""
     stored = [row("a")]
-    assert store.is_stored(stored, row("a"))
-    assert not store.is_stored(stored, row("b"))
-    for name in store.IDENTITY:
-        assert not store.is_stored(stored, row("a", **{name: "x"}))
+    assert store.CATALOGUE.holds(stored, row("a"))
+    assert not store.CATALOGUE.holds(stored, row("b"))
+    for name in store.CATALOGUE.identity:
+        assert not store.CATALOGUE.holds(stored, row("a", **{name: "x"}))
 
 
 def test_the_digest_of_a_fault_follows_what_it_uses(tmp_path):
@@ -183,11 +183,11 @@ def test_a_level_says_its_power(tmp_path, monkeypatch):
     path = tmp_path / "catalogue.csv"
     monkeypatch.setattr(store, "PATH", path)
     assert levels.power("quick") == ""
-    path.write_text(store.written(ROWS), encoding="utf-8")
+    path.write_text(store.CATALOGUE.written(ROWS), encoding="utf-8")
     assert levels.power("quick") == "power: quick catches 1 of the 4 faults of the stored catalogue; default catches 2"
     assert levels.power("default") == "power: default catches 2 of the 4 faults of the stored catalogue"
     assert levels.power("full") == ""
-    path.write_text(store.written(ROWS).replace("caught", "seen", 1), encoding="utf-8")
+    path.write_text(store.CATALOGUE.written(ROWS).replace("caught", "seen", 1), encoding="utf-8")
     assert re.fullmatch(
         rf"power: unknown: {re.escape(str(path))}, line \d, column result: .+; remove it.+", levels.power("quick")
     )
@@ -199,11 +199,11 @@ def test_a_row_that_contradicts_itself_is_refused(tmp_path):
 
     path = tmp_path / "catalogue.csv"
     for wrong in ({"level": ""}, {"test": ""}):
-        path.write_text(store.written([row("a") | wrong]), encoding="utf-8")
+        path.write_text(store.CATALOGUE.written([row("a") | wrong]), encoding="utf-8")
         with pytest.raises(BaselineError, match="a is told as caught, with level"):
-            store.read(path)
+            store.CATALOGUE.read(path)
     with pytest.raises(BaselineError, match=r"b added.+it is not stored"):
-        store.add(tmp_path / "other.csv", row("b", seconds="x"))
+        store.CATALOGUE.add(tmp_path / "other.csv", row("b", seconds="x"))
     assert not (tmp_path / "other.csv").exists()
 
 
@@ -232,5 +232,5 @@ def test_forks_find_what_fresh_processes_find(tmp_path):
         ended = subprocess.run([*command, "--logs", str(tmp_path)], cwd=reading.PROJECT, capture_output=True, text=True)
         assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-3000:]
         columns = ("fault", "result", "level", "tier", "test", "seen", "message")
-        found[how] = [[each[column] for column in columns] for each in store.read(out)]
+        found[how] = [[each[column] for column in columns] for each in store.CATALOGUE.read(out)]
     assert found[()] == found["--fresh",]

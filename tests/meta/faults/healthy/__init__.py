@@ -1,0 +1,1 @@
+"""Healthy variants: environments, settings and imitated hardware in which the suite must pass."""

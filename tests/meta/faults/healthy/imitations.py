@@ -1,0 +1,123 @@
+"""A plugin: what healthy GPUs do, imitated on a CPU with Keras 3 on TensorFlow: IMITATED=tf32, autotuning or atomics.
+
+The stack tells that it computes on a GPU, as the real one does, and whether TF32 is on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+LAST_BIT = 2.0**-23  # of a float32, relative
+FIRST_CALLS = 3  # of a layer, in which autotuning takes another algorithm
+
+
+def told_as_a_gpu(tf32: Callable[[], str]) -> None:
+    """Let the stack tell a pretended GPU, and of its TF32 what `tf32` says."""
+    from cnnspec import stack
+
+    original = stack._FRAMEWORK_FACTS["tensorflow"]
+    gpu = {"device": "pretended GPU", "cuda": "12.5", "cudnn": "9"}
+    stack._FRAMEWORK_FACTS["tensorflow"] = lambda: {**original(), **gpu, "tf32": tf32()}
+
+
+def in_tf32(array: Any) -> Any:
+    """A float32 rounded to TF32's 11 significant bits, to the nearest, ties to even."""
+    import tensorflow as tf
+
+    bits = tf.bitcast(array, tf.int32)
+    even = tf.bitwise.bitwise_and(tf.bitwise.right_shift(bits, 13), 1)
+    return tf.bitcast(tf.bitwise.bitwise_and(bits + 0x0FFF + even, -8192), tf.float32)
+
+
+def product(plain: Callable[[Any, Any], Any], on: bool) -> Callable[[Any, Any], Any]:
+    """A product whose operands are rounded to TF32, forward and backward, where it is on when the step is compiled."""
+    import tensorflow as tf
+
+    def rounded(array: Any) -> Any:
+        return in_tf32(array) if on else tf.identity(array)
+
+    @tf.custom_gradient
+    def computed(inputs: Any, kernel: Any) -> Any:
+        def back(upstream: Any) -> Any:
+            with tf.GradientTape() as tape:
+                operands = [rounded(inputs), rounded(kernel)]
+                tape.watch(operands)
+                outputs = plain(*operands)
+            return tape.gradient(outputs, operands, rounded(upstream))
+
+        return plain(rounded(inputs), rounded(kernel)), back
+
+    return lambda inputs, kernel: computed(tf.convert_to_tensor(inputs), tf.convert_to_tensor(kernel))
+
+
+def tf32() -> None:
+    """Products of convolutions and Dense in TF32, as an Ampere GPU computes them as shipped."""
+    import tensorflow as tf
+    from keras import layers
+
+    from tests.meta.faults.catalogue.changing import symbolic, wrapped
+
+    on = tf.config.experimental.tensor_float_32_execution_enabled
+    told_as_a_gpu(lambda: "on" if on() else "off")
+
+    def convolution(original: Any) -> Any:
+        def convolution_op(self: Any, inputs: Any, kernel: Any) -> Any:
+            return product(lambda a, b: original(self, a, b), bool(on()))(inputs, kernel)
+
+        return convolution_op
+
+    def dense(original: Any) -> Any:
+        def call(self: Any, inputs: Any, training: Any = None) -> Any:
+            if symbolic(inputs):
+                return original(self, inputs, training=training)
+            outputs = product(tf.matmul, bool(on()))(inputs, self.kernel)
+            outputs = outputs + tf.convert_to_tensor(self.bias) if self.use_bias else outputs
+            return self.activation(outputs) if self.activation is not None else outputs
+
+        return call
+
+    wrapped(layers.Conv2D, "convolution_op", convolution)
+    wrapped(layers.Dense, "call", dense)
+
+
+def atomics() -> None:
+    """The last bit of a convolution's kernel gradient falls this way or that in each execution."""
+    import tensorflow as tf
+
+    from tests.meta.faults.catalogue.changing import chance, kernel_gradient
+
+    told_as_a_gpu(lambda: "off")
+    kernel_gradient(lambda gradient, inputs: tf.where(chance(0.5), gradient * (1 + LAST_BIT), gradient))
+
+
+def autotuning() -> None:
+    """The first gradients of a convolution's kernel come from another algorithm, which differs in the last bit."""
+    import tensorflow as tf
+
+    from tests.meta.faults.catalogue.changing import kernel_gradient
+
+    told_as_a_gpu(lambda: "off")
+    calls: dict[Any, Any] = {}
+
+    def change(gradient: Any, inputs: Any) -> Any:
+        shape = tuple(gradient.shape)
+        if shape not in calls:
+            with tf.init_scope():
+                calls[shape] = tf.Variable(0, trainable=False)
+        before = tf.identity(calls[shape])
+        with tf.control_dependencies([before]):
+            calls[shape].assign_add(1)
+        return tf.where(before < FIRST_CALLS, gradient * (1 + LAST_BIT), gradient)
+
+    kernel_gradient(change)
+
+
+IMITATIONS = {"tf32": tf32, "atomics": atomics, "autotuning": autotuning}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    IMITATIONS[os.environ["IMITATED"]]()
