@@ -74,6 +74,7 @@ WITHOUT_FRAMEWORK = [
     "devices.accelerators",
     "devices.asked",
     "devices.versions",
+    "devices.words",
     "digit_files",
     "shapes",
     "content",
