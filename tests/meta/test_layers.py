@@ -58,6 +58,7 @@ MAY_IMPORT = {
             "frameworks",
             "verify",
             "soak",
+            "devices",
             "bisect",
         ),
         *HARNESS,
