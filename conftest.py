@@ -9,7 +9,9 @@ if not __debug__:  # before pytest warns, which is an error here
 pytest_plugins = [
     "pytester",
     "tests.plugin.progress",
+    "tests.plugin.facts",
     "tests.plugin.devices",
+    "tests.plugin.memory",
     "tests.plugin.levels",
     "tests.plugin.workers",
     "tests.plugin.trainings",

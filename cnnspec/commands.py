@@ -50,6 +50,7 @@ def train(options: Namespace) -> None:
 
     frameworks.require()
     from cnnspec import mnist, results, stack, training
+    from cnnspec.devices.words import describe
 
     stack.require(options.device)
     data = mnist.load(options.dataset, options.mnist)
@@ -74,7 +75,7 @@ def train(options: Namespace) -> None:
             for figure in results.draw_loss_curves(run, path.with_suffix("")):
                 print(f"wrote {figure}")
         runs.append(run)
-    print("\n".join(stack.describe(runs[0].stack)))
+    print("\n".join(describe(runs[0].stack)))
     print(results.results_table(runs).to_string())
 
 

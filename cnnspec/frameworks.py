@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import sys
 from collections.abc import Mapping
@@ -11,6 +12,23 @@ from cnnspec import legacy_keras
 from cnnspec.errors import FrameworkMissing
 
 NAMES = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}  # backend of Keras, which is its package -> its name
+
+
+def look() -> None:
+    """See whether Keras and the backend that KERAS_BACKEND names are installed, without an import. Raises FrameworkMissing.
+
+    `require` sees more, and takes seconds.
+    """
+    wanted = os.environ.get("KERAS_BACKEND")
+    if wanted and wanted not in NAMES:
+        raise FrameworkMissing(unknown(wanted))
+    for package in filter(None, ("keras", wanted)):
+        try:
+            there = package in sys.modules or importlib.util.find_spec(package)
+        except Exception as error:
+            raise FrameworkMissing(explained(error, os.environ)) from error
+        if not there:
+            raise FrameworkMissing(explained(ModuleNotFoundError(name=package), os.environ))
 
 
 def require() -> None:

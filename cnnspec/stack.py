@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -19,10 +19,6 @@ from cnnspec.compat import IS_2019, backend
 from cnnspec.devices import asked, of_jax, of_tensorflow, of_torch
 from cnnspec.devices.accelerators import ONE_AT_MOST, Accelerator, listed
 from cnnspec.errors import DeviceMissing
-
-# What the description of a stack tells of its device, in this order, where it is known; SAID has words for some.
-TOLD = ("api", "slice", "capability", "driver", "runtime", "cuda", "cudnn", "rocm", "onednn", "tf32", "products", "unused")
-SAID = {"api": "by", "slice": "MIG slice", "capability": "compute capability", "unused": "not used:"}
 
 
 def require(device: str) -> None:
@@ -99,22 +95,6 @@ def current() -> dict[str, Any]:
         facts["keras_package"] = keras.__name__
     facts.update(_FRAMEWORK_FACTS[name]())
     return facts
-
-
-def describe(facts: Mapping[str, Any]) -> tuple[str, str]:
-    """Two lines of text about a stack: versions, then hardware and precision."""
-    package = f" ({facts['keras_package']})" if "keras_package" in facts else ""
-    cores = "1 core" if facts["cores"] == 1 else f"{facts['cores']} cores"
-    return (
-        f"{facts['framework']}, Keras {facts['keras']}{package}, NumPy {facts['numpy']}, Python {facts['python']} "
-        f"on {facts['platform']}",
-        f"{facts['device']} ({facts['cpu']}, {cores}, {facts['memory_gib']} GiB), {facts['precision']}{of_device(facts)}",
-    )
-
-
-def of_device(facts: Mapping[str, Any]) -> str:
-    """What a stack's description says beside the device's name: api, versions, TF32, and what is there and not used."""
-    return "".join(f", {SAID.get(key, key)} {facts[key]}" for key in TOLD if key in facts)
 
 
 def available_cores() -> int:

@@ -12,15 +12,20 @@ import pytest
 
 from cnnspec import mnist, pipeline
 from cnnspec.architectures import ARCHITECTURES
-from cnnspec.compat import backend, seed_everything
-from cnnspec.facts import notebook
+from cnnspec.compat import KERAS_VERSION, backend, seed_everything
+from cnnspec.facts import notebook, reading
 from cnnspec.names import MODELS
-from tests.support import chance, checks, masks, numerics, steps
+from cnnspec.training import batch_size
+from tests.support import beside_dropout, chance, checks, masks, numerics, steps
+from tests.support.checks import Finding
 
 FALSE_ALARM = 1e-6
 RATES = sorted({layer["rate"] for model in MODELS for layer in notebook.layers(model) if "rate" in layer})
-STEPS, WIDTH = 4, 4096  # with 128 samples: two million draws for each rate
-FIT_STEPS = 40  # of an epoch: more than the harness joins in one execution
+SHAPE = (12, 12, 64)  # what model1's first Dropout is given: 1.2 million draws in a step
+# Partial batches too: those of an epoch of mnist5k and of full MNIST. XLA compiles for seconds at every size.
+BATCHES = {"compiled": (128, 128, 32, 96), "XLA": (128, 128)}
+FIT_STEPS = 600  # of an epoch: more than full MNIST's 469
+PARTS = 10  # of a mask, in the order of its elements
 NEXT = "look at this Keras' Dropout and random generators; its release notes may name a change"
 
 
@@ -34,32 +39,40 @@ def eager(rate, steps=2, samples=64, width=1000):
 
 
 @functools.cache
-def kept(mode, rate):
-    """Which elements Dropout keeps, booleans (steps, samples, width), in training steps of a mode, or called eagerly."""
-    if mode == "eager":
-        return eager(rate) != 0
+def stepped(mode, rate):
+    """{name: masks.Step} of each batch in BATCHES, in training steps of a mode."""
     try:
-        found = masks.compiled_masks(rate, STEPS, WIDTH, **steps.MODES[mode])
+        found = masks.compiled_steps(rate, BATCHES[mode], SHAPE, **steps.MODES[mode])
     except Exception as error:
         if mode == "XLA" and steps.xla_cannot(error):
             pytest.skip(f"XLA cannot compile Dropout on this stack, so nobody can train with it: {str(error)[:200]}")
         raise
-    checks.equal(
-        f"Dropout({rate}), {mode}: values of (1 − rate) · gradient in a step",
-        [0, 1],
-        np.unique(found).tolist(),
-        source="0 where an element is dropped, 1 / (1 − rate) where it is kept: Srivastava et al. 2014, section 10",
-        next=NEXT,
-    )
-    return found.astype(bool)
+    names = [f"step {number}, batch of {batch}" for number, batch in enumerate(BATCHES[mode], 1)]
+    found = dict(zip(names, found, strict=True))
+    for name, step in found.items():
+        values = np.unique(step.gradient.round(4))
+        checks.equal(
+            f"Dropout({rate}), {mode}, {name}: values of (1 − rate) · gradient",
+            [0.0, 1.0],
+            [*values[:3].tolist(), *values[3:][-1:].tolist()],
+            source="0 where an element is dropped, 1 / (1 − rate) where it is kept: Srivastava et al. 2014, section 10",
+            next=NEXT,
+        )
+    return found
 
 
-MODES = pytest.mark.parametrize(
-    ("mode", "rate"),
-    [(mode, rate) for mode in ("compiled", "eager") for rate in RATES]
-    # JAX compiles by XLA anyway; on TensorFlow it draws by another generator, and a compilation costs a second.
-    + [pytest.param("XLA", rate, marks=pytest.mark.slow) for rate in RATES[-1:] if backend() == "tensorflow"],
-)
+def kept(mode, rate):
+    """{name: which elements Dropout keeps, booleans (batch, …)} of training steps of a mode, or called eagerly."""
+    if mode == "eager":
+        return {f"step {number}": made != 0 for number, made in enumerate(eager(rate), 1)}
+    return {name: step.gradient != 0 for name, step in stepped(mode, rate).items()}
+
+
+OF_STEPS = [("compiled", rate) for rate in RATES]
+# JAX compiles by XLA anyway; on TensorFlow it draws by another generator, and a compilation costs a second.
+OF_STEPS += [pytest.param("XLA", rate, marks=pytest.mark.slow) for rate in RATES[-1:] if backend() == "tensorflow"]
+MODES = pytest.mark.parametrize(("mode", "rate"), [*OF_STEPS, *(("eager", rate) for rate in RATES)])
+MODES_OF_STEPS = pytest.mark.parametrize(("mode", "rate"), OF_STEPS)
 EACH_RATE = pytest.mark.parametrize("rate", RATES)
 
 
@@ -75,40 +88,75 @@ def test_values(rate):
 
 @MODES
 def test_rate(mode, rate):
-    """The share of zeros is the rate, by a binomial test of all draws."""
-    dropped = ~kept(mode, rate)
-    subject = f"Dropout({rate}), {mode}: share of zeros"
-    chance.proportion(subject, int(dropped.sum()), dropped.size, rate, FALSE_ALARM, next=NEXT)
+    """The share of zeros is the rate, in every step and every part of a mask, by binomial tests of all draws."""
+    found = kept(mode, rate)
+    for name, mask in found.items():
+        for number, part in enumerate(np.array_split(~mask.ravel(), PARTS), 1):
+            subject = f"Dropout({rate}), {mode}, {name}, part {number} of {PARTS}: share of zeros"
+            alarm = FALSE_ALARM / PARTS / len(found)
+            chance.proportion(subject, int(part.sum()), part.size, rate, alarm, next=NEXT)
 
 
 @MODES
 def test_masks_are_new(mode, rate):
     """Each step and each sample has its own mask: two masks agree as often as chance has it, and no two are equal."""
-    found = kept(mode, rate)
+    found = list(kept(mode, rate).values())
     agree = rate**2 + (1 - rate) ** 2
-    for name, one, other in (("steps", found[0], found[1]), ("samples", found[0, :-1], found[0, 1:])):
+    for name, one, other in (("steps", found[0], found[1]), ("samples", found[0][:-1], found[0][1:])):
         same = int((one == other).sum())
         subject = f"Dropout({rate}), {mode}: agreement of the masks of two {name}"
         chance.proportion(subject, same, one.size, agree, FALSE_ALARM, next=NEXT)
-    rows = found.reshape(-1, found.shape[-1])
+    # Keras 2 traces a batch of another size anew, and its drawing operation then starts its stream again: rows come twice.
+    compared = found if KERAS_VERSION >= (3, 0) else found[:2]
+    rows = np.concatenate([mask.reshape(len(mask), -1) for mask in compared])
     different = len({row.tobytes() for row in np.packbits(rows, axis=1)})
     checks.equal(f"Dropout({rate}), {mode}: different masks", len(rows), different, source="a new mask each", next=NEXT)
 
 
 @EACH_RATE
 def test_the_generator_has_no_period(rate):
-    """Over two million draws of compiled steps, no distance between two draws makes them alike."""
-    chance.no_period(f"Dropout({rate}), compiled: draws at a distance", kept("compiled", rate), FALSE_ALARM, next=NEXT)
+    """Over two million draws of compiled steps, no distance between two draws makes them alike: steps, samples, channels."""
+    draws = np.concatenate([mask.ravel() for mask in list(kept("compiled", rate).values())[:2]])
+    chance.no_period(f"Dropout({rate}), compiled: draws at a distance", draws, FALSE_ALARM, next=NEXT)
+
+
+@MODES_OF_STEPS
+def test_outputs_have_the_mask_of_the_gradients(mode, rate):
+    """The sum of a step's outputs is that of the inputs that its gradient says were kept, times 1 / (1 − rate)."""
+    tolerance = reading.tolerance("dropout_sum")
+    findings = [
+        Finding(name, abs(step.loss - step.due) / step.terms, tolerance["of_terms"], tolerance["why"])
+        for name, step in stepped(mode, rate).items()
+    ]
+    checks.near_float64(f"Dropout({rate}), {mode}: outputs and gradients have one mask: sum of outputs", findings, next=NEXT)
+
+
+@pytest.mark.usefixtures("tf32_off")
+def test_the_layers_beside_it():
+    """A compiled step of a network with active Dropout has float64's loss and gradients, by the masks of that step."""
+    model = beside_dropout.keras_model()
+    for size in (batch_size, 32):
+        x, y = beside_dropout.batch(size)
+        obtained, drawn = beside_dropout.step(model, x, y)
+        due = beside_dropout.due(x, y, drawn)
+        findings = [Finding("loss", numerics.error(obtained.loss, due.loss), *numerics.bound("whole_model", "training"))]
+        for row, (layer, mine, theirs) in enumerate(
+            zip(beside_dropout.LAYERS, obtained.gradients, due.gradients, strict=True), 1
+        ):
+            for kind, got, expected in zip(("kernel", "bias"), mine, theirs, strict=False):
+                name = f"layer {row} ({layer['class']}), {kind} gradient"
+                findings.append(Finding(name, numerics.error(got, expected), *numerics.bound("whole_model", "gradient")))
+        checks.near_float64(f"a step with active dropout, batch of {size}, by the masks that it drew", findings, next=NEXT)
 
 
 @EACH_RATE
 def test_masks_are_new_in_fit(rate):
     """In the harness' own `fit`, joined steps and a second epoch included, each step draws a new mask.
 
-    Of 40 steps an element is kept a binomial number of times; a mask that came twice would make those numbers spread more,
-    and the same masks in both epochs would make their numbers equal.
+    Of 600 steps an element is kept a binomial number of times; masks that come again would make those numbers spread more,
+    and the same masks in both epochs would make their numbers alike.
     """
-    first, second = masks.kept_in_fit(rate, FIT_STEPS, epochs=2, width=256)
+    first, second = masks.kept_in_fit(rate, FIT_STEPS, epochs=2, width=32)
     total = FIT_STEPS * first.size
     for epoch, counts in enumerate((first, second), 1):
         subject = f"Dropout({rate}), epoch {epoch} of fit: share of zeros"
@@ -133,7 +181,7 @@ def test_masks_are_new_in_fit(rate):
 @EACH_RATE
 def test_layers_have_masks_of_their_own(rate):
     """Two Dropout layers of a model agree in one training step as often as chance has it."""
-    first, second = masks.masks_of_two_layers(rate, WIDTH)
+    first, second = masks.masks_of_two_layers(rate, width=4096)
     subject = f"Dropout({rate}), compiled: agreement of the masks of two layers"
     agree = rate**2 + (1 - rate) ** 2
     chance.proportion(subject, int((first == second).sum()), first.size, agree, FALSE_ALARM, next=NEXT)

@@ -88,6 +88,16 @@ def test_one_line_says_what_is_missing(without, backend, names, error, line):
     assert ended.returncode == 2
 
 
+@pytest.mark.parametrize("missing", MISSING if KERAS_3 else ["no Keras", "broken"])
+def test_workers_say_it_once(without, missing):
+    """Where `pytest -n 2` leaves the import to its workers: before they start, or as soon as the first cannot import."""
+    backend, names, error, line = MISSING[missing]
+    ended = without([*COMMANDS["pytest"], "-n", "2"], backend, names, error)
+    assert (ended.stdout + ended.stderr).count(line) == 1
+    assert "Traceback" not in ended.stdout + ended.stderr
+    assert ended.returncode == 2
+
+
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 def test_every_command_says_it(without, command):
     """So does every command that trains."""

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from cnnspec import frameworks, legacy_keras, stack
+from cnnspec.devices.words import describe
 from cnnspec.facts import reading
 
 SCRIPT = """
@@ -68,4 +69,4 @@ def test_the_stack_says_so(monkeypatch):
     monkeypatch.setattr(stack.keras, "__name__", "keras")
     assert "keras_package" not in stack.current()
     monkeypatch.setattr(stack.keras, "__name__", "tf_keras")
-    assert f"Keras {stack.keras.__version__} (tf_keras), NumPy" in stack.describe(stack.current())[0]
+    assert f"Keras {stack.keras.__version__} (tf_keras), NumPy" in describe(stack.current())[0]

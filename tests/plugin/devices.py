@@ -6,11 +6,12 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator, MutableMapping
+from typing import Any
 
 import pytest
 
 from cnnspec.devices import asked
-from tests.plugin import group, progress
+from tests.plugin import facts, group, progress
 
 IMPORTING = "cnnspec: importing the framework under test"
 
@@ -54,12 +55,35 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     if not option.collectonly and not hasattr(config, "workerinput"):
         progress.write(config, IMPORTING)
     try:
-        frameworks.require()
+        frameworks.look() if imports_nothing(config) else frameworks.require()
     except FrameworkMissing as error:
-        outcome.at_the_start(config, "no verdict", str(error))
-        print(f"error: {error}", file=sys.stderr)
+        if not hasattr(config, "workerinput"):  # what starts the workers looks itself when one of them ends like this
+            outcome.at_the_start(config, "no verdict", str(error))
+            print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     return None
+
+
+def imports_nothing(config: pytest.Config) -> bool:
+    """Whether this process can leave the framework to the workers to which it hands out the tests."""
+    return facts.hands_out(config) and config.option.device in ("auto", "cpu")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """A worker ended before its time. If there is no framework that it can import, say so, as without workers."""
+    if not error:
+        return
+    from cnnspec import frameworks
+    from cnnspec.errors import FrameworkMissing
+    from tests.plugin import outcome
+
+    try:
+        frameworks.require()
+    except FrameworkMissing as missing:
+        outcome.at_the_start(node.config, "no verdict", str(missing))
+        node.config.stash[facts.MISSING] = True
+        pytest.exit(f"error: {missing}", returncode=missing.exit_code)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -67,15 +91,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
+    if imports_nothing(session.config):
+        return
     require(session.config.option.device, session.config)
     set_tf32(session.config)
 
 
-def pytest_report_header() -> list[str]:
-    """Lines of pytest's header: the stack under test."""
-    from cnnspec import stack
-
-    return [f"stack: {line}" for line in stack.describe(stack.current())]
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Lines of pytest's header: the stack under test, where it is known before the verdict."""
+    return [] if imports_nothing(config) else [f"stack: {line}" for line in facts.described(config)]
 
 
 def share_out(environment: MutableMapping[str, str] = os.environ) -> None:

@@ -15,7 +15,7 @@ import pytest
 import cnnspec
 from cnnspec.names import slug
 from cnnspec.reports.report import PARTIAL, UNREACHED
-from tests.plugin import group, outcome, partial, places
+from tests.plugin import facts, group, outcome, partial, places
 from tests.support import margins
 
 if TYPE_CHECKING:
@@ -58,9 +58,7 @@ class Reporter:
 
     def path(self, whole: bool = True) -> Path:
         """The file to write the report to. A file that was named takes any report, unless a whole one is there."""
-        from cnnspec import stack
-
-        path = self.file or self.folder / f"{default_name(stack.current(), environment())}.json"
+        path = self.file or self.folder / f"{default_name(facts.current(self.config), environment())}.json"
         return path if whole or (self.file and not partial.holds_whole_report(path)) else path.parent / PARTIAL / path.name
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -88,7 +86,7 @@ class Reporter:
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if self.config.option.collectonly:
+        if self.config.option.collectonly or facts.missing(self.config):
             return
         report, path = self.gathered(terminalreporter), None
         if any(sum(count.values()) for count in report.tiers.values()):
@@ -105,7 +103,6 @@ class Reporter:
 
     def gathered(self, terminal: pytest.TerminalReporter) -> Report:
         """The Report of this run, from the outcomes that pytest's terminal has."""
-        from cnnspec import stack
         from cnnspec.reports.report import Report, tier_of
         from tests.plugin import verdict
 
@@ -130,7 +127,7 @@ class Reporter:
             cnnspec=cnnspec.__version__,
             date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             options=options(self.config),
-            stack=stack.current(),
+            stack=facts.current(self.config),
             verdict=verdict.judged(counts, properties, self.config.option.level, missed),
             tiers={tier_of(m): count for m, count in counts.items() if m in verdict.TIERS or any(count.values())},
             others=others,

@@ -12,7 +12,7 @@ from cnnspec.calls import as_called
 from cnnspec.facts import notebook
 from cnnspec.reports.report import DESELECTED, UNREACHED
 from cnnspec.reports.words import counted
-from tests.plugin import levels
+from tests.plugin import facts, levels
 from tests.plugin.known_differences import STALE
 
 Property = tuple[str, Any]  # name and value of what a test recorded
@@ -60,8 +60,6 @@ REPLICATED = "REPLICATED: the notebook and fresh runs of this stack are plausibl
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Write the verdict of this run, from what the tests reported."""
-    from cnnspec import stack
-
     if config.option.collectonly:
         return
     terminal = terminalreporter
@@ -69,7 +67,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if not any(sum(count.values()) for count in counts.values()):
         return
     terminal.section("verdict")
-    for line in stack.describe(stack.current()):
+    for line in facts.described(config):
         terminal.line(line)
     terminal.line("")
     for module, question in (TIERS | ASKED_FOR).items():

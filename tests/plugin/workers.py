@@ -6,12 +6,16 @@ keeps the models apart, those of a model.
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cnnspec.names import MODELS
+
+TRAINING = "test_training"
 # Modules whose tests share nothing beyond what is found in their names: what keeps them apart.
 APART = {
     "test_exact": re.compile("compiled|eager|XLA"),
@@ -29,6 +33,25 @@ def group_of(nodeid: str) -> str:
     kept = APART.get(Path(path).stem)
     found = kept.search(nodeid.partition("[")[2]) if kept else None
     return f"{path} {found.group()}" if found else path
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """In a worker, the longest trainings first: the last of them must not begin when all others are done."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    places = [place for place, item in enumerate(items) if item.path.stem == TRAINING]
+    ordered = sorted((items[place] for place in places), key=lambda item: -cost_of(group_of(item.nodeid)))
+    for place, item in zip(places, ordered, strict=True):
+        items[place] = item
+
+
+def cost_of(group: str) -> int:
+    """Operations of a training step of the model that a group is named after; 0 where it is named after none."""
+    from cnnspec.benchmarks import flops
+
+    model = group.split()[-1]
+    return flops.flops_per_image(model) if model in MODELS else 0
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -59,6 +59,7 @@ def prepared(tell, place, device):
     try:
         frameworks.require()
         from cnnspec import stack
+        from cnnspec.devices.words import describe
         from tests.soak import products, steps
 
         stack.require(device)
@@ -72,7 +73,7 @@ def prepared(tell, place, device):
     except (CnnspecError, NotImplementedError) as error:
         raise Refused(str(error)) from error
     facts = stack.current()
-    return soaker, {"device": facts["device"], "threads": facts["threads"], "stack": stack.describe(facts), "gpu": gpu}
+    return soaker, {"device": facts["device"], "threads": facts["threads"], "stack": describe(facts), "gpu": gpu}
 
 
 if __name__ == "__main__":

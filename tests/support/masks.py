@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import keras
 import numpy as np
 
 from cnnspec import pipeline
-from cnnspec.compat import forget_models, make_slots, seed_everything
+from cnnspec.compat import forget_models, loss_of_step, make_slots, seed_everything
 from cnnspec.training import batch_size, fitting
 from tests.support import probes
+
+NEAR = 1e-4  # of (1 − rate) · gradient to 0 or 1: differences of a few roundings of float32
 
 
 class Sum(keras.losses.Loss):
@@ -30,34 +33,57 @@ class Digits(NamedTuple):
     y_train: np.ndarray
 
 
-def stepping(rate: float, width: int, seed: int, **settings: object) -> keras.Model:
+class Step(NamedTuple):
+    """One compiled training step of a batch through Dropout: what it kept, by its gradient and by its outputs."""
+
+    gradient: np.ndarray  # (1 − rate) · gradient at the input: 1 where an element is kept, 0 where it is dropped
+    loss: float  # sum of the outputs, as the step gives it
+    due: float  # the same sum, in float64, of the inputs that the gradient says were kept
+    terms: float  # sum of the absolute values of what is summed
+
+
+def inputs(shape: Sequence[int], seed: int = 5) -> np.ndarray:
+    """Inputs of a batch: of both signs, some large, some exactly 0. What is dropped must not depend on them."""
+    drawn = np.random.RandomState(seed).normal(size=(batch_size, *shape)).astype("float32")
+    drawn.reshape(-1)[::11] = 0
+    return drawn
+
+
+def stepping(rate: float, shape: Sequence[int], seed: int, **settings: object) -> keras.Model:
     """A compiled model of one Dropout, whose Offset before it takes up 1 / (1 − rate) wherever an element is kept."""
     forget_models()
     seed_everything(seed)
-    model = keras.Sequential([keras.Input(shape=(width,)), probes.Offset(), keras.layers.Dropout(rate)])
+    model = keras.Sequential([keras.Input(shape=tuple(shape)), probes.Offset(), keras.layers.Dropout(rate)])
     model.compile(loss=Sum(), optimizer=keras.optimizers.SGD(learning_rate=1.0), **settings)
     make_slots(model)
     return model
 
 
-def taken_up(model: keras.Model, rate: float) -> np.ndarray:
-    """How often each element of the batch (128, width) was kept since the model was made."""
-    (offset,) = model.layers[0].get_weights() if hasattr(model.layers[0], "offset") else model.layers[1].get_weights()
-    return np.rint(-offset * (1 - rate)).astype(int)
+def offset_of(model: keras.Model) -> np.ndarray:
+    """What the Offset of `stepping` has taken up since the model was made, negative: (128, …)."""
+    return next(layer for layer in model.layers if isinstance(layer, probes.Offset)).get_weights()[0]
 
 
-def compiled_masks(rate: float, steps: int, width: int, seed: int = 0, **settings: object) -> np.ndarray:
-    """Which elements Dropout kept in each of some compiled training steps, booleans (steps, 128, width).
+def compiled_steps(
+    rate: float, batches: Sequence[int], shape: Sequence[int], seed: int = 0, **settings: object
+) -> list[Step]:
+    """Training steps at these batch sizes, one after the other, of one compiled model of Dropout on (batch, *shape).
 
     `settings` are those of `compile`.
     """
-    model = stepping(rate, width, seed, **settings)
-    ones = np.ones((batch_size, width), "float32")
-    counts = [np.zeros((batch_size, width), int)]
-    for _ in range(steps):
-        model.train_on_batch(ones, ones)
-        counts.append(taken_up(model, rate))
-    return np.diff(np.stack(counts), axis=0)
+    model, x = stepping(rate, shape, seed, **settings), inputs(shape)
+    found, before = [], offset_of(model)
+    for batch in batches:
+        loss = loss_of_step(model, x[:batch], x[:batch])
+        after = offset_of(model)
+        gradient = (before - after)[:batch].astype("float64") * (1 - rate)
+        kept = np.rint(gradient)
+        if np.abs(gradient - kept).max() < NEAR:  # before is −k / (1 − rate), which float32 rounds
+            gradient = kept
+        passed = (x[:batch].astype("float64") + before[:batch]) * (gradient != 0) / (1 - rate)
+        found.append(Step(gradient, loss, float(passed.sum()), float(np.abs(passed).sum())))
+        before = after
+    return found
 
 
 def masks_of_two_layers(rate: float, width: int, seed: int = 0) -> np.ndarray:
@@ -94,11 +120,11 @@ def losses_without_dropout(**settings: object) -> dict[str, float]:
 
 def kept_in_fit(rate: float, steps: int, epochs: int, width: int, seed: int = 0) -> np.ndarray:
     """How often each element was kept in each epoch of the harness' own fit, (epochs, 128, width), of `steps` steps each."""
-    model = stepping(rate, width, seed, **pipeline.compile_settings())
+    model = stepping(rate, (width,), seed, **pipeline.compile_settings())
     ones = np.ones((steps * batch_size, width), "float32")
     fit = fitting(model, Digits(ones, ones))
     counts = [np.zeros((batch_size, width), int)]
     for _ in range(epochs):
         fit(epochs=1, verbose=0)
-        counts.append(taken_up(model, rate))
+        counts.append(np.rint(-offset_of(model) * (1 - rate)).astype(int))
     return np.diff(np.stack(counts), axis=0)

@@ -12,7 +12,7 @@ import pandas as pd
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
-from cnnspec import content, stack
+from cnnspec import content
 from cnnspec.ensembles import bands, store
 from cnnspec.facts import reading
 from cnnspec.files import locked, write_whole
@@ -75,6 +75,8 @@ def results_table_extension(
 
 def provenance(settings: Settings) -> str:
     """The comment line that says which stack and seed a table is from, when and by which command it was stored."""
+    from cnnspec import stack  # not at the top: syrupy imports this module where `pytest -n` imports no framework
+
     here = stack.current()
     cores = "1 core" if here["cores"] == 1 else f"{here['cores']} cores"
     return (
