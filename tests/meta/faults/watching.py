@@ -107,7 +107,7 @@ def tier_of(test: str) -> str:
 def message_of(report: Any) -> str:
     """The message of a failed test without its source: what a person reads who looks for the cause."""
     crash = getattr(report.longrepr, "reprcrash", None)
-    return str(crash.message if crash else report.longrepr)
+    return str(crash.message if crash else report.longrepr).removeprefix("Failed: ")
 
 
 def told(message: str, words: tuple[str, ...]) -> str:
