@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cnnspec.faults import store
-from cnnspec.faults.store import CAUGHT, HEALTHY, RESULTS
+from cnnspec.faults.store import CAUGHT, HEALTHY, MISSED, RESULTS
 from cnnspec.names import LEVELS
 
 Rows = Sequence[Mapping[str, str]]
@@ -47,8 +47,9 @@ def by_tier(rows: Rows) -> dict[str, int]:
 
 
 def unexplained(rows: Rows, seen_by: Mapping[str, str]) -> list[str]:
-    """Names of the faults that are neither caught nor listed as missed, and of those that are listed and caught."""
-    return [row["fault"] for row in faults(rows) if (row["result"] == CAUGHT) == (row["fault"] in seen_by)]
+    """Names of the faults that are not caught, without those that are listed and missed; and of those listed and caught."""
+    due = [MISSED if row["fault"] in seen_by else CAUGHT for row in faults(rows)]
+    return [row["fault"] for row, result in zip(faults(rows), due, strict=True) if row["result"] != result]
 
 
 def summary(rows: Rows, seen_by: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Do the stored results tell of every fault of the catalogue, and is each caught, or missed for a reason that is written down?"""
+"""Do the stored results tell of every fault of the catalogue, and is each caught, or missed for a stated reason?"""
 
 import json
 import subprocess
@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from cnnspec.__main__ import main
 from cnnspec.compat import KERAS_VERSION, backend
 from cnnspec.facts import reading
 from cnnspec.faults import power, store
@@ -40,4 +41,21 @@ def test_a_fault_without_a_reason_is_seen():
     """The check above fails for a fault that is missed and not listed, and for one that is listed and caught."""
     rows = [row("a"), row("b", store.MISSED), row("c", store.ERROR)]
     assert power.unexplained(rows, {}) == ["b", "c"]
-    assert power.unexplained(rows, {"b": "soak", "c": "soak", "a": "soak"}) == ["a"]
+    assert power.unexplained(rows, {"b": "soak", "c": "soak", "a": "soak"}) == ["a", "c"]  # an error is never excused
+
+
+def test_the_report_shows_them(tmp_path, capsys):
+    """`cnnspec report --faults CSV` prints the table by kind; a damaged file is one line and exit code 3."""
+    path = tmp_path / "catalogue.csv"
+    path.write_text(store.CATALOGUE.written([row("a"), row("b", store.MISSED, kind="fit")]), encoding="utf-8")
+    written = tmp_path / "report.md"
+    assert main(["report", "--faults", str(path), "--markdown", str(written)]) == 0
+    told = capsys.readouterr().out
+    assert power.TITLE in told
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in told.splitlines() if line.startswith("|")]
+    assert lines[0] == list(power.HEADER)
+    assert lines[2:] == power.by_kind(store.CATALOGUE.read(path))
+    assert power.TITLE in written.read_text(encoding="utf-8")
+    path.write_text("fault\n", encoding="utf-8")
+    assert main(["report", "--faults", str(path)]) == 3
+    assert capsys.readouterr().err.count("\n") == 1
