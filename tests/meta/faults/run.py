@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ WRONG = 2  # exit code: the command line is wrong, or the suite fails without a 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what was asked for; returns 0 where every fault is caught, or missed as `missed.py` says, and 1 elsewhere."""
     options = parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the runs that go on are ended then
     share_cores(options.jobs)
     from tests.meta.faults import put, running  # they import NumPy, which takes the settings above
 

@@ -38,7 +38,6 @@ class Running(NamedTuple):
 
 def run(names: Sequence[str], options: argparse.Namespace) -> int:
     """Run faults, store and tell each result, and sum up; returns the exit code."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the runs that go on are ended then
     options.out, options.logs = options.out or store.PATH, options.logs or LOGS
     if not options.fresh:
         child.prepare()

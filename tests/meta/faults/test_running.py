@@ -1,8 +1,10 @@
 """Does the command run each fault once, in a process of its own, keep what it showed, and say what is left to do?"""
 
+import os
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -28,6 +30,7 @@ def judge(name, result, level):
     if name == "raises":
         raise ValueError("no fault")
     if name == "never_ends":
+        print(os.getpid(), flush=True)
         time.sleep(60)
     print("output of", name, level, os.environ.get("LEAK"))
     os.environ["LEAK"] = name
@@ -87,6 +90,22 @@ def test_a_suite_that_fails_without_a_fault_ends_the_command(tmp_path):
     code, lines = run_stubbed(tmp_path, "caught", suite="red")
     assert code == 2
     assert any(line.startswith("error: the suite fails without a fault") for line in lines)
+    assert [each["fault"] for each in store.CATALOGUE.read(tmp_path / "catalogue.csv")] == ["none"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the command forks")
+def test_a_command_that_is_ended_ends_its_runs(tmp_path):
+    """SIGTERM to the command: the process with the fault ends too, and nothing is stored of it."""
+    stubbed = STUBBED.replace("running.LONGEST = 2", "running.LONGEST = 50")
+    command = [sys.executable, "-c", stubbed, str(tmp_path), "green", "never_ends"]
+    log = tmp_path / "logs" / "never_ends.log"
+    with subprocess.Popen(command, cwd=reading.PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as ended:
+        while not (log.exists() and log.read_text().endswith("\n")):
+            time.sleep(0.01)
+        ended.terminate()
+    assert ended.returncode == 143
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(log.read_text()), 0)
     assert [each["fault"] for each in store.CATALOGUE.read(tmp_path / "catalogue.csv")] == ["none"]
 
 
