@@ -230,7 +230,7 @@ COMPARED = (  # of several kinds, caught by several tiers
     "a_gpu_that_does_not_compute",
     "adam_beta_2_default",
     "normalization_epsilon_default",
-    "top_2_accuracy",
+    "flatten_in_the_other_order",
     "dropout_unscaled",
     "dropout_same_mask_every_step",
     "compiled_dropout_weaker",
