@@ -26,6 +26,7 @@ TRAINED = 128  # the batch whose elements are compared one by one, and which fol
 NORMALISED_IN_TRAINING = "output_in_training" if KERAS_VERSION >= (3, 0) else "output_in_training_fused"
 DIFFERS = ("BatchNormalization",)  # layers whose output in training is another than in inference; dropout is off
 SURE, SURE_RATE = 16.0, 2.0**20  # a logit beside zeros: probabilities of 1e-7; a rate at which they move a weight of zero
+CERTAIN = 600.0  # a logit beside zeros, whose exponential overflows
 UNDECIDED = 1e-6  # of a layer's root mean square: rounding decides whether a sum so near zero passes ReLU
 NORMALISED = notebook.normalised_models()  # they compute differently in training and in inference; dropout is off here
 pytestmark = pytest.mark.usefixtures("tf32_off")  # the limits are float32's; tests/test_exact.py judges what is shipped
@@ -275,16 +276,23 @@ def test_saturated_softmax():
     """
     model = keras.Sequential([keras.Input(shape=(10,)), keras.layers.Dense(10, activation="softmax")])
     compile_model(model)
-    model.layers[-1].set_weights([60 * np.eye(10, dtype="float32"), np.zeros(10, "float32")])
+    model.layers[-1].set_weights([CERTAIN * np.eye(10, dtype="float32"), np.zeros(10, "float32")])
     x, y = np.eye(10, dtype="float32"), np.roll(np.eye(10, dtype="float32"), 1, axis=1)
     loss = model.evaluate(x, y, verbose=0)[0]
-    exact = softmax_crossentropy(60 * x.astype("float64"), y)[0]
-    clipped = softmax_crossentropy(60 * x.astype("float64"), y, clip=1e-7)[0]
+    exact = softmax_crossentropy(CERTAIN * x.astype("float64"), y)[0]
+    clipped = softmax_crossentropy(CERTAIN * x.astype("float64"), y, clip=1e-7)[0]
     nearest = min((exact, clipped), key=lambda expected: abs(loss - expected))
     bound, why = numerics.bound("saturated_softmax", "loss")
     findings = [Finding("loss", numerics.error(loss, nearest), bound, why)]
     checks.near_float64(
         f"loss of a saturated softmax ({exact:.4f} exact, {clipped:.4f} clipped at 1e-7)", findings, next=NEXT
+    )
+    checks.equal(
+        f"probabilities of logits of {CERTAIN:g} and zeros, whose exponentials float32 does not have",
+        x[0].tolist(),
+        model.predict(x, verbose=0)[0].tolist(),
+        source="softmax, 1 and 0 to float32's last bit",
+        next=NEXT,
     )
 
 
