@@ -237,7 +237,7 @@ def whole(quantity, name, obtained, expected):
 
 
 def test_normalisation_alone():
-    """The BatchNormalizations of the models that are not judged at 128, alone, in a step at 128: gradients and output.
+    """BatchNormalization of the models that are not judged at 128, alone, in a step at 128: gradients, output, statistics.
 
     Of other layers `test_exact.py` judges every element at 128, but means and variances are no integers.
     """
@@ -251,6 +251,9 @@ def test_normalisation_alone():
         pairs = zip(normalising.QUANTITIES.items(), normalising.flat(expected), normalising.flat(obtained), strict=True)
         for (name, quantity), due, got in pairs:
             findings.append(finding("BatchNormalization", quantity, f"{case.name}, {name}", got, due))
+    for case, mine, (layer,) in zip(alone, given, branches.layers, strict=True):
+        for name, due, got in normalising.moved(case, mine, layer.get_weights()):
+            findings.append(finding("BatchNormalization", "moving_statistics", f"{case.name}, {name}", got, due))
     checks.near_float64("BatchNormalization alone, compiled training steps", findings, next=NEXT)
 
 

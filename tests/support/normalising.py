@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from cnnspec.compat import KERAS_VERSION
 from cnnspec.facts import notebook
-from cnnspec.oracle.layers import run_layer
+from cnnspec.oracle.layers import moving_statistics, run_layer
 from tests.support.exact.cases import Case, Operands, Results
 
 # What a step gives, in the order of `flat` -> its limit in baselines/tolerances.toml.
@@ -50,6 +51,15 @@ def expected(case: Case, given: Operands) -> Results:
     _, pullback = run_layer(layer, weights, given.x, training=True)
     gradient, weight_gradients = pullback(given.gradient)
     return Results(output, gradient, [array for array in weight_gradients if array is not None])
+
+
+def moved(case: Case, given: Operands, now: list[np.ndarray]) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """(name, float64's movement, the movement) of moving mean and variance in the training step; `now` are the weights."""
+    (layer,), (weights,) = case.layers, given.weights
+    start = [np.asarray(array, np.float64) for array in weights[2:]]
+    end = moving_statistics(layer, start, given.x, "keras-3" if KERAS_VERSION >= (3, 0) else "tf.keras")
+    for name, was, due, got in zip(("mean", "variance"), start, end, now[2:], strict=True):
+        yield f"movement of the moving {name}", due - was, got - was
 
 
 def flat(results: Results) -> Iterator[np.ndarray]:
