@@ -14,7 +14,7 @@ from cnnspec.compat import KERAS_VERSION
 from cnnspec.facts import notebook, reading
 from cnnspec.names import MODELS
 from cnnspec.trajectory import fit_in_float64, fit_recordings, fitted, start
-from tests.support import bookkeeping, known_differences, lockstep
+from tests.support import bookkeeping, checks, in_turn, known_differences, lockstep
 
 STORED = reading.BASELINES / "trajectories"
 FOLDERS = {convention: folder for folder, convention in fit_in_float64.CONVENTIONS.items()}
@@ -96,3 +96,33 @@ def test_both_calls_agree():
 def test_every_sample_counts_once(call, case):
     """`fit` uses each sample once an epoch, in its batch, with the right rate and momentum, and averages losses rightly."""
     bookkeeping.judged(f"{call}, {case.name}", case, bookkeeping.fit(case, call), next=NEXT)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_every_update_of_adam_counts(call):
+    """With one gradient in every step Adam moves each weight by its rate in each step: none is lost, none comes twice."""
+    moved, counted = bookkeeping.moved_by_adam(call)
+    bound = reading.tolerance("lockstep")["bookkeeping"]
+    tolerance = {"relative": bound["updates"], "why": "an update more or less would be 1.6e-3; the rest is rounding"}
+    subject = f"{call}, {bookkeeping.ADAM_STEPS} steps of Adam with one gradient"
+    checks.equal(f"{subject}: steps counted", bookkeeping.ADAM_STEPS, counted, source="the steps of the epoch", next=NEXT)
+    for place, updates in enumerate(moved, 1):
+        name = f"{subject}: updates that weight {place} has had"
+        checks.close(name, bookkeeping.ADAM_STEPS, updates, tolerance, source="Kingma and Ba 2015, algorithm 1", next=NEXT)
+
+
+IN_TURN = {"one after the other": in_turn.one_after_the_other, "66,560 rows": in_turn.many_rows}
+
+
+@pytest.mark.parametrize("calls", IN_TURN.values(), ids=IN_TURN)
+def test_calls_in_turn(calls):
+    """What a call leaves behind changes nothing for the next: weights are exact, means of losses are rounded."""
+    bound = reading.tolerance("lockstep")["bookkeeping"]
+    lines = [line for answer in calls() for line in in_turn.wrong(answer, bound["relative"])]
+    if lines:
+        more = [f"and {len(lines) - 6} more"] if len(lines) > 6 else []
+        checks.fail(
+            "calls of one model in turn",
+            [*lines[:6], *more, f"expected  exact arithmetic; of losses {bound['relative']:.2g}: {bound['why']}"],
+            next="the first line tells the call after which it went wrong; look for what Keras keeps between calls",
+        )

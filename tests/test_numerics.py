@@ -17,13 +17,16 @@ from cnnspec.names import MODELS
 from cnnspec.oracle.layers import run_layer
 from cnnspec.oracle.network import Network, softmax_crossentropy
 from cnnspec.training import compile_model
-from tests.support import checks, elements, known_differences, numerics, probes
+from tests.support import checks, elements, known_differences, normalising, numerics, probes
 from tests.support.checks import Finding
+from tests.support.exact import on_stack
 
 BATCHES = (1, 32, 96, 128)  # 128 trains; 96 is the last, partial batch of an epoch of full MNIST: 60000 mod 128
 TRAINED = 128  # the batch whose elements are compared one by one, and which follows others in one process
 NORMALISED_IN_TRAINING = "output_in_training" if KERAS_VERSION >= (3, 0) else "output_in_training_fused"
 DIFFERS = ("BatchNormalization",)  # layers whose output in training is another than in inference; dropout is off
+SURE, SURE_RATE = 16.0, 2.0**20  # a logit beside zeros: probabilities of 1e-7; a rate at which they move a weight of zero
+CERTAIN = 600.0  # a logit beside zeros, whose exponential overflows
 UNDECIDED = 1e-6  # of a layer's root mean square: rounding decides whether a sum so near zero passes ReLU
 NORMALISED = notebook.normalised_models()  # they compute differently in training and in inference; dropout is off here
 pytestmark = pytest.mark.usefixtures("tf32_off")  # the limits are float32's; tests/test_exact.py judges what is shipped
@@ -233,6 +236,42 @@ def whole(quantity, name, obtained, expected):
     return Finding(name, numerics.error(obtained, expected), *numerics.bound("whole_model", quantity))
 
 
+def test_normalisation_alone():
+    """BatchNormalization of the models that are not judged at 128, alone, in a step at 128: gradients, output, statistics.
+
+    Of other layers `test_exact.py` judges every element at 128, but means and variances are no integers.
+    """
+    alone = normalising.cases([model for model in NORMALISED if model not in SIZES])
+    branches = on_stack.Branches(alone, by_batch=True)
+    branches.compile(next(iter(on_stack.MODES)))
+    findings = []
+    given = [normalising.operands(case, TRAINED) for case in alone]
+    for case, mine, obtained in zip(alone, given, branches.results(given), strict=True):
+        expected = normalising.expected(case, mine)
+        pairs = zip(normalising.QUANTITIES.items(), normalising.flat(expected), normalising.flat(obtained), strict=True)
+        for (name, quantity), due, got in pairs:
+            findings.append(finding("BatchNormalization", quantity, f"{case.name}, {name}", got, due))
+    for case, mine, (layer,) in zip(alone, given, branches.layers, strict=True):
+        for name, due, got in normalising.moved(case, mine, layer.get_weights()):
+            findings.append(finding("BatchNormalization", "moving_statistics", f"{case.name}, {name}", got, due))
+    checks.near_float64("BatchNormalization alone, compiled training steps", findings, next=NEXT)
+
+
+def test_small_gradients():
+    """Where a softmax is nearly certain, gradients of 1e-8 still arrive: the weights of the other digits move by them."""
+    model = keras.Sequential([keras.Input(shape=(10,)), keras.layers.Dense(10, activation="softmax")])
+    model.compile(loss=keras.losses.categorical_crossentropy, optimizer=keras.optimizers.SGD(SURE_RATE))
+    right = np.eye(10, dtype="float32")
+    model.layers[-1].set_weights([SURE * right, np.zeros(10, "float32")])
+    model.train_on_batch(right, right)
+    moved = model.layers[-1].get_weights()[0]
+    _, gradient = softmax_crossentropy(SURE * right.astype("float64"), right)
+    others = right == 0  # the digit itself has 1 − p, of which float32 keeps two digits
+    error = numerics.error(moved[others], -SURE_RATE * gradient[others])
+    findings = [Finding("kernel", error, *numerics.bound("saturated_softmax", "small_gradient"))]
+    checks.near_float64(f"a step from probabilities of {np.exp(-SURE):.2g} beside 1", findings, next=NEXT)
+
+
 def test_saturated_softmax():
     """A softmax that is certain of a wrong digit has a finite loss: the exact one, or that of probabilities clipped at 1e-7.
 
@@ -240,16 +279,23 @@ def test_saturated_softmax():
     """
     model = keras.Sequential([keras.Input(shape=(10,)), keras.layers.Dense(10, activation="softmax")])
     compile_model(model)
-    model.layers[-1].set_weights([60 * np.eye(10, dtype="float32"), np.zeros(10, "float32")])
+    model.layers[-1].set_weights([CERTAIN * np.eye(10, dtype="float32"), np.zeros(10, "float32")])
     x, y = np.eye(10, dtype="float32"), np.roll(np.eye(10, dtype="float32"), 1, axis=1)
     loss = model.evaluate(x, y, verbose=0)[0]
-    exact = softmax_crossentropy(60 * x.astype("float64"), y)[0]
-    clipped = softmax_crossentropy(60 * x.astype("float64"), y, clip=1e-7)[0]
+    exact = softmax_crossentropy(CERTAIN * x.astype("float64"), y)[0]
+    clipped = softmax_crossentropy(CERTAIN * x.astype("float64"), y, clip=1e-7)[0]
     nearest = min((exact, clipped), key=lambda expected: abs(loss - expected))
     bound, why = numerics.bound("saturated_softmax", "loss")
     findings = [Finding("loss", numerics.error(loss, nearest), bound, why)]
     checks.near_float64(
         f"loss of a saturated softmax ({exact:.4f} exact, {clipped:.4f} clipped at 1e-7)", findings, next=NEXT
+    )
+    checks.equal(
+        f"probabilities of logits of {CERTAIN:g} and zeros, whose exponentials float32 does not have",
+        x[0].tolist(),
+        model.predict(x, verbose=0)[0].tolist(),
+        source="softmax, 1 and 0 to float32's last bit",
+        next=NEXT,
     )
 
 

@@ -52,6 +52,25 @@ def test_moving_statistics_of_a_batch_of_one(shape):
     checks.near_float64(f"BatchNormalization on inputs {shape}, compiled training steps", findings, next=NEXT)
 
 
+@known_differences.VARIANCE_OF_SQUARES
+@pytest.mark.parametrize("shape", [(20,), (7, 7, 5)], ids=["dense", "images"])
+def test_statistics_far_from_zero(shape):
+    """Inputs whose mean is 500 standard deviations have the variance of float64, which squares of them would lose."""
+    model = normalised(shape)
+    x = np.random.RandomState(4).normal(1000.0, 2.0, size=(128, *shape)).astype("float32")
+    (layer,) = model.layers
+    settings = {"class": "BatchNormalization", "momentum": layer.momentum, "epsilon": layer.epsilon}
+    convention = "keras-3" if KERAS_VERSION >= (3, 0) else "tf.keras"
+    expected = moving_statistics(settings, layer.get_weights()[2:], x, convention)
+    model.train_on_batch(x, np.ones_like(x))
+    bound = numerics.bound("BatchNormalization", "moving_statistics")
+    findings = [
+        Finding(f"moving {name}", numerics.error(now - start, due - start), *bound)
+        for name, start, due, now in zip(("mean", "variance"), (0, 1), expected, layer.get_weights()[2:], strict=True)
+    ]
+    checks.near_float64(f"BatchNormalization on inputs {shape} of mean 1000, a compiled step of 128", findings, next=NEXT)
+
+
 @pytest.mark.parametrize("mode", bench.MODES)
 def test_relu_has_no_slope_at_zero(mode):
     """At exactly 0 the derivative of ReLU is 0: a bias of 0 behind a kernel of zeros does not move, one of 0.5 does."""

@@ -20,6 +20,7 @@ from cnnspec.training import batch_size
 from tests.support import chance, checks, known_differences
 
 FALSE_ALARM = 1e-6
+VALUES = 2**23  # of a float32 generator: the fractions that a mantissa has
 NEXT = "look for a change of initialisers, Dropout, shuffling or random generators in Keras' release notes"
 KERNELS = [
     (model, row, layer)
@@ -49,12 +50,21 @@ def limit(layer, shape):
 
 @pytest.mark.parametrize("case", KERNELS, ids=kernel_id)
 def test_initial_kernels(case):
-    """Each kernel is uniform within its initialiser's bounds: range, mean, variance, Kolmogorov-Smirnov."""
+    """Each kernel is uniform within its initialiser's bounds (range, mean, variance, Kolmogorov-Smirnov); none repeats."""
     model, row, layer = case
     kernel = np.asarray(built(model, 0).layers[row - 1].get_weights()[0], np.float64)
     bound = limit(layer, kernel.shape)
     chance.drawn_from(
         f"{model}, layer {row}: initial kernel", kernel.ravel(), stats.uniform(-bound, 2 * bound), FALSE_ALARM, next=NEXT
+    )
+    chance.no_period(f"{model}, layer {row}: initial kernel, weights at a distance", kernel, FALSE_ALARM, next=NEXT)
+    expected = VALUES * -math.expm1(-kernel.size / VALUES)
+    checks.at_most(
+        f"{model}, layer {row}: share of the {kernel.size} initial weights that repeat others",
+        1 - len(np.unique(kernel)) / expected,
+        0.1,
+        source="draws from the 2^23 numbers that a float32 generator has",
+        next=NEXT,
     )
     checks.at_most(
         f"{model}, layer {row}: largest weight of the initial kernel",
@@ -100,6 +110,18 @@ def test_kernels_of_one_seed_differ_from_those_of_another():
     twins = keras.Sequential([keras.Input(shape=(64,)), keras.layers.Dense(64), keras.layers.Dense(64)])
     first, second = (layer.get_weights()[0].ravel() for layer in twins.layers)
     chance.uncorrelated("Dense(64): kernels of two unseeded layers", first, second, FALSE_ALARM, next=NEXT)
+
+
+def test_seeds_count_in_full():
+    """Seeds that agree in their last 8, 16 or 24 bits draw different numbers, given to an initialiser and given globally."""
+    by_seed, by_all = {}, {}
+    for seed in (0, 2**8, 2**16, 2**24):
+        by_seed[seed] = draw(keras.initializers.he_uniform(seed=seed), (8, 8)).tobytes()
+        seed_everything(seed)
+        by_all[seed] = draw(keras.initializers.he_uniform(), (8, 8)).tobytes(), np.random.rand(8).tobytes()
+    for name, found in (("he_uniform(seed=…)", by_seed), ("seed_everything(…)", by_all)):
+        subject = f"{name}: different draws of the seeds {', '.join(map(str, found))}"
+        checks.equal(subject, len(found), len(set(found.values())), source="a seed each", next=NEXT)
 
 
 class Roll(keras.callbacks.Callback):

@@ -128,7 +128,7 @@ def reckon(case, **changes):
     bookkeeping.judged("subject", case, outcome._replace(weights=outcome.weights.astype("float32")), next="next")
 
 
-MOMENTUM, JOINED = bookkeeping.CASES
+MOMENTUM, JOINED, _ = bookkeeping.CASES
 
 
 @pytest.mark.parametrize("case", bookkeeping.CASES, ids=lambda case: case.name)
@@ -137,12 +137,20 @@ def test_exact_weights_pass(case):
     reckon(case)
 
 
-@pytest.mark.parametrize("words", bookkeeping.HYPOTHESES)
+SHOWN = {
+    words: case
+    for case in bookkeeping.CASES
+    for words in bookkeeping.hypotheses(case)
+    if ("joined" in words) == (case == JOINED) and (case.epochs > 2 or "put back" not in words)
+}
+
+
+@pytest.mark.parametrize("words", SHOWN)
 def test_each_hypothesis_is_told_from_the_others(words):
     """Weights that a hypothesis gives are recognised as that, in the case that can show it."""
-    case = JOINED if "joined" in words else MOMENTUM
+    case = SHOWN[words]
     with pytest.raises(pytest.fail.Exception, match=f"looks like: {re.escape(words)}"):
-        reckon(case, **bookkeeping.HYPOTHESES[words])
+        reckon(case, **bookkeeping.hypotheses(case)[words])
 
 
 def twice(batches):

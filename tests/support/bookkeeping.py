@@ -29,6 +29,7 @@ class Case(NamedTuple):
     momentum: float
     rate: float = 128.0
     epochs: int = 2
+    validated: int = 1  # sign of the validation labels: with −1 the validation loss rises, and the first epoch's is the best
 
 
 CASES = (
@@ -36,6 +37,7 @@ CASES = (
     # More than 256 steps in an epoch, where a sum in bfloat16 would stop growing; with the harness ten executions, the last
     # of 12 joined steps.
     Case("299 batches of 2 and one of 1", 599, 2, 0.0),
+    Case("four epochs of which the first has the best validation loss", 288, 128, 0.5, epochs=4, validated=-1),
 )
 VALIDATION = 72
 
@@ -55,7 +57,7 @@ def dataset(case):
     rows = np.random.RandomState(case.samples).permutation(case.samples)
     x = np.eye(case.samples, dtype="float32")
     y = (1 + np.arange(case.samples) % 5).astype("float32")[:, None]
-    return Dataset("unit vectors", x, y, x[rows[:VALIDATION]], 8 + y[:VALIDATION]), rows
+    return Dataset("unit vectors", x, y, x[rows[:VALIDATION]], case.validated * (8 + y[:VALIDATION])), rows
 
 
 def loss(y_true, y_pred):
@@ -87,20 +89,47 @@ def fit(case, call):
     )
 
 
-def computed(case, epochs=None, change=lambda batches: batches, rate=1.0, forget=False, last=1.0):
+ADAM_STEPS = 640  # of one epoch: more than full MNIST's 469
+
+
+@functools.cache
+def moved_by_adam(call):
+    """(movement of each weight after ADAM_STEPS steps of Adam in `fit`, in units of the rate; steps it counted).
+
+    Every batch is the same two samples with labels 1 and 3, so that every step has the same gradient: bias-corrected, the
+    first moment is it and the second its square, and each weight moves by the rate in each step (Kingma and Ba 2015).
+    """
+    x, y = np.eye(2, dtype="float32"), np.array([[1], [3]], "float32")
+    data = Dataset("two unit vectors", *(np.tile(array, (ADAM_STEPS, 1)) for array in (x, y)), x, y)
+    model = keras.Sequential([keras.Input(shape=(2,)), keras.layers.Dense(1, use_bias=False)])
+    model.layers[-1].set_weights([np.zeros((2, 1), "float32")])
+    rate = 2.0**-10
+    model.compile(
+        loss=loss, optimizer=keras.optimizers.Adam(rate), **(pipeline.compile_settings() if call == HARNESS else {})
+    )
+    make_slots(model)
+    if call == HARNESS:
+        bound = fitting(model, data, len(x), order=np.arange(len(data.x_train)))
+    else:
+        bound = functools.partial(model.fit, data.x_train, data.y_train, batch_size=len(x), shuffle=False)
+    bound(epochs=1, verbose=0)
+    return (model.get_weights()[0][:, 0] / rate).tolist(), int(np.asarray(model.optimizer.iterations))
+
+
+def computed(case, epochs=None, change=lambda batches: batches, rate=1.0, forget=(), last=1.0):
     """The same in float64, which is exact as well; the arguments are what a fault may change.
 
-    `change` changes the batches of an epoch, `rate` multiplies the rate, `forget` sets the velocity to 0 at each epoch,
-    `last` multiplies the gradient of a partial batch.
+    `change` changes the batches of an epoch, `rate` multiplies the rate, `forget` are the epochs, counted from 0, before
+    which the velocity is set to 0, `last` multiplies the gradient of a partial batch.
     """
     data, rows = dataset(case)
     y = data.y_train[rows, 0].astype(np.float64)
     weights, velocity = np.zeros(case.samples), np.zeros(case.samples)
     losses, val_losses, steps = [], [], 0
     places = [np.arange(at, min(at + case.batch, case.samples)) for at in range(0, case.samples, case.batch)]
-    for _ in range(epochs or case.epochs):
+    for epoch in range(epochs or case.epochs):
         told, counts = [], []
-        velocity *= not forget
+        velocity *= epoch not in forget
         for batch in change(places):
             told.append(-(y[batch] * weights[batch]).mean())
             counts.append(len(batch))
@@ -122,14 +151,28 @@ def first_repeated(batches):
     return [batches[at - at % JOINED] if len(batches[at]) == len(batches[0]) else batches[at] for at in range(len(batches))]
 
 
-HYPOTHESES = {  # what wrong weights look like -> the arguments of `computed` that give them
-    "fit ended one epoch early": {"epochs": 1},
-    "fit went on for one epoch more": {"epochs": 3},
+def hypotheses(case):
+    """{what wrong weights look like: the arguments of `computed` that give them}."""
+    epochs = range(case.epochs)
+    resets = {}
+    for epoch in epochs[1 : len(epochs) // 2 + 1]:  # as much later a reset costs the weights as much
+        or_later = f" or {len(epochs) - epoch + 1}" if len(epochs) != 2 * epoch else ""
+        resets[f"the optimizer's slots are reset before epoch {epoch + 1}{or_later}"] = {"forget": (epoch,)}
+    return {
+        "fit ended one epoch early": {"epochs": case.epochs - 1},
+        "fit went on for one epoch more": {"epochs": case.epochs + 1},
+        "the weights of the first epoch were put back": {"epochs": 1},
+        **(resets if case.epochs > 2 else {}),
+        "the optimizer's slots are reset at each epoch": {"forget": epochs},
+        **HYPOTHESES,
+    }
+
+
+HYPOTHESES = {
     "the last, partial batch of each epoch is left out": {"change": lambda batches: batches[:-1]},
     "the first batch of each epoch is left out": {"change": lambda batches: batches[1:]},
     "the first batch of each epoch is shown twice": {"change": lambda batches: [batches[0], *batches]},
     "joined steps repeat the first batch of their execution": {"change": first_repeated},
-    "the optimizer's slots are reset at each epoch": {"forget": True},
     "the gradient of the last, partial batch is doubled": {"last": 2.0},
     "the gradient of the last, partial batch is halved": {"last": 0.5},
 }
@@ -137,7 +180,7 @@ HYPOTHESES = {  # what wrong weights look like -> the arguments of `computed` th
 
 def looks_like(case, expected, outcome):
     """What wrong weights look like."""
-    for words, arguments in HYPOTHESES.items():
+    for words, arguments in hypotheses(case).items():
         if np.allclose(outcome.weights, computed(case, **arguments).weights, rtol=1e-6, atol=0):
             return [f"looks like: {words}"]
     ratios = outcome.weights / expected.weights
@@ -203,7 +246,7 @@ def judged(subject, case, outcome, *, next):
 def of_loss(case, name, epoch, told, relative):
     """What a wrong mean of losses looks like, where the weights are right."""
     data, rows = dataset(case)
-    after = [np.zeros(case.samples), *(computed(case, epochs=each).weights for each in (1, 2))]
+    after = [np.zeros(case.samples), *(computed(case, epochs=each).weights for each in range(1, case.epochs + 1))]
     own = -data.y_train[rows, 0] * after[epoch + 1]
     validated = -data.y_test[:, 0] * after[epoch + 1][:VALIDATION]
     if name == "loss":

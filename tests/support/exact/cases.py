@@ -105,6 +105,7 @@ def cases():
 def computing(layer):
     """The settings of a layer that its results depend on, beside weights."""
     names = ("class", "filters", "kernel_size", "strides", "padding", "units", "pool_size", "activation")
+    names += ("momentum", "epsilon")  # of BatchNormalization, which no case of integers has
     return {name: layer[name] for name in names if name in layer}
 
 
