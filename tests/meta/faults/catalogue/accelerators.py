@@ -2,19 +2,9 @@
 
 from keras import layers
 
-from tests.meta.faults.catalogue.changing import (
-    FITTING,
-    chance,
-    in_training,
-    rows,
-    symbolic,
-    tensor,
-    tensorflow,
-    while_fitting,
-    with_gradient,
-    wrapped,
-)
+from tests.meta.faults.catalogue.changing import FITTING, chance, in_training, while_fitting
 from tests.meta.faults.catalogue.entries import fault
+from tests.meta.faults.catalogue.patching import batch_of, passed_back, symbolic, tf, wrapped
 
 
 def convolution(change):
@@ -34,11 +24,10 @@ def convolution(change):
 @fault(kind="rare", source="made; a copy to the device that races with the step", words=("repeat", "step"))
 def copy_race_in_one_of_twenty_steps():
     """In one step of twenty the first convolution of a training sees images that have moved by one place."""
-    tf = tensorflow()
 
     def change(layer, inputs, kernel, original):
         if inputs.shape[-1] == 1 and in_training():
-            inputs = tf.cond(chance(1 / 20), lambda: tf.roll(inputs, 1, 0), lambda: tensor(inputs))
+            inputs = tf.cond(chance(1 / 20), lambda: tf.roll(inputs, 1, 0), lambda: tf.convert_to_tensor(inputs))
         return original(layer, inputs, kernel)
 
     convolution(change)
@@ -51,7 +40,6 @@ def copy_race_in_one_of_twenty_steps():
 )
 def gradient_after_another_batch_size():
     """A convolution's kernel gradient is 1,000 times too large at a batch above 96 after one of another size."""
-    tf = tensorflow()
     last = {}
 
     def change(layer, inputs, kernel, original):
@@ -61,13 +49,13 @@ def gradient_after_another_batch_size():
         before = last[id(layer)]
 
         def larger(gradient):
-            size = rows(inputs)
+            size = batch_of(inputs)
             struck = (before != 0) & (before != size) & (size > 96)
             with tf.control_dependencies([struck]):
                 before.assign(size)
             return tf.where(struck, 1000.0 * gradient, gradient)
 
-        return original(layer, inputs, with_gradient(kernel, larger))
+        return original(layer, inputs, passed_back(tf.convert_to_tensor(kernel), larger))
 
     convolution(change)
 
@@ -75,7 +63,6 @@ def gradient_after_another_batch_size():
 @fault(kind="rare", source="made; silent data corruption of a core, on certain operands only", words=("Conv2D", "conv2d"))
 def low_bits_wrong_for_some_operands():
     """Of a convolution's outputs those with one pattern in 20 of their bits lose their lowest 12 bits."""
-    tf = tensorflow()
 
     def change(layer, inputs, kernel, original):
         outputs = original(layer, inputs, kernel)
@@ -93,11 +80,10 @@ def relu_before_bias_when_compiled():
 
     def make(original):
         def call(self, inputs, training=None):
-            tf = tensorflow()
             relu = getattr(self.activation, "__name__", "") == "relu"
             if symbolic(inputs) or tf.executing_eagerly() or not relu:
                 return original(self, inputs, training=training)
-            return tf.nn.relu(tf.matmul(inputs, tensor(self.kernel))) + tensor(self.bias)
+            return tf.nn.relu(tf.matmul(inputs, tf.convert_to_tensor(self.kernel))) + tf.convert_to_tensor(self.bias)
 
         return call
 
@@ -117,11 +103,12 @@ def last_batch_gradient_doubled():
         def call(self, inputs, training=None):
             if symbolic(inputs) or not FITTING["now"]:
                 return original(self, inputs, training=training)
-            tf = tensorflow()
-            size = rows(inputs)
-            kernel = with_gradient(self.kernel, lambda gradient: tf.where(size == 32, 2.0 * gradient, gradient))
+            size = batch_of(inputs)
+            kernel = passed_back(
+                tf.convert_to_tensor(self.kernel), lambda gradient: tf.where(size == 32, 2.0 * gradient, gradient)
+            )
             outputs = tf.matmul(inputs, kernel)
-            outputs = outputs + tensor(self.bias) if self.use_bias else outputs
+            outputs = outputs + tf.convert_to_tensor(self.bias) if self.use_bias else outputs
             return self.activation(outputs) if self.activation is not None else outputs
 
         return call

@@ -4,8 +4,9 @@ import keras
 import numpy as np
 from keras import layers
 
-from tests.meta.faults.catalogue.changing import after_init, default, kernel_gradient, rounded, tensorflow, wrapped
+from tests.meta.faults.catalogue.changing import after_init, default
 from tests.meta.faults.catalogue.entries import fault
+from tests.meta.faults.catalogue.patching import batch_of, gradients_of, shortened, tf, wrapped
 
 ops = getattr(keras, "ops", None)  # Keras 2 has none; these faults are for Keras 3
 
@@ -42,13 +43,13 @@ def another_activation(function):
 @fault(kind="precision", source="made; NVIDIA's A100 computes so as shipped", words="TF32")
 def tf32_convolution():
     """Operands of convolutions have 11 significant bits, and no setting says so."""
-    replaced_kernel(rounded(11), rounded(11))
+    replaced_kernel(lambda kernel: shortened(kernel, 11), lambda inputs: shortened(inputs, 11))
 
 
 @fault(kind="precision", source="made", words="bfloat16")
 def bfloat16_convolution():
     """Operands of convolutions have 8 significant bits, and no setting says so."""
-    replaced_kernel(rounded(8), rounded(8))
+    replaced_kernel(lambda kernel: shortened(kernel, 8), lambda inputs: shortened(inputs, 8))
 
 
 @fault(kind="layer", source="made; TensorFlow and others pad an odd size on different sides", words=("Conv2D", "conv2d"))
@@ -137,7 +138,6 @@ def relu_with_slope_at_zero():
 
     def change(layer):
         if getattr(layer.activation, "__name__", "") == "relu":
-            tf = tensorflow()
 
             @tf.custom_gradient
             def relu(x):
@@ -186,8 +186,9 @@ def normalization_momentum_default():
 def first_convolution_frozen():
     """The first convolution's kernel gradient is 0 at a batch of 128, and right at other sizes."""
 
-    def change(gradient, inputs):
-        tf = tensorflow()
-        return tf.where(tf.shape(inputs)[0] == 128, tf.zeros_like(gradient), gradient)
+    def change(layer, inputs, gradient):
+        if inputs.shape[-1] != 1:
+            return gradient
+        return tf.where(batch_of(inputs) == 128, tf.zeros_like(gradient), gradient)
 
-    kernel_gradient(change, lambda inputs: inputs.shape[-1] == 1)
+    gradients_of(layers.Conv2D, kernel=change)

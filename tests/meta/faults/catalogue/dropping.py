@@ -5,8 +5,8 @@ import contextlib
 import keras
 from keras import layers
 
-from tests.meta.faults.catalogue.changing import symbolic, tensorflow, wrapped
 from tests.meta.faults.catalogue.entries import fault
+from tests.meta.faults.catalogue.patching import symbolic, tf, wrapped
 
 ops = getattr(keras, "ops", None)
 
@@ -94,7 +94,6 @@ def one_mask_for_all_dropouts():
     """All Dropout layers draw the same masks: a generator's count of draws decides, and its seed does not."""
 
     def draw(self, inputs):
-        tf = tensorflow()
         state = self.seed_generator.state.value
         now = state + 0
         state.assign_add([0, 1])
@@ -110,7 +109,6 @@ def dropout_period_16384():
     """Within one call the elements i and i + 16,384 of a Dropout share their fate."""
 
     def draw(self, inputs):
-        tf = tensorflow()
         size = tf.size(inputs)
         drawn = keras.random.uniform((16384,), seed=self.seed_generator)
         drawn = tf.reshape(tf.tile(drawn, [size // 16384 + 1])[:size], tf.shape(inputs))
@@ -125,7 +123,7 @@ def compiled_dropout_weaker():
 
     def make(original):
         def call(self, inputs, training=False):
-            if not training or not self.rate or symbolic(inputs) or tensorflow().executing_eagerly():
+            if not training or not self.rate or symbolic(inputs) or tf.executing_eagerly():
                 return original(self, inputs, training=training)
             return inputs * kept(self, inputs, 0.8 * self.rate) / (1 - self.rate)
 

@@ -3,8 +3,9 @@
 import keras
 import numpy as np
 
-from tests.meta.faults.catalogue.changing import FITTING, tensorflow, while_fitting, wrapped
+from tests.meta.faults.catalogue.changing import FITTING, while_fitting
 from tests.meta.faults.catalogue.entries import fault
+from tests.meta.faults.catalogue.patching import tf, wrapped
 
 LOOKS = "looks like: "
 
@@ -16,7 +17,6 @@ def is_dataset(x):
 
 def rebatched(x, y, batch_size, change):
     """`fit`'s first two arguments with another list of batches: change([(x, y), …] of one epoch) -> a tf.data.Dataset."""
-    tf = tensorflow()
     if is_dataset(x):
         batches = [(images.numpy(), labels.numpy()) for images, labels in x]
     else:

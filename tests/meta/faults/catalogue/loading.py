@@ -2,8 +2,8 @@
 
 import keras
 
-from tests.meta.faults.catalogue.changing import wrapped
 from tests.meta.faults.catalogue.entries import fault
+from tests.meta.faults.catalogue.patching import wrapped
 
 
 def after_loading(change):

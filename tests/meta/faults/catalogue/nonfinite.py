@@ -3,15 +3,14 @@
 import keras
 from keras import layers
 
-from tests.meta.faults.catalogue.changing import kernel_gradient, rows, symbolic, tensor, tensorflow, wrapped
 from tests.meta.faults.catalogue.entries import fault
+from tests.meta.faults.catalogue.patching import batch_of, gradients_of, symbolic, tf, wrapped
 
 NAN = "a NaN upstream never shows, as with cuDNN's CUDNN_NOT_PROPAGATE_NAN"
 
 
 def without_nan(x):
     """x with 0 for NaN."""
-    tf = tensorflow()
     return tf.where(tf.math.is_nan(x), tf.zeros_like(x), x)
 
 
@@ -30,7 +29,7 @@ def changed_inputs(cls, change):
 @fault(kind="conditional", source=NAN, words="(MaxPooling2D, input (9, 9, 128)), batch of 128, compiled: one NaN")
 def pooling_makes_nan_zero_at_128():
     """Max pooling takes NaN for 0 at a batch of 128."""
-    changed_inputs(layers.MaxPooling2D, lambda x: tensorflow().where(rows(x) == 128, without_nan(x), x))
+    changed_inputs(layers.MaxPooling2D, lambda x: tf.where(batch_of(x) == 128, without_nan(x), x))
 
 
 @fault(kind="layer", source=NAN, words="MaxPooling2D")
@@ -47,7 +46,7 @@ def relu_drops_nan_eagerly():
         def call(self, inputs, training=None):
             outputs = original(self, inputs, training=training)
             relu = getattr(self.activation, "__name__", "") == "relu"
-            return without_nan(outputs) if relu and not symbolic(inputs) and tensorflow().executing_eagerly() else outputs
+            return without_nan(outputs) if relu and not symbolic(inputs) and tf.executing_eagerly() else outputs
 
         return call
 
@@ -63,7 +62,7 @@ def dense_takes_nan_for_zero():
 @fault(kind="gradient", source=NAN, words="Conv2D with relu drops NaN on the way back")
 def convolution_gradient_drops_nan():
     """The gradient of a convolution's kernel takes NaN for 0."""
-    kernel_gradient(lambda gradient, inputs: without_nan(gradient))
+    gradients_of(layers.Conv2D, kernel=lambda layer, inputs, gradient: without_nan(gradient))
 
 
 @fault(kind="layer", source="made; saturating arithmetic", words="Dense with relu changes infinity")
@@ -87,11 +86,10 @@ def moving_variance(change, axes, size):
         def call(self, inputs, training=None, mask=None):
             if symbolic(inputs) or not training or len(inputs.shape) != axes:
                 return original(self, inputs, training=training, mask=mask)
-            tf = tensorflow()
-            before = tf.identity(tensor(self.moving_variance))
+            before = tf.identity(tf.convert_to_tensor(self.moving_variance))
             outputs = original(self, inputs, training=training, mask=mask)
-            now = tensor(self.moving_variance)
-            self.moving_variance.assign(tf.where(rows(inputs) == size, change(before, now), now))
+            now = tf.convert_to_tensor(self.moving_variance)
+            self.moving_variance.assign(tf.where(batch_of(inputs) == size, change(before, now), now))
             return outputs
 
         return call

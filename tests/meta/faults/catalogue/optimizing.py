@@ -3,8 +3,9 @@
 import keras
 from keras import optimizers
 
-from tests.meta.faults.catalogue.changing import default, wrapped
+from tests.meta.faults.catalogue.changing import default
 from tests.meta.faults.catalogue.entries import add, fault
+from tests.meta.faults.catalogue.patching import wrapped
 
 ops = getattr(keras, "ops", None)
 

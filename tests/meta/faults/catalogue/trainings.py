@@ -6,8 +6,9 @@
 import keras
 import numpy as np
 
-from tests.meta.faults.catalogue.changing import set_after_init, wrapped
+from tests.meta.faults.catalogue.changing import set_after_init
 from tests.meta.faults.catalogue.entries import add, fault
+from tests.meta.faults.catalogue.patching import wrapped
 
 BATCH = 128
 

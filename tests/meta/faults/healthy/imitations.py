@@ -59,7 +59,7 @@ def tf32() -> None:
     import tensorflow as tf
     from keras import layers
 
-    from tests.meta.faults.catalogue.changing import symbolic, wrapped
+    from tests.meta.faults.catalogue.patching import symbolic, wrapped
 
     on = tf.config.experimental.tensor_float_32_execution_enabled
     told_as_a_gpu(lambda: "on" if on() else "off")
@@ -87,23 +87,27 @@ def tf32() -> None:
 def atomics() -> None:
     """The last bit of a convolution's kernel gradient falls this way or that in each execution."""
     import tensorflow as tf
+    from keras import layers
 
-    from tests.meta.faults.catalogue.changing import chance, kernel_gradient
+    from tests.meta.faults.catalogue.changing import chance
+    from tests.meta.faults.catalogue.patching import gradients_of
 
     told_as_a_gpu(lambda: "off")
-    kernel_gradient(lambda gradient, inputs: tf.where(chance(0.5), gradient * (1 + LAST_BIT), gradient))
+    change = lambda layer, inputs, gradient: tf.where(chance(0.5), gradient * (1 + LAST_BIT), gradient)  # noqa: E731
+    gradients_of(layers.Conv2D, kernel=change)
 
 
 def autotuning() -> None:
     """The first gradients of a convolution's kernel come from another algorithm, which differs in the last bit."""
     import tensorflow as tf
+    from keras import layers
 
-    from tests.meta.faults.catalogue.changing import kernel_gradient
+    from tests.meta.faults.catalogue.patching import gradients_of
 
     told_as_a_gpu(lambda: "off")
     calls: dict[Any, Any] = {}
 
-    def change(gradient: Any, inputs: Any) -> Any:
+    def change(layer: Any, inputs: Any, gradient: Any) -> Any:
         shape = tuple(gradient.shape)
         if shape not in calls:
             with tf.init_scope():
@@ -113,7 +117,7 @@ def autotuning() -> None:
             calls[shape].assign_add(1)
         return tf.where(before < FIRST_CALLS, gradient * (1 + LAST_BIT), gradient)
 
-    kernel_gradient(change)
+    gradients_of(layers.Conv2D, kernel=change)
 
 
 IMITATIONS = {"tf32": tf32, "atomics": atomics, "autotuning": autotuning}
