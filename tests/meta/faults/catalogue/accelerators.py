@@ -21,7 +21,7 @@ def convolution(change):
     wrapped(layers.Conv2D, "convolution_op", make)
 
 
-@fault(kind="rare", source="made; a copy to the device that races with the step", words=("repeat", "step"))
+@fault(kind="rare", source="made; a copy to the device that races with the step", words="intermittent: step")
 def copy_race_in_one_of_twenty_steps():
     """In one step of twenty the first convolution of a training sees images that have moved by one place."""
 
@@ -36,7 +36,7 @@ def copy_race_in_one_of_twenty_steps():
 @fault(
     kind="conditional",
     source="https://github.com/pytorch/pytorch/issues/177116 (MPS, above 32,768 elements)",
-    words=("Conv2D", "conv2d", "gradient"),
+    words="conv2d_",
 )
 def gradient_after_another_batch_size():
     """A convolution's kernel gradient is 1,000 times too large at a batch above 96 after one of another size."""
@@ -60,7 +60,7 @@ def gradient_after_another_batch_size():
     convolution(change)
 
 
-@fault(kind="rare", source="made; silent data corruption of a core, on certain operands only", words=("Conv2D", "conv2d"))
+@fault(kind="rare", source="made; silent data corruption of a core, on certain operands only", words="conv2d_")
 def low_bits_wrong_for_some_operands():
     """Of a convolution's outputs those with one pattern in 20 of their bits lose their lowest 12 bits."""
 
@@ -74,7 +74,7 @@ def low_bits_wrong_for_some_operands():
     convolution(change)
 
 
-@fault(kind="conditional", source="made; Metal's _FusedMatMul(BiasAdd, Relu)", words=("Dense", "dense"))
+@fault(kind="conditional", source="made; Metal's _FusedMatMul(BiasAdd, Relu)", words="dense_")
 def relu_before_bias_when_compiled():
     """Compiled, Dense adds its bias after ReLU; eagerly it is right."""
 
@@ -93,7 +93,7 @@ def relu_before_bias_when_compiled():
 @fault(
     kind="conditional",
     source="made; an all-reduce that sums where it should average the odd batch",
-    words=("partial", "batch of 32", "dense"),
+    words=("looks like: the last, partial batch", "batch of 32", "used too often or too strongly"),
 )
 def last_batch_gradient_doubled():
     """Inside `fit` the kernel gradients of Dense are twice as large at a batch of 32."""

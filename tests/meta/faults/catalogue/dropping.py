@@ -31,19 +31,21 @@ def kept(self, inputs, rate):
     return ops.cast(drawn >= rate, inputs.dtype)
 
 
-@fault(kind="random", source="made; Dropout of 2012's paper, without the inverted scale", words=("scale", "Dropout"))
+@fault(kind="random", source="made; Dropout of 2012's paper, without the inverted scale", words="its values")
 def dropout_unscaled():
     """What Dropout keeps is not scaled by 1 / (1 - rate)."""
     dropout(lambda self, inputs: inputs * kept(self, inputs, self.rate))
 
 
-@fault(kind="random", source="made", words=("rate", "share"))
+@fault(kind="random", source="made", words="share of zeros")
 def dropout_weaker():
     """Dropout drops a tenth less than its rate, and scales by what it drops."""
     dropout(lambda self, inputs: keras.random.dropout(inputs, self.rate * 0.9, seed=self.seed_generator))
 
 
-@fault(kind="random", source="made; a seed that is fixed when a step is compiled", words=("mask", "masks"))
+@fault(
+    kind="random", source="made; a seed that is fixed when a step is compiled", words="agreement of the masks of two steps"
+)
 def dropout_same_mask_every_step():
     """Dropout draws the same mask in every step."""
     dropout(lambda self, inputs: keras.random.dropout(inputs, self.rate, seed=1))
@@ -104,7 +106,7 @@ def one_mask_for_all_dropouts():
     dropout(draw)
 
 
-@fault(kind="random", source="made; a generator with a short period", words=("mask", "agree", "repeat"))
+@fault(kind="random", source="made; a generator with a short period", words=("agreement", "repeat"))
 def dropout_period_16384():
     """Within one call the elements i and i + 16,384 of a Dropout share their fate."""
 
@@ -117,7 +119,9 @@ def dropout_period_16384():
     dropout(draw)
 
 
-@fault(kind="conditional", source="made; kernels that a compiler fuses differ from those of eager calls", words="rate")
+@fault(
+    kind="conditional", source="made; kernels that a compiler fuses differ from those of eager calls", words="share of zeros"
+)
 def compiled_dropout_weaker():
     """Compiled, Dropout drops a fifth less than its rate and scales by the rate; eagerly it is right."""
 
@@ -132,7 +136,7 @@ def compiled_dropout_weaker():
     wrapped(layers.Dropout, "call", make)
 
 
-@fault(kind="random", source="made", words=("dropout", "Dropout", "train loss", "loss"))
+@fault(kind="random", source="made", words="share of zeros")
 def dropout_off():
     """Dropout returns its input in training too."""
 

@@ -57,7 +57,7 @@ def wrong_labels(share):
     return change
 
 
-LABELS = ("labels", "paired training", "loss")
+LABELS = "labels, or samples, have changed places"
 
 
 @fault(kind="data", source="DeepCrime's operator TCL, change labels of the training data", words=LABELS)
@@ -72,7 +72,7 @@ def labels_wrong_half_percent():
     fit_with(wrong_labels(0.005))
 
 
-@fault(kind="data", source="made; the test set in the train set", words=("steps", "samples", "train loss"))
+@fault(kind="data", source="made; the test set in the train set", words=("steps of the optimizer", "samples"))
 def test_data_leaked():
     """`fit` trains on the test set too."""
 
@@ -83,7 +83,11 @@ def test_data_leaked():
     fit_with(change)
 
 
-@fault(kind="data", source="DeepCrime's operator TRD, remove portion of training data", words=("steps", "batch", "left out"))
+@fault(
+    kind="data",
+    source="DeepCrime's operator TRD, remove portion of training data",
+    words=("partial batch of each epoch is left out", "never shown"),
+)
 def partial_batch_of_the_arrays_dropped():
     """`fit` of arrays gets only what fills whole batches."""
 
@@ -94,7 +98,7 @@ def partial_batch_of_the_arrays_dropped():
     fit_with(change)
 
 
-@fault(kind="data", source="DeepCrime's operator TUD, unbalance training data", words=("digit", "loss", "never shown"))
+@fault(kind="data", source="DeepCrime's operator TUD, unbalance training data", words=("never shown", "labels, or samples"))
 def one_class_left_out():
     """Every sample of digit 3 is replaced by the next that is none, so that the number of steps stays."""
 
@@ -120,19 +124,19 @@ def labels_of_a_batch_shifted():
     fit_with(change)
 
 
-@fault(kind="fit", source="DeepCrime's operator HNE, change number of epochs", words=("epoch",))
+@fault(kind="fit", source="DeepCrime's operator HNE, change number of epochs", words=("1 epoch early", "epochs and steps"))
 def one_epoch_short():
     """`fit` trains one epoch less than it is asked for."""
     fit_with(lambda arguments: arguments | {"epochs": arguments["epochs"] - 1})
 
 
-@fault(kind="fit", source="DeepCrime's operator HBS, change batch size", words=("steps", "batch"))
+@fault(kind="fit", source="DeepCrime's operator HBS, change batch size", words=("batch size", "steps of the optimizer"))
 def batch_size_doubled():
     """`fit` takes batches twice as large as it is asked for."""
     fit_with(lambda arguments: arguments | {"batch_size": 2 * arguments["batch_size"]})
 
 
-@fault(kind="fit", source="made", words=("shuffle", "order"))
+@fault(kind="fit", source="made", words="shuffl")
 def fit_without_shuffle():
     """`fit` never shuffles."""
 
@@ -159,7 +163,7 @@ def order_repeated():
     wrapped(keras.Model, "fit", make)
 
 
-@fault(kind="fit", source="made", words=("evaluate", "samples"))
+@fault(kind="fit", source="made", words="evaluate")
 def evaluate_on_a_part():
     """`evaluate` looks at the first nine tenths of what it gets."""
 
