@@ -12,7 +12,7 @@ CLONE = "in a clone of the repository: "
 # What only a clone has: tox and its environments, the tests of the suite itself, baselines that may be moved.
 OF_A_CLONE = re.compile(
     rf"(?<!{CLONE})\b(?:tox run\b|pytest (?=tests -m |[^;`\n]*--(?:snapshot-update|store-figures))"
-    r"|python -m cnnspec (?=[^;`\n]*\bbaselines/))"
+    r"|python -m tests\.meta\b|python -m cnnspec (?=[^;`\n]*\bbaselines/))"
 )
 HERE = (  # pattern -> what it is in an installation
     (re.compile(rf"(?<!{CLONE})\bpytest (?=tests/|-)"), "cnnspec verify -- "),

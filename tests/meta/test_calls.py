@@ -22,6 +22,7 @@ CALLED = {  # in a clone -> in an installation
     "pytest tests/test_a.py --epochs 1 --snapshot-update": f"{CLONE}pytest tests/test_a.py --epochs 1 --snapshot-update",
     "pytest tests -m cluster": f"{CLONE}pytest tests -m cluster",
     "store it: tox run -e bench-update": f"store it: {CLONE}tox run -e bench-update",
+    "make it: python -m tests.meta.faults.run": f"make it: {CLONE}python -m tests.meta.faults.run",
     "pytest's own folder, and cnnspec/mnist.py": "pytest's own folder, and cnnspec/mnist.py",
 }
 
