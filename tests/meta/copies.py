@@ -5,6 +5,8 @@ from pathlib import Path
 
 from cnnspec.facts import reading
 
+# Root may write everywhere; without its capabilities it may write what its permissions say.
+POWERLESS = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
 SUITE = ("conftest.py", "pyproject.toml", "cnnspec", "tests", "baselines")  # what pytest needs
 
 

@@ -10,9 +10,8 @@ import sys
 import pytest
 
 from cnnspec.reports.report import Report
-from tests.meta.copies import copy_project
+from tests.meta.copies import POWERLESS, copy_project
 from tests.meta.reports.made_reports import made
-from tests.meta.test_wheel import POWERLESS
 from tests.plugin import places
 
 PARTS = ("cnnspec", "tests", "baselines", "conftest.py", "pyproject.toml", "tox.ini")

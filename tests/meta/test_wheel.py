@@ -20,14 +20,12 @@ import pytest
 
 from cnnspec.bisect import environments, fits
 from cnnspec.facts import reading
-from tests.meta.copies import copy_project
+from tests.meta.copies import POWERLESS, copy_project
 from tests.plugin import levels
 
 PARTS = ("cnnspec", "tests", "baselines", "conftest.py", "pyproject.toml", "tox.ini", "README.md", "LICENSE")
 NOT_CARRIED = ("tests/meta/",)  # the tests of the suite itself need the repository
 PASSED_ON = ("PATH", "KERAS_BACKEND", "PYTHONPATH", "LD_LIBRARY_PATH", "CNNSPEC_EXPECT")  # no HOME
-# Root may write everywhere; without its capabilities it may write what its permissions say.
-POWERLESS = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
 
 BUILDER = importlib.util.find_spec("setuptools")  # without it pip fetches one to build the wheel
 HERE = ["--no-deps", "--no-build-isolation", "--no-index"] if BUILDER else ["--no-deps"]

@@ -87,6 +87,7 @@ def test_a_variant_is_a_command_and_an_environment(monkeypatch):
     assert build("python -W error")[1:3] == ["-W", "error"]
     assert build("2 processes")[-2:] == ["-n", "2"]
     assert build("imitated TF32")[-2:] == ["-p", "tests.meta.faults.healthy.imitations"]
+    assert ("setpriv" in build("read-only clone")) == (os.geteuid() == 0)
     assert build("no network")[:2] == ["unshare", "--net"]
     assert {"--seed=7", "--level=quick"} <= set(build("as it is"))
     assert "HOME" not in running.environment(VARIANTS["no HOME"], reading.PROJECT)

@@ -25,13 +25,12 @@ from cnnspec.faults import store
 from cnnspec.faults.store import ERROR
 from cnnspec.faults.store import VARIANTS as STORED
 from cnnspec.reports.report import Report
-from tests.meta.copies import copy_project
+from tests.meta.copies import POWERLESS, copy_project
 from tests.meta.faults import sources
 from tests.meta.faults.healthy import building, imitations, order
 from tests.meta.faults.healthy.variants import CLONE, READ_ONLY, VARIANTS, WITH_SPACES, Variant, seed_of
 
 LOGS = PROJECT / "runs" / "healthy"
-NOBODY = 65534  # the user without rights: root may write what cannot be written
 SLICE = 0.1  # seconds that a throttled process runs, and then stands still
 ALL_GREEN, RED, WRONG = 0, 1, 2
 
@@ -71,7 +70,6 @@ def run_one(name: str, level: str, pythons: Mapping[str, str], logs: Path) -> di
     variant, log = VARIANTS[name], logs / f"{name.replace(' ', '-')}.log"
     with tempfile.TemporaryDirectory(prefix="cnnspec-healthy-") as temporary:
         folder = Path(temporary)
-        os.chmod(folder, 0o777)
         report = folder / "report.json"
         began = time.monotonic()
         with placed(variant, folder) as project, log.open("wb") as output:
@@ -82,7 +80,6 @@ def run_one(name: str, level: str, pythons: Mapping[str, str], logs: Path) -> di
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                user=NOBODY if variant.place == READ_ONLY and os.geteuid() == 0 else None,
             )
             try:
                 wait(process, variant.throttled)
@@ -99,8 +96,10 @@ def command(variant: Variant, pythons: Mapping[str, str], level: str, seed: int,
     found += ["-p", "no:cacheprovider", f"--level={level}", f"--seed={seed}", f"--report={report}"]
     found += [f"--basetemp={report.parent / 'tmp'}", *variant.options]
     found += ["-p", variant.plugin] if variant.plugin else []
-    own = [] if hasattr(os, "geteuid") and os.geteuid() == 0 else ["--map-root-user"]
-    return found if variant.network else ["unshare", "--net", *own, *found]
+    root = hasattr(os, "geteuid") and os.geteuid() == 0
+    if not variant.network:
+        found = ["unshare", "--net", *([] if root else ["--map-root-user"]), *found]
+    return [*POWERLESS, *found] if variant.place == READ_ONLY and root else found
 
 
 def environment(variant: Variant, project: Path) -> dict[str, str]:
