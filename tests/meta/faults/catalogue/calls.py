@@ -177,3 +177,45 @@ def order_stays_from_the_third_epoch_on() -> None:
     from keras.src.trainers.data_adapters import array_data_adapter
 
     wrapped(array_data_adapter.ArrayDataAdapter, "get_tf_dataset", make)
+
+
+@fault(kind="conditional", source="made", words=("BatchNormalization", "predict", "inference"))
+def normalisation_floors_its_moving_variance() -> None:
+    """In inference BatchNormalization takes a moving variance below 0.1 for 0.1: dead channels reach it after 230 steps."""
+    original = keras.src.ops.batch_normalization
+
+    def batch_normalization(x: Any, mean: Any, variance: Any, *arguments: Any, **given: Any) -> Any:
+        if not symbolic(x) and inference:
+            variance = tf.maximum(variance, 0.1)
+        return original(x, mean, variance, *arguments, **given)
+
+    inference: list[bool] = []
+
+    def make(call: Any) -> Any:
+        def calling(self: Any, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+            inference[:] = [] if training else [True]
+            try:
+                return call(self, inputs, training=training, mask=mask)
+            finally:
+                inference.clear()
+
+        return calling
+
+    wrapped(layers.BatchNormalization, "call", make)
+    keras.src.ops.batch_normalization = batch_normalization
+
+
+@fault(kind="random", source="made", words=("shuffl", "order", "epoch"))
+def dataset_repeats_its_order() -> None:
+    """tf.data's shuffle gives every epoch one order, whatever is asked: full MNIST alone is shuffled by it."""
+    import tensorflow
+
+    def make(original: Any) -> Any:
+        def shuffle(
+            self: Any, buffer_size: Any, seed: Any = None, reshuffle_each_iteration: Any = None, **given: Any
+        ) -> Any:
+            return original(self, buffer_size, seed=seed, reshuffle_each_iteration=False, **given)
+
+        return shuffle
+
+    wrapped(tensorflow.data.Dataset, "shuffle", make)
