@@ -133,7 +133,7 @@ def adam_looks_ahead() -> None:
     _adam(step)
 
 
-@fault(kind="optimizer", source="made", words=ADAM)
+@fault(kind="optimizer", source="made", words="steps of Adam")
 def adam_is_lazy() -> None:
     """Adam moves no element whose gradient is exactly 0, although its moment is not: the rule of sparse updates."""
 
