@@ -223,7 +223,7 @@ def weights_are_kept_in_16_bits() -> None:
     wrapped(optimizers.Adam, "update_step", make)
 
 
-@fault(kind="state", source="made", words=("moment", "slot"))
+@fault(kind="state", source="made", words=("second moment", "change since the start"))
 def second_moments_start_above_zero() -> None:
     """Adam's second moments start at 1e-8, not at 0."""
 
