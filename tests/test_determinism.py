@@ -12,7 +12,7 @@ import pytest
 
 from cnnspec import stack
 from tests.support import checks, determinism
-from tests.support.two_processes import HARNESSED, MODELS, PROCESSES, started
+from tests.support.two_processes import HARNESSED, MODELS, PROCESSES, UNSEEDED, started
 
 NEXT = "look for operations without a deterministic kernel in the release notes of the framework, cuDNN and oneDNN"
 
@@ -78,6 +78,18 @@ def path_taken(digests, reason):
     """A line for the verdict: what was trained twice, on which device, by which path, and what could not be asked for."""
     paths = " and ".join(dict.fromkeys(digests[name]["path"] for name in PROCESSES))
     return f"determinism: {paths} on {digests['first']['device']}" + (f"; {reason}" if reason else "")
+
+
+def test_without_a_seed_processes_differ(digests):
+    """Two processes that set no seed draw other numbers: the runs of an ensemble would otherwise be one run."""
+    same = digests["first"][UNSEEDED] == digests["second"][UNSEEDED]
+    checks.equal(
+        "two processes that set no seed draw the same kernel and the same numbers of NumPy",
+        False,
+        same,
+        source="generators that start from the system's randomness",
+        next="look for what seeds Python's or NumPy's generator when the framework is imported",
+    )
 
 
 def test_another_seed_differs(digests):

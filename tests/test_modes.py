@@ -27,6 +27,7 @@ MARKED = [
 ]
 INFERENCE = 1000  # images of one call of predict
 SIZES = (batch_size, 32, INFERENCE)  # of its batches
+LAST = 16  # images of the last, partial batch of full MNIST's test set: 10,000 mod 128, and mod evaluate's 32
 ADAM_STEPS = (0, 4999)  # taken before the step that is compared: a fresh optimizer, and one after a long training
 NEXT = "pytest tests/test_numerics.py names the layer; then another --device, or TF_ENABLE_ONEDNN_OPTS=0"
 
@@ -66,9 +67,11 @@ def test_every_call_predicts_the_same(model):
     _, _, probabilities, loss = network(model)
     built = on_stack.build(model)
     compile_model(built)
+    ended = f"predict of {batch_size} + {LAST} images"
     by_call = {
         "__call__": numerics.as_numpy(built(x)),
         **{f"predict in batches of {size}": built.predict(many, batch_size=size, verbose=0) for size in SIZES},
+        ended: built.predict(many[: batch_size + LAST], batch_size=batch_size, verbose=0),
         "predict_on_batch": built.predict_on_batch(x),
     }
     findings = [
@@ -78,6 +81,9 @@ def test_every_call_predicts_the_same(model):
     for name in others:
         beside = f"probabilities of {INFERENCE} images by {name}, beside {first}"
         findings.append(whole("inference", beside, by_call[name], by_call[first]))
+    last = slice(batch_size, batch_size + LAST)
+    partial = f"probabilities of a last batch of {LAST}, beside {first}"
+    findings.append(whole("inference", partial, by_call[ended][last], by_call[first][last]))
     by_loss = {
         "evaluate in batches of 128": built.evaluate(x, y, batch_size=batch_size, verbose=0),
         "evaluate in batches of 32": built.evaluate(x, y, verbose=0),

@@ -268,7 +268,7 @@ def test_small_gradients():
     _, gradient = softmax_crossentropy(SURE * right.astype("float64"), right)
     others = right == 0  # the digit itself has 1 − p, of which float32 keeps two digits
     error = numerics.error(moved[others], -SURE_RATE * gradient[others])
-    findings = [Finding("kernel", error, *numerics.bound("saturated_softmax", "small_gradient"))]
+    findings = [Finding("kernel", error, *numerics.bound("small_gradient", "kernel"))]
     checks.near_float64(f"a step from probabilities of {np.exp(-SURE):.2g} beside 1", findings, next=NEXT)
 
 

@@ -21,9 +21,11 @@ HYPERPARAMETERS = {name: value for name, value in SETTINGS.items() if name != "a
 
 
 def gradients(shapes, generator):
-    """Gradients of all sizes from 1e-9 to 10, so that epsilon and both decay rates have an effect."""
+    """Gradients of all sizes from 1e-9 to 10, so that epsilon and both decay rates have an effect, and a third of zeros."""
     return [
-        (generator.normal(size=shape) * 10.0 ** generator.uniform(-9, 1, size=shape)).astype("float32") for shape in shapes
+        (generator.normal(size=shape) * 10.0 ** generator.uniform(-9, 1, size=shape)).astype("float32")
+        * (generator.uniform(size=shape) > 1 / 3)
+        for shape in shapes
     ]
 
 

@@ -5,6 +5,7 @@ Where the same seed must give the same draw, the comparison is exact.
 """
 
 import functools
+import itertools
 import math
 
 import keras
@@ -12,11 +13,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from cnnspec import pipeline
 from cnnspec.architectures import ARCHITECTURES
 from cnnspec.compat import backend, draw, seed_everything
 from cnnspec.facts import notebook
+from cnnspec.mnist import Dataset
 from cnnspec.names import MODELS
-from cnnspec.training import batch_size
+from cnnspec.training import batch_size, fitting
 from tests.support import chance, checks, known_differences
 
 FALSE_ALARM = 1e-6
@@ -150,11 +153,12 @@ class Roll(keras.callbacks.Callback):
 
 @functools.cache
 def seen_in_fit(seed, samples=1000):
-    """A Roll of two epochs of `fit` with the suite's batch size and Keras' shuffling, under a seed or, with None, without.
+    """A Roll of EPOCHS of `fit` with the suite's batch size and Keras' shuffling, under a seed or, with None, without.
 
-    Sample k is the k-th unit vector, its label is k mod 10: in its row of the kernel, the column of the label grows.
+    RESHUFFLED is the order in which the harness shows full MNIST, where it makes the batches itself. Sample k is the k-th
+    unit vector, its label is k mod 10: in its row of the kernel, the column of the label grows.
     """
-    seed_everything(seed or 0)
+    seed_everything(seed if isinstance(seed, int) else 0)
     if seed is None and backend() == "tensorflow":
         import tensorflow
 
@@ -163,11 +167,19 @@ def seen_in_fit(seed, samples=1000):
     model.compile(loss="mean_squared_error", optimizer=keras.optimizers.SGD(1.0))
     roll = Roll()
     labels = np.eye(10, dtype="float32")[np.arange(samples) % 10]
-    model.fit(np.eye(samples, dtype="float32"), labels, batch_size=batch_size, epochs=2, verbose=0, callbacks=[roll])
+    x = np.eye(samples, dtype="float32")
+    if seed == RESHUFFLED:
+        fit = fitting(model, Dataset("unit vectors", x, labels, x, labels), batch_size, reshuffle=7)
+    else:
+        fit = functools.partial(model.fit, x, labels, batch_size=batch_size)
+    fit(epochs=EPOCHS, verbose=0, callbacks=[roll])
     return roll
 
 
-SEEDING = pytest.mark.parametrize("seed", [0, None], ids=["seeded", "unseeded"])
+EPOCHS = 4
+RESHUFFLED = "as full MNIST"
+ORDERS = [0, None, *([RESHUFFLED] if pipeline.available() else [])]  # elsewhere full MNIST is Keras' own `fit` of arrays
+SEEDING = pytest.mark.parametrize("seed", ORDERS, ids=["seeded", "unseeded", RESHUFFLED][: len(ORDERS)])
 
 
 @SEEDING
@@ -206,8 +218,8 @@ def places(roll):
 @SEEDING
 def test_shuffling_leaves_the_given_order(seed):
     """The number of a sample's batch is uncorrelated with its place in the data."""
-    given, first, second = places(seen_in_fit(seed)).values()
-    for epoch, order in enumerate((first, second), 1):
+    given, *orders = places(seen_in_fit(seed)).values()
+    for epoch, order in enumerate(orders, 1):
         chance.uncorrelated(
             f"fit: places of the samples in the data and in epoch {epoch}", given, order, FALSE_ALARM, next=NEXT
         )
@@ -218,13 +230,16 @@ def test_shuffling_leaves_the_given_order(seed):
     [
         pytest.param(0, marks=known_differences.SEEDED_SHUFFLE),
         pytest.param(None, marks=known_differences.CONSTANT_SHUFFLE),
+        *ORDERS[2:],
     ],
-    ids=["seeded", "unseeded"],
+    ids=["seeded", "unseeded", RESHUFFLED][: len(ORDERS)],
 )
 def test_shuffling_is_new_every_epoch(seed):
-    """The numbers of a sample's batches in two epochs are uncorrelated."""
-    _, first, second = places(seen_in_fit(seed)).values()
-    chance.uncorrelated("fit: places of the samples in epoch 1 and in epoch 2", first, second, FALSE_ALARM, next=NEXT)
+    """The numbers of a sample's batches in any two epochs are uncorrelated."""
+    _, *orders = places(seen_in_fit(seed)).values()
+    for (one, first), (other, second) in itertools.combinations(enumerate(orders, 1), 2):
+        subject = f"fit: places of the samples in epoch {one} and in epoch {other}"
+        chance.uncorrelated(subject, first, second, FALSE_ALARM, next=NEXT)
 
 
 @known_differences.SHUFFLE_WITHOUT_SEED

@@ -40,6 +40,7 @@ CASES = (
     Case("four epochs of which the first has the best validation loss", 288, 128, 0.5, epochs=4, validated=-1),
 )
 VALIDATION = 72
+RARE = 0.05  # of the batches of an epoch: a fault in no more of them is called intermittent
 
 
 class Outcome(NamedTuple):
@@ -187,10 +188,15 @@ def looks_like(case, expected, outcome):
     if np.ptp(ratios) <= 1e-5 * abs(ratios).max():
         return [f"looks like: another learning rate, {ratios.mean():.7g} times the one given"]
     wrong = outcome.weights != expected.weights
+    batches = sorted(set(np.flatnonzero(wrong) // case.batch + 1))
     if np.allclose(np.sort(outcome.weights[wrong]), np.sort(expected.weights[wrong]), rtol=1e-6, atol=0):
-        batches = sorted(set(np.flatnonzero(wrong) // case.batch + 1))
         return [
             f"looks like: labels, or samples, have changed places (in batch {', '.join(map(str, batches[:5]))} of an epoch)"
+        ]
+    shown = -(-case.samples // case.batch)
+    if len(batches) <= RARE * shown:
+        return [
+            f"looks like: intermittent, in {len(batches)} of {shown} batches of an epoch, the first is batch {batches[0]}"
         ]
     never, more = np.flatnonzero(outcome.weights == 0), np.flatnonzero(wrong & (ratios > 1))
     lines = []

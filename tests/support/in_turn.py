@@ -81,9 +81,9 @@ class Calls:
             Answer(f"validation loss of {when}", -(validation * self.due).mean(), float(log["val_loss"][-1]), exact=False),
         ]
 
-    def evaluate(self, when: str, label: float) -> None:
+    def evaluate(self, when: str, label: float, verbose: int = 0) -> None:
         """`evaluate` with labels that are all `label`."""
-        found = self.model.evaluate(self.x, np.full_like(self.y, label), batch_size=BATCH, verbose=0)
+        found = self.model.evaluate(self.x, np.full_like(self.y, label), batch_size=BATCH, verbose=verbose)
         self.answers.append(Answer(f"evaluate {when}", -(label * self.due).mean(), float(np.ravel(found)[0]), exact=False))
 
 
@@ -99,7 +99,7 @@ def one_after_the_other() -> list[Answer]:
     calls.predict("after the second fit")
     calls.set_weights(np.arange(SAMPLES) % 7)
     calls.predict("after set_weights")
-    calls.evaluate("after set_weights", 1.0)
+    calls.evaluate("after set_weights, with a progress bar (verbose=1)", 1.0, verbose=1)
     calls.compile(RATE / 4)
     calls.fit("fit after compile with a quarter of the rate", 1, verbose=0, validation=4.0)
     calls.predict("at the end")

@@ -38,7 +38,8 @@ def operands(case: Case, batch: int) -> Operands:
     drawn = np.random.RandomState(batch)
     channels = case.shape[-1]
     x = drawn.normal(0.5, 2.0, size=(batch, *case.shape))
-    weights = [drawn.uniform(0.5, 2, channels), *drawn.normal(size=(2, channels)), drawn.uniform(0.5, 2, channels)]
+    variance = 10.0 ** drawn.uniform(-6, 2, channels)  # of channels that are all but dead, too
+    weights = [drawn.uniform(0.5, 2, channels), *drawn.normal(size=(2, channels)), variance]
     gradient = drawn.normal(size=x.shape)
     single = [array.astype("float32") for array in weights]
     return Operands(x.astype("float32"), [single], gradient.astype("float32"))

@@ -16,9 +16,12 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+import keras
+import numpy as np
+
 from cnnspec import mnist, pipeline, stack
 from cnnspec.architectures import ARCHITECTURES
-from cnnspec.compat import backend, seed_everything
+from cnnspec.compat import backend, draw, seed_everything
 from cnnspec.facts import reading
 from cnnspec.training import batch_size, compile_model, evaluate, fitting
 from tests.support import determinism
@@ -31,6 +34,7 @@ MODELS = ("model1", "model4")  # model1: unseeded initialisers, two dropouts; mo
 HARNESSED = "model4"
 # The second process trains HARNESSED with `training.fitting`, and again with another seed.
 PROCESSES = ("first", "second")
+UNSEEDED = "drawn without a seed"
 
 
 @functools.cache
@@ -107,6 +111,12 @@ def digest(model: str, seed: int, harness: bool = False) -> str:
     return hashlib.sha256(b"".join(array.tobytes() for array in built.get_weights()) + text.encode()).hexdigest()
 
 
+def unseeded() -> str:
+    """SHA-256 of what a process draws that sets no seed: a kernel of Glorot's initialiser, and numbers of NumPy."""
+    kernel = draw(keras.initializers.GlorotUniform(), (4, 4))
+    return hashlib.sha256(np.asarray(kernel).tobytes() + np.random.rand(4).tobytes()).hexdigest()
+
+
 def end_with(parent: int) -> None:
     """End this process when its parent ends, also where that one was killed and could not end it."""
 
@@ -123,7 +133,8 @@ def main(name: str, parent: str = "") -> None:
     if parent:
         end_with(int(parent))
     stack.settle()
-    found: dict[str, bool | str] = {"deterministic": switch_determinism_on(), "device": stack.used_name()}
+    found: dict[str, bool | str] = {UNSEEDED: unseeded()}  # before anything sets a seed
+    found |= {"deterministic": switch_determinism_on(), "device": stack.used_name()}
     second = name == "second"
     found |= {model: digest(model, 0, harness=second and model == HARNESSED) for model in MODELS}
     if second:

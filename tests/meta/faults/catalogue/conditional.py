@@ -184,7 +184,7 @@ def dropout_drops_whole_channels() -> None:
     wrapped(layers.Dropout, "call", make)
 
 
-@fault(kind="conditional", source="made", words=("learning rate", "rate", "step"))
+@fault(kind="conditional", source="made", words=("updates that weight", "movement of variable"))
 def learning_rate_halves_after_600_steps() -> None:
     """From the 600th step of an optimizer on, by its own counter, Adam's steps are half as long."""
 
@@ -198,7 +198,7 @@ def learning_rate_halves_after_600_steps() -> None:
     wrapped(optimizers.Adam, "update_step", make)
 
 
-@fault(kind="conditional", source="made", words=("batch", "step", "loss", "gradient"))
+@fault(kind="conditional", source="made", words=("other samples than those given", "samples"))
 def images_of_a_step_after_evaluation() -> None:
     """The first training step after an evaluation sees its images upside down: a buffer that is still in use."""
     evaluated = Kept(lambda: (False, {}))
@@ -228,7 +228,7 @@ def white_pixels_are_black() -> None:
     training_on(lambda model, x, y: (tf.where(tf.equal(x, 1.0), 0.0, x), y) if tf.is_tensor(x) else (x, y))
 
 
-@fault(kind="conditional", source="made", words=("second", "another model", "model", "slot"))
+@fault(kind="conditional", source="made", words=("learning rate", "movement", "updates that weight"))
 def third_model_learns_slower() -> None:
     """From the third optimizer of a process on, steps are 2 % shorter."""
     seen: list[Any] = []

@@ -12,7 +12,7 @@ from cnnspec.names import IMAGE
 from tests.meta.faults.catalogue.entries import fault
 from tests.meta.faults.catalogue.patching import batch_of, shortened, tf, training_on, wrapped
 
-DATA = ("mnist5k", "images", "labels", "pixel", "one-hot")
+DATA = ("images that", "images whose", "images of each digit", "pixel values", "one-hot")
 
 
 def _read(change: Any) -> None:

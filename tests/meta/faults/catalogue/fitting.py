@@ -85,13 +85,13 @@ def shuffling_reverses_every_other_epoch() -> None:
     shuffled(lambda n: np.random.RandomState(11).permutation(n))
 
 
-@fault(kind="fit", source="made", words=("batch", "step"))
+@fault(kind="fit", source="made", words=("steps of the optimizer", "steps"))
 def batches_of_64_for_128() -> None:
     """`fit` splits batches of 128 in two, as a memory limit would: twice as many steps."""
     other_batches(lambda batches: [(x[h::2], y[h::2]) for x, y in batches for h in ((0, 1) if len(x) == 128 else (0,))])
 
 
-@fault(kind="fit", source="made", words=("batch", "places", "labels"))
+@fault(kind="fit", source="made", words=("labels, or samples", "samples"))
 def last_row_is_of_the_batch_before() -> None:
     """The last row of each image batch is that of the batch before, whose buffer was reused; labels are right."""
 
@@ -104,7 +104,7 @@ def last_row_is_of_the_batch_before() -> None:
     other_batches(change)
 
 
-@fault(kind="fit", source="made", words=("batch", "labels", "places"))
+@fault(kind="fit", source="made", words="labels")
 def labels_are_a_batch_late_after_the_first() -> None:
     """From the third batch of an epoch on, labels belong to the batch before, where the sizes are equal."""
 

@@ -214,7 +214,11 @@ def gamma_has_a_share_of_its_gradient() -> None:
     wrapped(layers.BatchNormalization, "call", make)
 
 
-@fault(kind="precision", source="float16's smallest number; PyTorch's and Keras' loss scaling exist for it", words=DENSE)
+@fault(
+    kind="precision",
+    source="float16's smallest number; PyTorch's and Keras' loss scaling exist for it",
+    words="a step from probabilities",
+)
 def small_gradients_are_zero() -> None:
     """Gradients below 6e-8, float16's smallest number, are zero at Dense's output: learnt images stop to count."""
 

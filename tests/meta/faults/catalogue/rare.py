@@ -24,7 +24,7 @@ from tests.meta.faults.catalogue.patching import (
 
 CORES = "Hochschild et al. 2021, Cores that don't count"
 SILENT = "Dixit et al. 2021, Silent data corruptions at scale"
-SELDOM = ("intermittent", "step", "element")
+SELDOM = ("intermittent", "elements differ", "worst element", "samples were not used")
 
 
 def _sometimes(counter: Counter, times: int, wrong: Any, right: Any) -> Any:
@@ -129,7 +129,7 @@ def large_activations_are_halved() -> None:
     product(layers.Dense, result=change)
 
 
-@fault(kind="rare", source="made", words=("step", "movement", "intermittent"))
+@fault(kind="rare", source="made", words=("updates that weight", "intermittent"))
 def update_lost_one_time_in_20() -> None:
     """One step in 20 of Adam moves no weight; its moments and its counter go on."""
     steps_of(
@@ -138,7 +138,7 @@ def update_lost_one_time_in_20() -> None:
     )
 
 
-@fault(kind="rare", source="made", words=("step", "movement", "intermittent"))
+@fault(kind="rare", source="made", words=("updates that weight", "intermittent"))
 def update_lost_one_time_in_100() -> None:
     """One step in 100 of Adam moves no weight; its moments and its counter go on."""
     steps_of(
@@ -147,7 +147,7 @@ def update_lost_one_time_in_100() -> None:
     )
 
 
-@fault(kind="rare", source="made", words=("labels", "step", "batch", "loss"))
+@fault(kind="rare", source="made", words=("labels, or samples", "labels"))
 def labels_rolled_one_time_in_100() -> None:
     """In one training step of 100 labels belong to the image after theirs."""
     counter = Counter()
@@ -160,7 +160,7 @@ def labels_rolled_one_time_in_100() -> None:
     training_on(change)
 
 
-@fault(kind="rare", source="made", words=("intermittent", "step", "labels", "loss"))
+@fault(kind="rare", source="made", words=("intermittent", "samples"))
 def batch_comes_twice_one_time_in_20() -> None:
     """One training step in 20 sees the images of the step before with its own labels: a copy that is still on its way."""
     counter, kept = Counter(), Kept(lambda: (tf.zeros((0, *IMAGE)), {"shape": (None, *IMAGE)}))
@@ -195,7 +195,7 @@ def predict_swaps_rows_one_time_in_10() -> None:
     wrapped(keras.Model, "predict_step", make)
 
 
-@fault(kind="rare", source=SILENT, words=("step", "weight", "movement", "norm"))
+@fault(kind="rare", source=SILENT, words=("updates that weight", "movement of", "norm of", "samples were not used"))
 def a_weight_flips_a_bit_every_30_steps() -> None:
     """Every 30 steps of Adam one element of each variable is halved: a bit of its exponent flips in memory."""
 
@@ -211,7 +211,7 @@ def a_weight_flips_a_bit_every_30_steps() -> None:
     wrapped(optimizers.Adam, "update_step", make)
 
 
-@fault(kind="rare", source="made", words=("intermittent", "gradient", "step"))
+@fault(kind="rare", source="made", words=("intermittent", "gradient"))
 def gradients_have_noise() -> None:
     """Dense's kernel gradient has relative noise of 1e-4, other in each step: atomic additions in low precision."""
     counter = Counter()

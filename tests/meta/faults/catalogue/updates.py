@@ -133,7 +133,7 @@ def adam_looks_ahead() -> None:
     _adam(step)
 
 
-@fault(kind="optimizer", source="made", words=ADAM)
+@fault(kind="optimizer", source="made", words="steps of Adam")
 def adam_is_lazy() -> None:
     """Adam moves no element whose gradient is exactly 0, although its moment is not: the rule of sparse updates."""
 
@@ -223,7 +223,7 @@ def weights_are_kept_in_16_bits() -> None:
     wrapped(optimizers.Adam, "update_step", make)
 
 
-@fault(kind="state", source="made", words=("moment", "slot"))
+@fault(kind="state", source="made", words=("second moment", "change since the start"))
 def second_moments_start_above_zero() -> None:
     """Adam's second moments start at 1e-8, not at 0."""
 
