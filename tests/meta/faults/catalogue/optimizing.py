@@ -118,7 +118,7 @@ def top_2_accuracy():
     wrapped(compile_utils, "get_metric", make)
 
 
-@fault(kind="random", source="He et al., 2015, and Glorot and Bengio, 2010", words=("he_uniform", "HeUniform"))
+@fault(kind="random", source="He et al., 2015, and Glorot and Bengio, 2010", words="initial kernel")
 def glorot_for_he():
     """`he_uniform` draws as `glorot_uniform` does, and tells its own settings."""
 

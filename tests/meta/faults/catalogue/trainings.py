@@ -57,7 +57,7 @@ def wrong_labels(share):
     return change
 
 
-LABELS = "labels, or samples, have changed places"
+LABELS = ("labels, or samples, have changed places", "other samples than those given")
 
 
 @fault(kind="data", source="DeepCrime's operator TCL, change labels of the training data", words=LABELS)
@@ -98,7 +98,7 @@ def partial_batch_of_the_arrays_dropped():
     fit_with(change)
 
 
-@fault(kind="data", source="DeepCrime's operator TUD, unbalance training data", words=("never shown", "labels, or samples"))
+@fault(kind="data", source="DeepCrime's operator TUD, unbalance training data", words=(*LABELS, "never shown"))
 def one_class_left_out():
     """Every sample of digit 3 is replaced by the next that is none, so that the number of steps stays."""
 
@@ -149,7 +149,11 @@ def fit_without_shuffle():
     wrapped(keras.Model, "fit", make)
 
 
-@fault(kind="random", source="Keras 3: https://github.com/keras-team/keras seeded shuffles repeat", words=("order",))
+@fault(
+    kind="random",
+    source="Keras 3: https://github.com/keras-team/keras seeded shuffles repeat",
+    words="places of the samples in epoch 1 and in epoch 2",
+)
 def order_repeated():
     """Every epoch of `fit` has one order: the generator from which each epoch starts is seeded anew."""
 
@@ -176,7 +180,7 @@ def evaluate_on_a_part():
     wrapped(keras.Model, "evaluate", make)
 
 
-@fault(kind="random", source="Glorot and Bengio, 2010: the limits", words=("initial", "glorot_uniform", "GlorotUniform"))
+@fault(kind="random", source="Glorot and Bengio, 2010: the limits", words="initial kernel")
 def glorot_twice_as_wide():
     """`glorot_uniform` draws from limits twice as large: four times the variance."""
     set_after_init(keras.initializers.GlorotUniform, scale=4.0)
