@@ -93,7 +93,7 @@ def relu_before_bias_when_compiled():
 @fault(
     kind="conditional",
     source="made; an all-reduce that sums where it should average the odd batch",
-    words=("looks like: the last, partial batch", "batch of 32", "used too often or too strongly"),
+    words=("Dense/kernel", "used too often or too strongly"),
 )
 def last_batch_gradient_doubled():
     """Inside `fit` the kernel gradients of Dense are twice as large at a batch of 32."""
