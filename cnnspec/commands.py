@@ -20,6 +20,10 @@ def verify(options: Namespace) -> int:
     """The command `verify`; returns its exit code."""
     from cnnspec import verify
 
+    if options.device == "each":
+        from cnnspec.each import command
+
+        return command.of_verify(options)
     return verify.verify(options)
 
 

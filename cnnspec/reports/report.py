@@ -48,7 +48,8 @@ class Report:
     `known_differences` name each test with its reason. `margins` is {test: {what: share of its tolerance}}; a share above 1
     is a failure, None an infinite share. `table` is {row: {model: loss}}, in nats. `trainings` has, by model, history and
     scores of the first run and the bands of its ensemble: {metric: {low, mean, high}}, each with a loss per epoch. `seconds`
-    is the duration of the whole run.
+    is the duration of the whole run. `digests` has the bits that equal machines have in common: of the exact tier and of the
+    trainings with one thread, by what they are of; reports of earlier versions have none.
 
     `label` names the report in a table; `newer_part` says which later report of a part of the suite stands beside its file.
     """
@@ -69,6 +70,7 @@ class Report:
     table: dict[str, dict[str, float]]
     trainings: dict[str, dict[str, Any]]
     seconds: float
+    digests: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.label: str = self.environment or f"{self.stack['framework']}, Keras {self.stack['keras']}"

@@ -38,6 +38,7 @@ MAY_IMPORT = {
     "reports": {"benchmarks", "files", "names", "errors", *READING},
     "frameworks": {"errors", "legacy_keras"},
     "verify": {"facts", "errors"},
+    "each": {"verify", "reports", "devices", "facts", "errors", "calls", "shapes"},
     "soak": {"verify", "facts", "calls"},
     "bisect": {"verify", "reports", "facts", "files", "names", "errors", "calls"},
     "command_options": {"devices", "names"},
@@ -57,6 +58,7 @@ MAY_IMPORT = {
             "calls",
             "frameworks",
             "verify",
+            "each",
             "soak",
             "bisect",
         ),
@@ -95,12 +97,13 @@ WITHOUT_FRAMEWORK = [
         f"reports.{name}"
         for name in (
             *("report", "schema", "verdicts", "words", "markdown", "page", "charts", "curves", "speeds", "sides"),
-            *("benchmarks", "html"),
+            *("benchmarks", "html", "equals"),
         )
     ),
     "results",
     "frameworks",
     "verify",
+    *(f"each.{name}" for name in ("devices", "run", "command")),
     *(f"soak.{name}" for name in ("bound", "readings", "tally", "processes", "command")),
     *(f"bisect.{name}" for name in ("search", "releases", "fits", "state", "environments", "command")),
     "command_checks",
