@@ -35,9 +35,7 @@ def found(variables: Mapping[str, str] = os.environ) -> list[str]:
     if told["api"] is None:
         return [f"core:{core}" for core in pinnable()]
     if not told["gpus"]:
-        raise DeviceMissing(
-            f"--device each: Keras computes on {told['api']}, which is no GPU; use --device auto"
-        )
+        raise DeviceMissing(f"--device each: Keras computes on {told['api']}, which is no GPU; use --device auto")
     listed = asked.visible_gpus(variables) if told["api"] == "CUDA" else []
     return [f"gpu:{place}" for place in range(max(len(listed), len(told["gpus"])))]
 

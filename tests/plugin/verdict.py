@@ -41,7 +41,10 @@ TIERS = {  # test module -> the question it answers; in the order of a run: what
     "test_training": "each model reaches the expected losses",
     "test_results": "the results table and the plots",
 }
-ASKED_FOR = {"test_replication": "the notebook and a fresh run among stored runs on full MNIST"}
+ASKED_FOR = {
+    "test_replicas": "several replicas train as one device does",
+    "test_replication": "the notebook and a fresh run among stored runs on full MNIST",
+}
 NOTEBOOK, FRESH = "the notebook", "a fresh run"  # whose training is placed among stored runs on full MNIST
 UNDECIDED = "undecided"  # what a test records that had too few stored runs, beside those of a band
 OUTCOMES = ("passed", "failed", "skipped", "xfailed")
