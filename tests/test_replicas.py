@@ -1,8 +1,8 @@
 """Do several replicas with a part of the batch each train as one device with the whole batch?
 
-Asked for by --replicas N. Data parallel, as users do it: MirroredStrategy of TensorFlow, Keras' DataParallel on JAX, PyTorch's
-DistributedDataParallel; on GPUs where there are N, else on N parts of the CPU. Compared with float64 of the whole batch.
-BatchNormalization takes each replica's own statistics, on JAX the whole batch's: `tests/support/replicas/setting.py`.
+Asked for by --replicas N. Data parallel, as users do it: MirroredStrategy on TensorFlow, Keras' DataParallel on JAX,
+DistributedDataParallel on PyTorch; on GPUs where there are N, else on N parts of the CPU. Compared with float64 of the whole
+batch. BatchNormalization takes each replica's own statistics, on JAX the whole batch's: `tests/support/replicas/setting.py`.
 """
 
 import functools
@@ -18,7 +18,7 @@ from tests.support.replicas import judged, processes, setting, worker
 
 pytestmark = pytest.mark.skipif(
     stack.precision() != "float32",
-    reason=f"Keras' policy is {stack.precision()}: the limits are float32's, run with float32",
+    reason=f"Keras' policy is {stack.precision()}: limits are float32's, run with float32",
 )
 
 

@@ -51,7 +51,8 @@ class Report:
     is the duration of the whole run. `digests` has the bits that equal machines have in common: of the exact tier and of the
     trainings with one thread, by what they are of; reports of earlier versions have none.
 
-    `label` names the report in a table; `newer_part` says which later report of a part of the suite stands beside its file.
+    `label` names the report in a table, `file` is where it was read, and `newer_part` says which later report of a part of
+    the suite stands beside its file.
     """
 
     environment: str | None
@@ -75,6 +76,7 @@ class Report:
     def __post_init__(self) -> None:
         self.label: str = self.environment or f"{self.stack['framework']}, Keras {self.stack['keras']}"
         self.newer_part: str = ""
+        self.file: str = ""
 
     def to_json(self, path: str | Path) -> None:
         """Write the report to `path`, whole or not at all."""
@@ -151,13 +153,16 @@ def tier_of(test: str) -> str:
 
 
 def read_all(paths: Iterable[str | Path]) -> list[Report]:
-    """The reports at `paths`, ordered by framework, its version, Keras and environment. No two have the same `label`.
+    """The reports at `paths`, files or folders of them, ordered by framework, its version, Keras and environment.
+
+    No two have the same `label`.
 
     Raises MalformedReport.
     """
-    files = [Path(path) for path in paths]
+    files = [file for path in paths for file in files_of(Path(path))]
     found = [Report.from_json(path) for path in files]
     for report, path in zip(found, files, strict=True):
+        report.file = str(path)
         part = path.parent / PARTIAL / path.name
         report.newer_part = "" if part in files else newer(report, part)
 
@@ -166,8 +171,18 @@ def read_all(paths: Iterable[str | Path]) -> list[Report]:
         return name != "tensorflow", name, numbers(version), numbers(report.stack["keras"]), numbers(report.label)
 
     found.sort(key=order)
-    for fact in ("framework", "hardware", "settings", "date"):
+    for fact in ("framework", "hardware", "settings", "date", "file"):
         tell_apart(found, fact)
+    return found
+
+
+def files_of(path: Path) -> list[Path]:
+    """A report's file, or those of a folder. Raises MalformedReport for a folder without any."""
+    if not path.is_dir():
+        return [path]
+    found = sorted(path.glob("*.json"))
+    if not found:
+        raise MalformedReport(f"{path} is a folder without reports, files *.json; name reports that the suite wrote")
     return found
 
 

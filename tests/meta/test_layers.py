@@ -97,7 +97,7 @@ WITHOUT_FRAMEWORK = [
         f"reports.{name}"
         for name in (
             *("report", "schema", "verdicts", "words", "markdown", "page", "charts", "curves", "speeds", "sides"),
-            *("benchmarks", "html", "equals"),
+            *("benchmarks", "html", "equals", "fleets"),
         )
     ),
     "results",

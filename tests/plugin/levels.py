@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=replicas,
         default=1,
         metavar="N",
-        help="also train data-parallel on N replicas, on GPUs where there are N, else on N parts of the CPU (default: 1, none)",
+        help="also train data-parallel on N replicas, on N GPUs or on N parts of the CPU (default: 1, none)",
     )
 
 

@@ -1,1 +1,1 @@
-"""Data-parallel training: several replicas, each with its part of the batch, have to equal one device with the whole batch."""
+"""Data-parallel training: several replicas with a part of the batch each have to equal one device."""

@@ -1,4 +1,4 @@
-"""Replicas of PyTorch: DistributedDataParallel around the Keras model, each replica a process, by gloo on a CPU, NCCL on GPUs.
+"""Replicas of PyTorch: DistributedDataParallel around the Keras model, a process each; gloo on a CPU, NCCL on GPUs.
 
 Keras' own `fit` knows no DistributedDataParallel: the loop is the one of Keras' guide, with the model's own loss and
 optimizer. The gradients that the optimizer is given are those that PyTorch has averaged.

@@ -104,7 +104,8 @@ def by_weights(weights: np.ndarray) -> str:
     dropped = [place + 1 for place, share in enumerate(shares) if abs(share) < SMALL]
     if dropped and len(dropped) < count:
         who = f"replica {', '.join(map(str, dropped))}"
-        return f"{who} is not in the sum, or was given the images of another one (weights {each}; each should be {1 / count:.3g})"
+        due = f"weights {each}; each should be {1 / count:.3g}"
+        return f"{who} is not in the sum, or was given the images of another one ({due})"
     if np.ptp(shares) < SMALL and abs(shares.mean() - 1) > SMALL:
         return (
             f"the sum over the replicas is divided by {count / shares.mean():.3g} instead of {count}: averaged by the wrong "
@@ -150,9 +151,9 @@ def nan(replicas: int, obtained: setting.Numbers, alone: setting.Numbers) -> Non
         lines += [f"gradient of the last layer's {what}: {finite} of {array.size} elements are finite"] if finite else []
     if not lines:
         return
-    single = [] if np.isnan(alone.loss) and all(np.isnan(array).all() for array in alone.gradients[-2:]) else ["x"]
+    kept = np.isnan(alone.loss) and all(np.isnan(array).all() for array in alone.gradients[-2:])
     lines += [
-        f"cause: the last replica's NaN is {'lost on one device as well' if single else 'swallowed when replicas are added'}",
+        f"cause: the last replica's NaN is {'swallowed when replicas are added' if kept else 'lost on one device as well'}",
         "expected  NaN, as the last label of the batch is NaN; the other replicas train on as if nothing had happened",
     ]
     checks.fail(f"NaN on one of {replicas} replicas by {how.by}", lines, next=NEXT.format(replicas))

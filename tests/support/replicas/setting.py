@@ -6,6 +6,7 @@ Weights and order are given, dropout is off: `cnnspec.trajectory.start` and `fit
 from __future__ import annotations
 
 import functools
+import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,7 +90,7 @@ def parts(images: int, replicas: int) -> list[slice]:
     """Rows of each replica: equal parts in order, the first ones larger by one where it does not divide."""
     each, more = divmod(images, replicas)
     ends = np.cumsum([0] + [each + (place < more) for place in range(replicas)])
-    return [slice(int(low), int(high)) for low, high in zip(ends, ends[1:], strict=False)]
+    return [slice(int(low), int(high)) for low, high in itertools.pairwise(ends)]
 
 
 def network(model: str) -> Network:
