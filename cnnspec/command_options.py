@@ -116,9 +116,10 @@ def add_soak_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--device",
-        choices=("auto", "cpu", "gpu"),
+        choices=("auto", "cpu", "gpu", asked.EACH),
         default="auto",
-        help="auto: what the framework chooses, and every core (default); gpu: the GPU alone, fail if there is none",
+        help="auto: what the framework chooses, and every core (default); gpu: the GPU alone, fail if there is none; each: "
+        "every GPU, and every core",
     )
     command.add_argument("--json", action="store_true", help="print one line of JSON to stdout; the rest to stderr")
 

@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "frameworks": {"errors", "legacy_keras"},
     "verify": {"facts", "errors"},
     "each": {"verify", "reports", "devices", "facts", "errors", "calls", "shapes"},
-    "soak": {"verify", "facts", "calls"},
+    "soak": {"each", "devices", "errors", "calls"},
     "bisect": {"verify", "reports", "facts", "files", "names", "errors", "calls"},
     "command_options": {"devices", "names"},
     "command_checks": {"files", "names", "errors"},
