@@ -195,7 +195,7 @@ where = [list(os.sched_getaffinity(int(thread))) for thread in os.listdir("/proc
 stop.set()
 print(json.dumps([core, where]))
 """
-    given = processes.variables(os.environ, True)
+    given = processes.variables(os.environ, "cpu", True)
     ended = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, env=given, cwd="/")
     core, where = json.loads(ended.stdout)
     assert len(where) == 3
