@@ -7,6 +7,7 @@ nothing here.
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 import pytest
@@ -17,11 +18,11 @@ EVENT = "/jax/core/compile/backend_compile_duration"
 _seconds: list[float] = []  # of each compilation of this process
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Listen, where Keras' backend is JAX."""
-    import keras
-
-    if keras.backend.backend() == "jax" and not session.config.option.collectonly:
+    """Listen, where Keras' backend is JAX. By now Keras is imported, where this run needs it."""
+    keras: Any = sys.modules.get("keras")
+    if keras and keras.backend.backend() == "jax" and not session.config.option.collectonly:
         import jax
 
         jax.monitoring.register_event_duration_secs_listener(heard)

@@ -91,7 +91,8 @@ def on_each(config: pytest.Config) -> int:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    require(session.config.option.device, session.config)
+    if session.config.option.device != asked.EACH:  # or this process only collects
+        require(session.config.option.device, session.config)
     set_tf32(session.config)
 
 
