@@ -26,7 +26,9 @@ def computed(monkeypatch, folder, fault):
     """What replicas with a fault computed."""
     monkeypatch.setattr(processes, "MODULE", faulty_worker.__name__)
     monkeypatch.setenv("FAULT", fault)
-    return processes.run(2, folder)
+    found = processes.run(2, folder)
+    assert list(found["images"]) == [64, 64]
+    return found
 
 
 @pytest.mark.parametrize("fault", CAUSES)

@@ -44,7 +44,8 @@ class Replicas(One):
         self.seen: list[int] = []
 
     def watch(self, model: Any) -> list[int]:
-        """A list that gets the number of images of every step of every replica."""
+        """A list that gets the number of images of every step of every replica, from now on."""
+        self.seen = []
         return self.seen
 
     def fit(self, model: Any, x: Any, y: Any, batch: int, epochs: int) -> list[float]:
