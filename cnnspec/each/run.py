@@ -171,7 +171,7 @@ def judged(results: Sequence[Result], devices: Sequence[str], due: Sequence[str]
         return Verdict("no verdict", reason, [*lines, f"NO VERDICT: {reason}"])
     agree = f"{counted(len(right), 'device')} computed what they should"
     if len(members) > 1 and (same := len(equals.shared(members))):
-        agree += f", {same} digests the same on all"
+        agree += f", {counted(same, 'digest')} the same on all"
     if not due:
         return Verdict("no verdict", IN_PART, [*lines, f"NO VERDICT, a part of the tiers: {agree}"])
     return Verdict("pass", "", [*lines, f"PASS, before any training: {agree}"])

@@ -37,7 +37,7 @@ sys.exit(told.get("code", 0))
 def device(code=0, digest="a1", **changes):
     """What a made-up run of a device does."""
     fields = {"tiers": {tier: dict(count) for tier, count in TIERS.items()}, "digests": {"a case": digest * 32}}
-    report = made(None, verdict="no verdict", **{**fields, **changes})
+    report = made(None, **{"verdict": "no verdict", **fields, **changes})
     return report, code
 
 

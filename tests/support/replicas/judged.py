@@ -71,6 +71,8 @@ def relative(value: float, due: float) -> float:
 
 def cause(name: str, replicas: int, obtained: setting.Numbers, due: setting.Numbers) -> str:
     """What wrong gradients look like, in words; what was tried where they look like nothing."""
+    if len(obtained.gradients) != len(due.gradients):
+        return "cause: a variable without a gradient"
     if not all(np.isfinite(array).all() for array in obtained.gradients):
         return "cause: NaN or infinity, which no replica was given"
     if replicas > 1 and setting.kind().statistics == setting.WHOLE and due.moving:
