@@ -63,7 +63,7 @@ def prepared(tell, place, device):
 
         stack.require(device)
         gpu = stack.on_gpu()
-        operations = [products.on_stack(gpu), *steps.on_this_stack(), draws.on_stack()]
+        operations = [products.on_stack(gpu), draws.on_stack(), *steps.on_this_stack()]
         soaker = Soaker(operations, tell)
         soaker.start(place)
     except ArithmeticError as error:

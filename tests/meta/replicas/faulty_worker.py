@@ -32,6 +32,8 @@ def on_tensorflow():
     reduce_all, made = tf.distribute.ReplicaContext.all_reduce, by_tensorflow.Replicas.made
 
     def all_reduce(self, how, value, options=None):
+        if self.num_replicas_in_sync == 1:
+            return reduce_all(self, how, value, options)
         first = tf.cast(tf.equal(self.replica_id_in_sync_group, 0), tf.float32)
         faults = {"dropped": lambda g: g * first, "NaN swallowed": lambda g: tf.where(tf.math.is_nan(g), 0.0, g)}
         return reduce_all(self, how, tf.nest.map_structure(faults.get(FAULT, lambda g: g), value), options)

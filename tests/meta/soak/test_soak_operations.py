@@ -63,7 +63,7 @@ def test_bits_in_words():
 def ready():
     """A Soaker of this stack's own operations, and what it has told."""
     found = []
-    soaker = turns.Soaker([products.on_stack(gpu=False), *steps.on_this_stack(), draws.on_stack()], found.append)
+    soaker = turns.Soaker([products.on_stack(gpu=False), draws.on_stack(), *steps.on_this_stack()], found.append)
     soaker.start("here")
     return soaker, found
 
