@@ -101,7 +101,8 @@ def on_torch():
 
     from tests.support.replicas import by_torch
 
-    healthy, step = torch.nn.parallel.DistributedDataParallel, by_torch.Replicas.step
+    parallel, step = torch.nn.parallel.DistributedDataParallel, by_torch.Replicas.step
+    made = parallel.__init__
 
     def hook(state, bucket):
         mine = bucket.buffer()
@@ -112,15 +113,14 @@ def on_torch():
         mine.div_(1 if FAULT == "wrong count" else torch.distributed.get_world_size())
         return torch.distributed.all_reduce(mine, async_op=True).get_future().then(lambda done: done.value()[0])
 
-    def parallel(model):
-        found = healthy(model)
-        found.register_comm_hook(None, hook)
-        return found
+    def init(self, *arguments, **given):
+        made(self, *arguments, **given)
+        self.register_comm_hook(None, hook)
 
     def shifted(self, together, model, x, y):
         return step(self, together, model, np.roll(x, self.rank, axis=0), y)
 
-    torch.nn.parallel.DistributedDataParallel = parallel
+    parallel.__init__ = init
     if FAULT == "shifted":
         by_torch.Replicas.step = shifted
 
