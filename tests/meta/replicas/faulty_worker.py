@@ -67,8 +67,8 @@ def on_jax():
     faults = {"wrong count": lambda g: 2 * g, "NaN swallowed": jnp.nan_to_num}
 
     def value_and_grad(function, **given):
-        def found(*arguments):
-            value, mine = gradients(function, **given)(*arguments)
+        def found(*arguments, **words):
+            value, mine = gradients(function, **given)(*arguments, **words)
             change = faults.get(FAULT) if keras.distribution.distribution() else None
             return value, jax.tree.map(change, mine) if change else mine
 
