@@ -19,6 +19,7 @@ pytest_plugins = [
     "tests.plugin.benchmarks",
     "tests.plugin.known_differences",
     "tests.plugin.verdict",
+    "tests.plugin.compilations",
     "tests.plugin.outcome",
     "tests.plugin.report",
     "tests.plugin.ending",

@@ -31,7 +31,7 @@ exit codes:
   0  done; verify: pass; bisect: one release was found
   1  verify: the stack fails; bench: this machine became slower, or a benchmark failed
      compare: two reports differ by more than their bounds allow
-     report: an environment failed, has no verdict or has no report
+     report: an environment failed, has no verdict or has no report; a machine differs from its equals
      soak: a result was wrong
   2  verify: no verdict: interrupted, crashed, skipped, in part, too few runs to judge by; bench: nothing was measured
      soak: nothing ran, or not every core; a process ended
@@ -190,7 +190,7 @@ def parser() -> argparse.ArgumentParser:
 
     report = add(
         "report",
-        "put the reports of several runs of the suite together in one table and one page",
+        "put reports of several runs together in one table and one page, and name a machine that differs from its equals",
         "reports/*.json --html report.html",
     )
     add_report_options(report)

@@ -42,21 +42,24 @@ def add_data_options(command: argparse.ArgumentParser) -> None:
     add_device(command)
 
 
-def add_device(command: argparse.ArgumentParser) -> None:
-    """Add the option that names the device."""
+def add_device(command: argparse.ArgumentParser, each: str = "") -> None:
+    """Add the option that names the device; `each` says what --device each does, empty where it cannot be asked for."""
     command.add_argument(
         "--device",
-        type=asked.device,
+        type=asked.device_or_each if each else asked.device,
         default="auto",
-        metavar="auto|cpu|gpu|gpu:N",
+        metavar=asked.METAVAR + ("|each" if each else ""),
         help="auto: what the framework chooses (default); cpu: hide every accelerator; gpu: fail where it would compute on "
-        "no GPU; gpu:N: the GPU at place N, counted from 0",
+        "no GPU; gpu:N: the GPU at place N, counted from 0; core:N: one thread on core N" + (each and f"; each: {each}"),
     )
 
 
 def choose_device(options: argparse.Namespace) -> None:
     """Hide and choose devices as --device says, before the command imports the framework, which looks for them then."""
-    asked.choose(getattr(options, "device", "auto"))
+    device = getattr(options, "device", "auto")
+    if device != asked.EACH:
+        asked.choose(device)
+        asked.pin(device)
 
 
 def positive(text: str) -> int:
@@ -83,7 +86,15 @@ def add_out(command: argparse.ArgumentParser, what: str) -> None:
 def add_verify_options(command: argparse.ArgumentParser) -> None:
     """Add the options of `verify`."""
     command.add_argument("--level", choices=LEVELS, help="how much of the suite runs (default: default)")
-    add_device(command)
+    add_device(
+        command, each="what computes, before any training, on every GPU or, on a CPU, on every core; names the odd one"
+    )
+    command.add_argument(
+        "--replicas",
+        type=positive,
+        metavar="N",
+        help="also train on N replicas at once, data-parallel, and compare with one device",
+    )
     add_out(command, "reports in DIR/reports, trainings in DIR/runs/verify")
     command.add_argument(
         "--ensembles",
@@ -105,9 +116,10 @@ def add_soak_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--device",
-        choices=("auto", "cpu", "gpu"),
+        choices=("auto", "cpu", "gpu", asked.EACH),
         default="auto",
-        help="auto: what the framework chooses, and every core (default); gpu: the GPU alone, fail if there is none",
+        help="auto: what the framework chooses, and every core (default); gpu: the GPU alone, fail if there is none; each: "
+        "every GPU, and every core",
     )
     command.add_argument("--json", action="store_true", help="print one line of JSON to stdout; the rest to stderr")
 
@@ -142,7 +154,9 @@ def add_calibrate_options(command: argparse.ArgumentParser) -> None:
 
 def add_report_options(command: argparse.ArgumentParser) -> None:
     """Add the options of `report`."""
-    command.add_argument("reports", type=Path, nargs="*", metavar="JSON", help="reports that pytest wrote to reports/")
+    command.add_argument(
+        "reports", type=Path, nargs="*", metavar="JSON", help="reports that pytest wrote to reports/, or folders of them"
+    )
     command.add_argument(
         "--expect",
         nargs="+",

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 def verify(options: Namespace) -> int:
     """The command `verify`; returns its exit code."""
     from cnnspec import verify
+    from cnnspec.each import command
 
-    return verify.verify(options)
+    return command.of_verify(options) if options.device == "each" else verify.verify(options)
 
 
 def bench(options: Namespace) -> int:
@@ -178,7 +179,7 @@ def report(options: Namespace) -> int:
     """The command `report`; returns 1 if an environment failed, has no verdict or has no report."""
     from cnnspec.benchmarks import tables, timings
     from cnnspec.faults import power, store
-    from cnnspec.reports import markdown, report
+    from cnnspec.reports import fleets, markdown, report
 
     reports = report.read_all(options.reports)
     measured = [timings.read(path) for path in options.figures]
@@ -200,7 +201,7 @@ def report(options: Namespace) -> int:
 
         write_result(options.html, page.page(reports, expected, measured))
     say("\n\n".join(part.rstrip("\n") for part in (text, markdown.table(tables.ACROSS, across) if across else "") if part))
-    return int(bool(report.missing(reports, expected)) or not all(each.good for each in reports))
+    return int(bool(report.missing(reports, expected)) or not all(each.good for each in reports) or fleets.differ(reports))
 
 
 def say(text: str) -> None:

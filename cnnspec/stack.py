@@ -24,11 +24,11 @@ from cnnspec.errors import DeviceMissing
 def require(device: str) -> None:
     """Hide what --device hides and no variable could, then raise DeviceMissing if this stack computes elsewhere.
 
-    `device` is auto, cpu, gpu or gpu:N. Call it before anything has computed.
+    `device` is auto, cpu, gpu, gpu:N or core:N. Call it before anything has computed.
     """
     if device == "auto":
         return
-    if device == "cpu":
+    if asked.on_cpu(device):
         _FRAMEWORKS[backend()].hide()
     fault = misplaced(device, used(), accelerators())
     if fault:
@@ -47,9 +47,9 @@ def misplaced(device: str, used: Accelerator | None, there: Sequence[Accelerator
     """
     keras_backend = f"Keras' backend {backend()}"
     gpus = [other for other in there if other.is_gpu]
-    if device == "cpu":
+    if asked.on_cpu(device):
         told = f"{keras_backend} still computes on {used.name} ({used.api}), which could not be hidden" if used else None
-        return told and f"{told}; start in a new process, before anything imports or uses the framework"
+        return f"{told}; start in a new process, before anything imports or uses the framework" if told else unpinned(device)
     if used is None or not used.is_gpu:
         where = f"{used.name} ({used.api})" if used else "the CPU"
         if not gpus:
@@ -68,6 +68,21 @@ def misplaced(device: str, used: Accelerator | None, there: Sequence[Accelerator
     if number is not None and len(same) > 1:
         return f"{keras_backend} sees {listed(same)}, not one of them; start in a new process, or use {asked.CHOOSING[0]}"
     return None
+
+
+def unpinned(device: str) -> str | None:
+    """Why this process does not run on the core of core:N alone; None where it does, and of other devices."""
+    cores = asked.cores()
+    if not asked.is_core(device) or cores == [asked.index(device)]:
+        return None
+    if not cores:
+        return "this system pins no process to a core; use --device cpu"
+    return f"this process runs on {counted_cores(cores)}, not on that one alone; `taskset -p $$` says which it may use"
+
+
+def counted_cores(cores: Sequence[int]) -> str:
+    """Cores in words: core 0; cores 0, 1."""
+    return f"core{'s' * (len(cores) > 1)} {', '.join(map(str, cores))}"
 
 
 def current() -> dict[str, Any]:

@@ -48,8 +48,14 @@ def verify(options: Namespace) -> int:
         arguments = [f"--report={out / 'reports'}{os.sep}", f"--out={out / 'runs' / 'verify'}"]
         arguments += [f"--device={options.device}"] if options.device != "auto" else []
         arguments += [f"--level={options.level}"] if options.level else []
+        arguments += [f"--replicas={options.replicas}"] if options.replicas else []
         arguments += [f"--ensembles={options.ensembles.resolve()}"] if options.ensembles else []
         outcome, code = judged(*run([*arguments, *for_pytest], places(for_pytest), quiet=options.json))
+    return concluded(options, outcome, code)
+
+
+def concluded(options: Namespace, outcome: dict[str, Any], code: int) -> int:
+    """Tell the outcome as `verify` does, and return the exit code."""
     if options.json:
         outcome = {**dict.fromkeys(FIELDS), "level": options.level or "default", **outcome}
         print(json.dumps({"exit_code": code, **outcome}))

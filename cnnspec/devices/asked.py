@@ -1,7 +1,8 @@
 """What --device asks for, and the variables that grant it before the framework is imported. Needs no framework.
 
 `--device cpu` hides every accelerator that a variable can hide. Metal it cannot: `of_tensorflow.hide` does that. `gpu:3` is
-the GPU at place 3 of those that the user left visible, counted from 0.
+the GPU at place 3 of those that the user left visible, counted from 0. `core:3` is one thread of the CPU, pinned to core 3.
+`each` is every GPU or, on a CPU, every core, one after the other: only `cnnspec.each` and the soak can do that.
 """
 
 from __future__ import annotations
@@ -25,28 +26,40 @@ HIDDEN = {
 }
 CHOOSING = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")  # of NVIDIA's, AMD's and Intel's GPUs
 NONE = "-1"
+EACH = "each"
+ONE_THREAD = dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1")
+METAVAR = "auto|cpu|gpu|gpu:N|core:N"
 
 
 def device(text: str) -> str:
-    """The value of --device, for argparse: auto, cpu, gpu or gpu:N."""
-    if not re.match(r"(auto|cpu|gpu(:\d+)?)$", text):
-        raise argparse.ArgumentTypeError(f"{text} is no device; give auto, cpu, gpu, or gpu:N with N counted from 0")
+    """The value of --device, for argparse: auto, cpu, gpu, gpu:N or core:N."""
+    if not re.match(r"(auto|cpu|gpu(:\d+)?|core:\d+)$", text):
+        raise argparse.ArgumentTypeError(f"{text} is no device; give auto, cpu, gpu, gpu:N or core:N with N counted from 0")
     return text
 
 
+def device_or_each(text: str) -> str:
+    """The value of --device where every device can be asked for, too."""
+    return text if text == EACH else device(text)
+
+
 def index(device: str) -> int | None:
-    """N of gpu:N; None of auto, cpu and gpu."""
+    """N of gpu:N and core:N; None of auto, cpu and gpu."""
     number = device.partition(":")[2]
     return int(number) if number else None
 
 
 def choose(device: str, environment: MutableMapping[str, str] = os.environ) -> None:
-    """Set the variables that grant `device`. Call it before the framework is imported.
+    """Set the variables that grant `device`. Call it, and `pin`, before the framework is imported.
 
     A process that this one starts finds its GPU chosen, and is given the same words: it must not choose again among one.
     """
-    if device == "cpu":
+    if on_cpu(device):
         environment.update(HIDDEN)
+        environment[VARIABLE] = device
+    if is_core(device):
+        environment.update(ONE_THREAD)
+        return
     wanted = index(device)
     if wanted is None or environment.get(VARIABLE) == device:
         return
@@ -61,6 +74,39 @@ def choose(device: str, environment: MutableMapping[str, str] = os.environ) -> N
     if pinned:  # the chosen one is now the only one
         environment["KERAS_TORCH_DEVICE"] = pinned.group(1)
     environment[VARIABLE] = device
+
+
+def is_core(device: str) -> bool:
+    """Whether a device is one core of the CPU."""
+    return device.startswith("core:")
+
+
+def on_cpu(device: str) -> bool:
+    """Whether a device is the CPU or one core of it."""
+    return device == "cpu" or is_core(device)
+
+
+def cores() -> list[int]:
+    """The cores that this process may use, as the system counts them; empty where a process cannot be pinned."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+def pin(device: str) -> None:
+    """Let this process run on the core of core:N alone; nothing for other devices. `stack.require` sees whether it does.
+
+    Threads that are there already, such as those of NumPy, are pinned too. Linux alone can do it.
+    """
+    if not is_core(device) or not hasattr(os, "sched_setaffinity"):
+        return
+    try:
+        threads = [int(name) for name in os.listdir("/proc/self/task")]
+    except OSError:
+        threads = [0]
+    for thread in threads:
+        try:
+            os.sched_setaffinity(thread, {index(device)})  # type: ignore[arg-type]
+        except OSError:  # it has ended, or this core is none that the process may use
+            continue
 
 
 def left_visible(variable: str, environment: Mapping[str, str]) -> list[str] | None:

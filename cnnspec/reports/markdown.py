@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cnnspec.names import MODELS
+from cnnspec.reports import fleets
 from cnnspec.reports.report import TIERS_WITH_MARGINS, Report, missing
 from cnnspec.reports.words import COLUMNS, NO_REPORT, losses, reasons, row, summary, used
 
@@ -38,6 +39,7 @@ def of_reports(reports: Sequence[Report], expected: Sequence[str] = ()) -> str:
     for title, found in reasons(reports).items():
         lines = [f"- {', '.join(map(escaped, who))}: {after_name(line)}" for line, who in found.items()]
         parts.append("\n".join([f"**{title}**", "", *lines]))
+    parts += filter(None, [fleets.told(reports)])
     return "\n\n".join(parts) + "\n"
 
 

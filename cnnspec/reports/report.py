@@ -48,9 +48,11 @@ class Report:
     `known_differences` name each test with its reason. `margins` is {test: {what: share of its tolerance}}; a share above 1
     is a failure, None an infinite share. `table` is {row: {model: loss}}, in nats. `trainings` has, by model, history and
     scores of the first run and the bands of its ensemble: {metric: {low, mean, high}}, each with a loss per epoch. `seconds`
-    is the duration of the whole run.
+    is the duration of the whole run. `digests` has the bits that equal machines have in common: of the exact tier and of the
+    trainings with one thread, by what they are of; reports of earlier versions have none.
 
-    `label` names the report in a table; `newer_part` says which later report of a part of the suite stands beside its file.
+    `label` names the report in a table, `file` is where it was read, and `newer_part` says which later report of a part of
+    the suite stands beside its file.
     """
 
     environment: str | None
@@ -69,10 +71,12 @@ class Report:
     table: dict[str, dict[str, float]]
     trainings: dict[str, dict[str, Any]]
     seconds: float
+    digests: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.label: str = self.environment or f"{self.stack['framework']}, Keras {self.stack['keras']}"
         self.newer_part: str = ""
+        self.file: str = ""
 
     def to_json(self, path: str | Path) -> None:
         """Write the report to `path`, whole or not at all."""
@@ -149,13 +153,16 @@ def tier_of(test: str) -> str:
 
 
 def read_all(paths: Iterable[str | Path]) -> list[Report]:
-    """The reports at `paths`, ordered by framework, its version, Keras and environment. No two have the same `label`.
+    """The reports at `paths`, files or folders of them, ordered by framework, its version, Keras and environment.
+
+    No two have the same `label`.
 
     Raises MalformedReport.
     """
-    files = [Path(path) for path in paths]
+    files = [file for path in paths for file in files_of(Path(path))]
     found = [Report.from_json(path) for path in files]
     for report, path in zip(found, files, strict=True):
+        report.file = str(path)
         part = path.parent / PARTIAL / path.name
         report.newer_part = "" if part in files else newer(report, part)
 
@@ -164,8 +171,18 @@ def read_all(paths: Iterable[str | Path]) -> list[Report]:
         return name != "tensorflow", name, numbers(version), numbers(report.stack["keras"]), numbers(report.label)
 
     found.sort(key=order)
-    for fact in ("framework", "hardware", "settings", "date"):
+    for fact in ("framework", "hardware", "settings", "date", "file"):
         tell_apart(found, fact)
+    return found
+
+
+def files_of(path: Path) -> list[Path]:
+    """A report's file, or those of a folder. Raises MalformedReport for a folder without any."""
+    if not path.is_dir():
+        return [path]
+    found = sorted(path.glob("*.json"))
+    if not found:
+        raise MalformedReport(f"{path} is a folder without reports, files *.json; name reports that the suite wrote")
     return found
 
 

@@ -69,6 +69,7 @@ FIELDS: dict[Any, Any] = {
     "table": {str: {str: LOSS}},
     "trainings": {str: RUN},
     "seconds": Number(0, 1e12),
+    Maybe("digests"): {str: TEXT},
 }
 
 

@@ -25,6 +25,7 @@ TIERS = (
     "training",
     "results",
 )
+SHARP = TIERS[: TIERS.index("repeats") + 1]  # before any training: what --device each runs on every device
 NEEDED = {"quick": QUICK, "default": TIERS, "full": (*TIERS, "replication")}  # level -> tiers that a pass must have run
 
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from cnnspec.calls import as_called
+from cnnspec.each import devices
 from cnnspec.soak import processes, readings, tally
 
 LONGEST, SHORTEST, ROUNDS = 5.0, 0.5, 3  # seconds of a turn; rounds over all cores that the time should allow
@@ -96,6 +97,7 @@ class Run:
 
     def __init__(self, device: str, seconds: float, say: Callable[[str], None]) -> None:
         self.device, self.seconds, self.say = device, seconds, say
+        self.devices = every_gpu() or ["auto"] if device == "each" else [device]
         self.cores = cores() if device != "gpu" else []
         self.tally = tally.Tally([])
         self.early: list[dict[str, Any]] = []  # told before the places have names
@@ -103,24 +105,30 @@ class Run:
         self.stack: tuple[str, ...] = ()
         self.gpu = False
         self.started: list[processes.Process] = []
+        self.whole: list[processes.Process] = []  # those of devices, which compute as users do
 
     def start(self) -> None:
         """Start the processes and wait until they are ready. Raises Refused or Gone."""
-        self.say("starting: a process for the device" + (", one for single cores" if self.cores else ""))
-        self.started.append(processes.Process(DEVICE, None, self.device))
+        several = len(self.devices) > 1
+        first = [DEVICE] if not several else [f"{DEVICE} {device}" for device in self.devices]
+        whole = f"{len(self.devices)} processes, one for each device" if several else "a process for the device"
+        self.say(f"starting: {whole}" + (", one for single cores" if self.cores else ""))
+        self.whole = [processes.Process(place, None, device) for place, device in zip(first, self.devices, strict=True)]
+        self.started += self.whole
         if self.cores:
             self.started.append(processes.Process(core_name(self.cores[0]), self.cores[0], "cpu"))
         for process in self.started:
             process.facts = self._ready(process)
         facts = self.started[0].facts
         self.stack, self.gpu = tuple(facts["stack"]), facts["gpu"]
-        name = facts["device"] if self.gpu else f"CPU, {facts['threads']} thread{'s' * (facts['threads'] > 1)}"
-        self.started[0].place = name
+        names = dict(zip(first, map(named, self.whole, self.devices if several else [""]), strict=True))
+        for process, name in zip(self.whole, names.values(), strict=True):
+            process.place = name
         found = self.tally.mismatches
-        self.tally = tally.Tally([name, *map(core_name, self.cores)])
+        self.tally = tally.Tally([*names.values(), *map(core_name, self.cores)])
         self.tally.mismatches = found
         for counts in self.early:
-            self.tally.add(name if counts["place"] == DEVICE else counts["place"], counts)
+            self.tally.add(names.get(counts["place"], counts["place"]), counts)
         self.say("\n".join(self.stack))
 
     def _ready(self, process: processes.Process) -> dict[str, Any]:
@@ -138,16 +146,18 @@ class Run:
         self.say(tally.told(mismatch))
 
     def turns(self) -> None:
-        """Turns until the time is over: the device, a core, the device, the next core. Raises Gone."""
+        """Turns until the time is over: a device, a core, the next device, the next core. Raises Gone."""
         self.began = time.monotonic()
-        whole, turn = self.started[0], length(self.seconds, len(self.cores))
-        place, told, number = whole.place, self.began, 0
+        turn = length(self.seconds, max(len(self.cores), len(self.whole)))
+        told, number = self.began, 0
+        places = [process.place for process in self.whole]
         while self.minutes() * 60 < self.seconds:
             if number % 2 and self.cores:
                 core = self.cores[number // 2 % len(self.cores)]
-                self._turn(self.started[1], core_name(core), core, turn)
+                self._turn(self.started[-1], core_name(core), core, turn)
             else:
-                self._turn(whole, place, None, turn)
+                place = (number // 2 if self.cores else number) % len(self.whole)
+                self._turn(self.whole[place], places[place], None, turn)
             number += 1
             if time.monotonic() - told > QUIET:
                 told = time.monotonic()
@@ -172,6 +182,18 @@ class Run:
         """End the processes."""
         for process in self.started:
             process.end()
+
+
+def named(process: processes.Process, device: str) -> str:
+    """The name of a device that is computed on as users do; `device` tells several from each other."""
+    facts = process.facts
+    name = facts["device"] if facts["gpu"] else f"CPU, {facts['threads']} thread{'s' * (facts['threads'] > 1)}"
+    return f"{device} {name}".strip()
+
+
+def every_gpu() -> list[str]:
+    """Every GPU as --device names it, for --device each; none where Keras computes on the CPU. Raises DeviceMissing."""
+    return [device for device in devices.found() if device.startswith("gpu")]
 
 
 def length(seconds: float, cores: int) -> float:

@@ -13,11 +13,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from cnnspec.facts.reading import PROJECT
-from cnnspec.verify import environment
+from cnnspec.devices import asked
+from cnnspec.each.devices import importing
 
 MODULE = "tests.soak.worker"
-ONE_THREAD = {name: "1" for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")}
 HANGS = 600.0  # seconds without a word, after which a process is given up: a model is compiled in far less
 
 
@@ -34,7 +33,7 @@ class Process:
         command = [sys.executable, "-P", "-B", "-m", MODULE, place, "all" if core is None else str(core), device]
         self.process = subprocess.Popen(
             command,
-            env=variables(os.environ, core is not None),
+            env=variables(os.environ, device, core is not None),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -87,11 +86,9 @@ class Process:
                 pipe.close()
 
 
-def variables(given: Mapping[str, str], one_thread: bool) -> dict[str, str]:
-    """Variables of the processes: the suite can be imported; those of cores have one thread, and no GPU."""
-    found = environment(given)
-    found["PYTHONPATH"] = os.pathsep.join([str(PROJECT), *filter(None, [found.get("PYTHONPATH")])])
+def variables(given: Mapping[str, str], device: str, one_thread: bool) -> dict[str, str]:
+    """Variables of the processes: the suite can be imported, the device is granted; those of cores have one thread."""
+    found = importing(given)
     found["OMP_WAIT_POLICY"] = "passive"
-    if one_thread:
-        found |= {**ONE_THREAD, "CUDA_VISIBLE_DEVICES": "-1"}
-    return found
+    asked.choose(device, found)
+    return found | asked.ONE_THREAD if one_thread else found

@@ -8,7 +8,12 @@ from typing import Any
 
 from cnnspec.soak import bound
 
-KINDS = {"products": "product", "exact steps": "exact step", "repeated steps": "repeated step"}  # -> the name of one
+KINDS = {
+    "products": "product",
+    "exact steps": "exact step",
+    "repeated steps": "repeated step",
+    "masks": "mask",
+}  # -> the name of one
 LEAST_SHARE = 0.5  # of the bare matrix product: a soak below it spends its time on something else
 SHOWN = 8  # mismatches at the end
 

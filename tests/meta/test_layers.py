@@ -39,7 +39,8 @@ MAY_IMPORT = {
     "faults": {"facts", "files", "names", "errors", *READING},
     "frameworks": {"errors", "legacy_keras"},
     "verify": {"facts", "errors"},
-    "soak": {"verify", "facts", "calls"},
+    "each": {"verify", "reports", "devices", "facts", "errors", "calls", "shapes"},
+    "soak": {"each", "devices", "errors", "calls"},
     "bisect": {"verify", "reports", "facts", "files", "names", "errors", "calls"},
     "command_options": {"devices", "names"},
     "command_checks": {"files", "names", "errors"},
@@ -59,6 +60,7 @@ MAY_IMPORT = {
             "calls",
             "frameworks",
             "verify",
+            "each",
             "soak",
             "devices",
             "bisect",
@@ -99,12 +101,13 @@ WITHOUT_FRAMEWORK = [
         f"reports.{name}"
         for name in (
             *("report", "schema", "verdicts", "words", "markdown", "page", "charts", "curves", "speeds", "sides"),
-            *("benchmarks", "html"),
+            *("benchmarks", "html", "equals", "fleets"),
         )
     ),
     "results",
     "frameworks",
     "verify",
+    *(f"each.{name}" for name in ("devices", "run", "command")),
     *(f"soak.{name}" for name in ("bound", "readings", "tally", "processes", "command")),
     *(f"bisect.{name}" for name in ("search", "releases", "fits", "state", "environments", "command")),
     *(f"faults.{name}" for name in ("store", "power")),

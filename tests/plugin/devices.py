@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator, MutableMapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,11 +21,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     share_out()  # in the first hook that runs: the framework reads these settings when it is imported
     group(parser).addoption(
         "--device",
-        type=asked.device,
+        type=asked.device_or_each,
         default="auto",
-        metavar="auto|cpu|gpu|gpu:N",
+        metavar=f"{asked.METAVAR}|each",
         help="auto: what the framework chooses (default); cpu: hide every accelerator; gpu: fail where it would compute on "
-        "no GPU; gpu:N: the GPU at place N of those that are visible, counted from 0",
+        "no GPU; gpu:N: the GPU at place N of those that are visible, counted from 0; core:N: one thread on core N; each: "
+        "what computes, before any training, on every GPU or, on a CPU, on every core, and the odd one out is named",
     )
     group(parser).addoption(
         "--tf32",
@@ -51,7 +53,9 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
             outcome.at_the_start(config, "no verdict", problem)
         print(f"error: {problem}", file=sys.stderr)
         return FrameworkMissing.exit_code
-    asked.choose(option.device)
+    if option.device == asked.EACH and not option.collectonly:
+        return on_each(config)
+    grant(option.device)
     if not option.collectonly and not hasattr(config, "workerinput"):
         progress.write(config, IMPORTING)
     try:
@@ -87,13 +91,34 @@ def pytest_testnodedown(node: Any, error: object) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    asked.choose(config.option.device)
+    grant(config.option.device)
+
+
+def grant(device: str) -> None:
+    """Make the settings that grant a device. Of each device every process is given its own."""
+    if device != asked.EACH:
+        asked.choose(device)
+        asked.pin(device)
+
+
+def on_each(config: pytest.Config) -> int:
+    """Run the sharp tiers on every device, in processes of their own; this one imports no framework."""
+    from cnnspec.each import command
+    from tests.plugin import outcome
+
+    option = config.option
+    folder = Path(option.report or config.rootpath / "reports")
+    words = config.invocation_params.args
+    found, code = command.of_pytest(words, option.file_or_dir, option.level, folder.absolute())
+    outcome.write(config, found)
+    return code
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     if imports_nothing(session.config):
         return
-    require(session.config.option.device, session.config)
+    if session.config.option.device != asked.EACH:  # or this process only collects
+        require(session.config.option.device, session.config)
     set_tf32(session.config)
 
 

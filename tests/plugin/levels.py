@@ -5,6 +5,8 @@ Plain `pytest` collects the tiers alone; `pytest tests` and `pytest tests/meta` 
 
 from __future__ import annotations
 
+import argparse
+import re
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ LEVELS = {  # name -> what it says about itself in the verdict
     "default": "default: every tier. It cannot see a fault that strikes less often than once in a few hundred steps.",
     "full": "full: every tier, and ten epochs of full MNIST beside the notebook.",
 }
+REPLICAS = "test_replicas"
 QUICK = tuple(f"test_{tier}" for tier in verdicts.QUICK)
 
 
@@ -27,6 +30,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="default",
         help="quick: seconds, before anything trains; default: every tier; full: also ten epochs of full MNIST",
     )
+    group(parser).addoption(
+        "--replicas",
+        type=replicas,
+        default=1,
+        metavar="N",
+        help="also train data-parallel on N replicas, on N GPUs or on N parts of the CPU (default: 1, none)",
+    )
+
+
+def replicas(text: str) -> int:
+    """The value of --replicas, for argparse."""
+    if not re.fullmatch("[1-9][0-9]?", text):
+        raise argparse.ArgumentTypeError(f"{text} is no number of replicas; give 2, or the number of GPUs")
+    return int(text)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -43,6 +60,8 @@ def belongs(item: pytest.Item, level: str, config: pytest.Config) -> bool:
     from tests.plugin import verdict
 
     module = module_of(item.nodeid)
+    if module == REPLICAS:
+        return bool(config.option.replicas > 1)
     if item.get_closest_marker("replication"):
         return level == "full" or config.option.dataset == "mnist" or "replication" in config.option.markexpr
     if level != "quick" or module not in verdict.TIERS:
@@ -81,4 +100,5 @@ def tiers(level: str) -> tuple[str, ...]:
 
     if level == "quick":
         return QUICK
-    return (*verdict.TIERS, *verdict.ASKED_FOR) if level == "full" else tuple(verdict.TIERS)
+    full = tuple(module for module in verdict.ASKED_FOR if module != REPLICAS)
+    return (*verdict.TIERS, *full) if level == "full" else tuple(verdict.TIERS)

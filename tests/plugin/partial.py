@@ -16,6 +16,8 @@ from tests.plugin import levels, verdict
 def why_deselected(item: pytest.Item) -> str:
     """Why a test was left out: by the level, by a mark that is registered as `asked for: -m NAME`, or by the user."""
     level = item.config.option.level
+    if levels.module_of(item.nodeid) == levels.REPLICAS and item.config.option.replicas < 2:
+        return "runs when it is asked for: --replicas 2"
     if not levels.belongs(item, level, item.config):
         return f"not part of --level {level}"
     asked = {line.split(":")[0] for line in item.config.getini("markers") if re.search(r"asked for: -m \w+", line)}

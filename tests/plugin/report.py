@@ -111,6 +111,7 @@ class Reporter:
         reasons: dict[str, list[dict[str, str]]] = {"failed": [], "skipped": [], "xfailed": []}
         properties: list[verdict.Property] = []
         shares: dict[str, dict[str, float | None]] = {}
+        digests: dict[str, str] = {}
         seen = set()
         for module, ended, report in verdict.outcomes(terminal):
             counts.get(module, others)[ended] += 1
@@ -119,8 +120,9 @@ class Reporter:
                 reasons[ended].append({"test": report.nodeid, "reason": reason(ended, report)})
             if module in counts:
                 properties += verdict.properties_of(report)
+                digests |= verdict.digests_of(report)
                 if ended != "xfailed":
-                    shares.update(margins_of(report))
+                    shares.update(verdict.margins_of(report))
         missed = self.missed(seen)
         return Report(
             environment=environment(),
@@ -141,6 +143,7 @@ class Reporter:
                 [value for name, value in properties if name == "run"], self.config.getoption("ensembles", None)
             ),
             seconds=round(time.monotonic() - self.started, 3),
+            digests=digests,
         )
 
 
@@ -197,17 +200,6 @@ def reason(outcome: str, report: Any) -> str:
 def shortened(words: str, most: int = LONGEST) -> str:
     """Words cut to a length that fits into a table. Pytest's own output has all of them."""
     return words if len(words) <= most else f"{words[:most]}…"
-
-
-def margins_of(report: Any) -> dict[str, dict[str, float | None]]:
-    """{test: {what: share of its tolerance}} of one test, to three digits. Of several shares of one name, the largest."""
-    from tests.plugin import verdict
-
-    found: dict[str, float] = {}
-    for what, share in (value for name, value in verdict.properties_of(report) if name == "margin"):
-        found[what] = max(share, found.get(what, 0.0))
-    rounded = {what: float(f"{share:.3g}") if math.isfinite(share) else None for what, share in found.items()}
-    return {report.nodeid: rounded} if rounded else {}
 
 
 def trainings(runs: Iterable[Mapping[str, Any]], ensembles: str | None) -> dict[str, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,10 @@ TIERS = {  # test module -> the question it answers; in the order of a run: what
     "test_training": "each model reaches the expected losses",
     "test_results": "the results table and the plots",
 }
-ASKED_FOR = {"test_replication": "the notebook and a fresh run among stored runs on full MNIST"}
+ASKED_FOR = {
+    "test_replicas": "several replicas train as one device does",
+    "test_replication": "the notebook and a fresh run among stored runs on full MNIST",
+}
 NOTEBOOK, FRESH = "the notebook", "a fresh run"  # whose training is placed among stored runs on full MNIST
 UNDECIDED = "undecided"  # what a test records that had too few stored runs, beside those of a band
 OUTCOMES = ("passed", "failed", "skipped", "xfailed")
@@ -138,6 +142,23 @@ def outcomes(terminal: pytest.TerminalReporter) -> Iterator[tuple[str, str, Any]
 def properties_of(report: Any) -> list[Property]:
     """What a test recorded. A module that could not be collected recorded nothing."""
     return getattr(report, "user_properties", [])
+
+
+def margins_of(report: Any) -> dict[str, dict[str, float | None]]:
+    """{test: {what: share of its tolerance}} of one test, to three digits. Of several shares of one name, the largest."""
+    found: dict[str, float] = {}
+    for what, share in (value for name, value in properties_of(report) if name == "margin"):
+        found[what] = max(share, found.get(what, 0.0))
+    rounded = {what: float(f"{share:.3g}") if math.isfinite(share) else None for what, share in found.items()}
+    return {report.nodeid: rounded} if rounded else {}
+
+
+def digests_of(report: Any) -> dict[str, str]:
+    """{what: digest} of one test; none where an inexact algorithm was excused, whose bits may differ between equal GPUs."""
+    properties = properties_of(report)
+    if any(name == "inexact" for name, _ in properties):
+        return {}
+    return {what: digest for name, value in properties if name == "digest" for what, digest in value.items()}
 
 
 def stale(properties: Iterable[Property]) -> list[str]:

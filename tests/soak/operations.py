@@ -34,6 +34,10 @@ class Operation:
         """{what: array} of what `compute` returned."""
         return raw
 
+    def described(self, variant, raw):
+        """Lines about wrong results."""
+        return described(self, variant, raw)
+
     def same(self, variant, raw):
         """Whether results are the expected ones, to the bit."""
         due, got = self.expected(variant), self.results(raw)

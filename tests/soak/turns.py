@@ -6,9 +6,7 @@ Products have most of the time, because each of them checks a thousand million m
 import time
 from collections import Counter
 
-from tests.soak.operations import described
-
-SHARES = {"products": 0.76, "exact steps": 0.12, "repeated steps": 0.12}  # of a turn's time
+SHARES = {"products": 0.76, "exact steps": 0.115, "repeated steps": 0.115, "masks": 0.01}  # of a turn's time
 TRIES = 5  # repetitions of an operation that gave a wrong result
 TOLD = 5  # mismatches that are described, of an operation at a place; all are counted
 EVERY = 1.0  # seconds between two messages
@@ -82,7 +80,7 @@ class Soaker:
         self.wrong[key] += 1
         if self.wrong[key] > TOLD:
             return
-        lines = described(operation, variant, raw)
+        lines = operation.described(variant, raw)
         if not lines:
             lines = ["the comparison on the device said so, and on the host no element differs: the device compares wrongly"]
         again = sum(not operation.same(variant, operation.compute(variant)) for _ in range(TRIES))

@@ -60,11 +60,11 @@ def prepared(tell, place, device):
         frameworks.require()
         from cnnspec import stack
         from cnnspec.devices.words import describe
-        from tests.soak import products, steps
+        from tests.soak import draws, products, steps
 
         stack.require(device)
         gpu = stack.on_gpu()
-        operations = [products.on_stack(gpu), *steps.on_this_stack()]
+        operations = [products.on_stack(gpu), draws.on_stack(), *steps.on_this_stack()]
         soaker = Soaker(operations, tell)
         soaker.start(place)
     except ArithmeticError as error:

@@ -106,15 +106,27 @@ def on_the_gpu(monkeypatch, backend):
 
 
 def test_other_bits_fail_where_determinism_is_promised(monkeypatch):
-    """On a GPU by TensorFlow or PyTorch other bits are a failure; by JAX a skip that says why, and equal bits a pass."""
+    """On a GPU by TensorFlow or PyTorch other bits are a failure. By JAX nothing can fail there: a skip that says why."""
+    nothing = lambda *given: None  # noqa: E731
     for backend in ("tensorflow", "torch"):
         on_the_gpu(monkeypatch, backend)
         with pytest.raises(pytest.fail.Exception, match="by the harness"):
-            test_determinism.test_the_same_seed_repeats(told(**{HARNESSED: "wrong bits"}), HARNESSED)
+            test_determinism.test_the_same_seed_repeats(told(**{HARNESSED: "wrong bits"}), HARNESSED, nothing)
     on_the_gpu(monkeypatch, "jax")
-    with pytest.raises(pytest.skip.Exception, match="the bits differ, which is no fault here: JAX on a GPU has no determin"):
-        test_determinism.test_the_same_seed_repeats(told(**{HARNESSED: "wrong bits"}), HARNESSED)
-    test_determinism.test_the_same_seed_repeats(told(), HARNESSED)
+    with pytest.raises(pytest.skip.Exception, match="the bits differ here, which is no fault: JAX on a GPU has no determin"):
+        test_determinism.test_the_same_seed_repeats(told(**{HARNESSED: "wrong bits"}), HARNESSED, nothing)
+    with pytest.raises(pytest.skip.Exception, match="the bits are the same here, which proves nothing: JAX on a GPU"):
+        test_determinism.test_the_same_seed_repeats(told(), HARNESSED, nothing)
+
+
+@pytest.mark.parametrize(("device", "kept"), [(None, [{f"{HARNESSED}, two epochs with seed 0": "bits"}]), (GPU, [])])
+def test_bits_of_one_thread_are_kept(monkeypatch, device, kept):
+    """On a CPU the bits go into the report, for `cnnspec report` of equal machines; a GPU promises them to itself only."""
+    use(monkeypatch, "tensorflow", device=device)
+    monkeypatch.setattr(stack, "on_gpu", lambda: device is not None)
+    noted = []
+    test_determinism.test_the_same_seed_repeats(told(), HARNESSED, lambda name, value: noted.append(value))
+    assert noted == kept
 
 
 def test_what_is_off_fails_where_it_can_be_on(monkeypatch):

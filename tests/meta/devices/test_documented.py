@@ -2,8 +2,8 @@
 
 import pytest
 
-from cnnspec import stack
 from cnnspec.compat import KERAS_VERSION
+from cnnspec.devices.words import of_device
 from cnnspec.facts.reading import PROJECT
 from tests.meta.devices.machines import BACKENDS, MACHINES, process
 
@@ -16,7 +16,7 @@ GIVEN = {"H100, KERAS_TORCH_DEVICE=cpu": ("H100", {"KERAS_TORCH_DEVICE": "cpu"})
 def row(monkeypatch, name, machine, backend, given=None):
     """The line of the table: what the description says, what --device gpu and gpu:1 do, and how that was seen."""
     facts, _ = process(monkeypatch, machine, backend, given=given)
-    told = facts["device"] + stack.of_device({key: value for key, value in facts.items() if key not in VERSIONS})
+    told = facts["device"] + of_device({key: value for key, value in facts.items() if key not in VERSIONS})
     faults = [process(monkeypatch, machine, backend, device, given)[1] for device in ("gpu", "gpu:1")]
     words = ["refused" if fault else "passes" for fault in faults]
     assert process(monkeypatch, machine, backend, "cpu", given)[1] is None

@@ -7,6 +7,7 @@ import pytest
 from cnnspec import stack
 from cnnspec.benchmarks import worker
 from cnnspec.devices import asked, of_jax, of_tensorflow, of_torch
+from cnnspec.devices.words import of_device
 from cnnspec.errors import DeviceMissing
 from tests.meta.devices import machines
 from tests.meta.devices.machines import BACKENDS, MACHINES, process, put
@@ -44,7 +45,7 @@ def test_two_gpus_and_a_slice_are_told(monkeypatch):
     assert facts["device"] == "NVIDIA H100 80GB HBM3"
     assert facts["unused"] == "NVIDIA H200 (CUDA)"
     facts, _ = process(monkeypatch, MACHINES["MIG"], "tensorflow")
-    assert stack.of_device(facts) == (
+    assert of_device(facts) == (
         ", by CUDA, MIG slice 3g.20gb, compute capability 8.0, driver 560.35, cuda 12.6, cudnn 9.3.0, tf32 on"
     )
     assert "unused" not in facts

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cnnspec.soak import tally
-from tests.soak import products, turns
+from tests.soak import draws, products, turns
 from tests.soak.operations import Operation
 
 SMALL = 32  # rows of a matrix where a fault does not need more
@@ -97,9 +97,9 @@ class Timed(Operation):
 
 @pytest.mark.parametrize("seconds", [0.5, 5.0])
 def test_products_have_three_quarters_of_the_time(seconds):
-    """In short turns as in long ones, with steps that take from a fiftieth to a whole second."""
+    """In short turns as in long ones, with steps that take from two thousandths to a whole second."""
     now = [0.0]
-    lengths = {"products": 0.02, "exact steps": 1.0, "repeated steps": 0.05}
+    lengths = {"products": 0.02, "exact steps": 1.0, "repeated steps": 0.05, "masks": 0.002}
     found = tally.Tally([CPU, FIRST])
     operations = [Timed(kind, length, now) for kind, length in lengths.items()]
     soaker = turns.Soaker(operations, lambda told: found.add(told["counts"]["place"], told["counts"]), lambda: now[0])
@@ -125,7 +125,7 @@ def test_low_bits_of_one_result_in_2_to_the_20th():
     assert "bits that differ: 0x00000003 (fraction 0, 1)" in told
     assert told.endswith("again: wrong in 0 of 5 repetitions at once, on the same numbers")
     assert soak.tally.code() == 1
-    assert soak.tally.sofar() == "1 of 9 matrix products, 0 of 0 exact steps, 0 of 0 repeated steps"
+    assert soak.tally.sofar() == "1 of 9 matrix products, 0 of 0 exact steps, 0 of 0 repeated steps, 0 of 0 masks"
     assert soak.tally.verdict()[0] == "1 of 9 matrix products wrong (each of 1.1·10^9 products)"
 
 
@@ -227,6 +227,53 @@ def test_wrong_after_the_thousandth_call():
     assert "call 1,001 there (1,000 right before it)" in soak.told()[0]
     assert all(mismatch["again"] == mismatch["tries"] for mismatch in soak.tally.mismatches)
     assert soak.tally.total("products")[0] == 10
+
+
+class Generator:
+    """Draws of Dropout; from draw `first` on it goes back by `period` draws, each time."""
+
+    def __init__(self, first=10**9, period=0, kept=0.5):
+        self.random, self.drawn, self.first, self.period, self.kept = np.random.RandomState(3), [], first, period, kept
+
+    def draw(self):
+        again = len(self.drawn) >= self.first
+        fresh = None if again else (self.random.uniform(size=draws.SHAPE) < self.kept).astype(np.float32) * 2
+        self.drawn.append(self.drawn[-self.period] if again else fresh)
+        return self.drawn[-1]
+
+
+@pytest.mark.parametrize(("first", "period"), [(1, 1), (40, 1), (40, 16)], ids=["stands still", "stops", "goes around"])
+def test_a_generator_that_repeats(first, period):
+    """From the draw on that was there before, every one is wrong; the message says which draw it is."""
+    soak = Soaked(draws.Masks(Generator(first, period).draw))
+    soak.calls(first)
+    assert soak.told() == []
+    soak.calls(5)
+    assert f"draw {first + 1:,} is draw {first + 1 - period:,} again, {period:,} draws before: it repeats" in soak.told()[0]
+    assert "MISMATCH on CPU, 2 threads: mask of 128 × 512 by Dropout, call " in soak.told()[0]
+    assert soak.tally.total("masks")[0] == 5
+    assert all(mismatch["again"] == mismatch["tries"] for mismatch in soak.tally.mismatches)
+
+
+def test_a_generator_that_does_not_repeat():
+    """Two thousand fair draws are all new."""
+    soak = Soaked(draws.Masks(Generator().draw))
+    soak.calls(2000)
+    assert soak.tally.total("masks") == (0, 2000, 2000)
+
+
+def test_masks_of_another_rate():
+    """A mask that keeps 0.52 instead of 0.5 is no fair draw."""
+    soak = Soaked(draws.Masks(Generator(kept=0.52).draw))
+    soak.calls(3)
+    assert "of the elements instead of 0.5" in soak.told()[0]
+
+
+def test_masks_of_this_stack():
+    """Keras' own Dropout draws new ones."""
+    soak = Soaked(draws.on_stack())
+    soak.calls(20)
+    assert soak.tally.total("masks") == (0, 20, 20)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -37,7 +37,7 @@ tell({{"ready": {{"device": "CPU", "threads": 2, "stack": ["a stack", "a CPU"], 
 for line in sys.stdin:
     order, wrong = json.loads(line), 0
     time.sleep(min(order["seconds"], 0.2))
-    counts = {{"products": [10, 0, 1e10], "exact steps": [2, 0, 2], "repeated steps": [3, 0, 3]}}
+    counts = {{"products": [10, 0, 1e10], "exact steps": [2, 0, 2], "repeated steps": [3, 0, 3], "masks": [4, 0, 4]}}
     {does}
     counts["products"][1] = wrong
     tell({{"counts": {{"place": order["place"], "seconds": 0.2, "kinds": counts, "bare": 6e10}}}})
@@ -71,7 +71,10 @@ sys.exit(worker.main(sys.argv[1:]))
 RUN = """
 import sys
 from cnnspec import __main__ as command_line
+from cnnspec.each import devices
 from cnnspec.soak import processes
+
+devices.found = lambda: ["gpu:0", "gpu:1"]
 
 processes.MODULE = "made_up_worker"
 sys.exit(command_line.main(sys.argv[1:]))
@@ -79,17 +82,17 @@ sys.exit(command_line.main(sys.argv[1:]))
 pytestmark = pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system pins no process to a core")
 
 
-def started(folder, does=FINE, before="", minutes="0.02"):
+def started(folder, does=FINE, before="", minutes="0.02", device="auto"):
     """A running `cnnspec soak --json` whose processes are made up."""
     indented = does.strip().replace("\n", "\n    ")
-    return started_as(folder, MADE_UP.format(does=indented, before=before), minutes)
+    return started_as(folder, MADE_UP.format(does=indented, before=before), minutes, device)
 
 
-def started_as(folder, worker, minutes):
-    """A running `cnnspec soak --json` whose processes run a module of their own."""
+def started_as(folder, worker, minutes, device="auto"):
+    """A running `cnnspec soak --json` whose processes run a module of their own; of --device each two GPUs are found."""
     (folder / "made_up_worker.py").write_text(worker, encoding="utf-8")
     path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", ""), *sys.path])
-    words = [sys.executable, "-c", RUN, "soak", "--json", "--minutes", minutes]
+    words = [sys.executable, "-c", RUN, "soak", "--json", "--minutes", minutes, "--device", device]
     pipe = subprocess.PIPE
     return subprocess.Popen(words, env={**os.environ, "PYTHONPATH": path}, stdout=pipe, stderr=pipe, text=True)
 
@@ -127,6 +130,49 @@ def test_a_soak_that_finds_something(tmp_path):
     assert facts["bounds"]["exact_steps"] > 0
     assert f"wrong on {core}; right on CPU, 2 threads" in rest
     assert "next: run it again, and alone; if one place stays" in rest
+
+
+# Two GPUs and the cores; the process of a GPU finds its own chosen, and the second one errs.
+TWO_GPUS = """
+import os
+from cnnspec import stack
+chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+GPU = {"device": "H100", "threads": 2, "stack": ["a stack", "two GPUs"], "gpu": True}
+whole = sys.argv[2] == "all"
+if whole:
+    assert (chosen, os.environ["CNNSPEC_DEVICE"]) == (sys.argv[3][-1], sys.argv[3]), chosen
+    tell({"ready": GPU})
+else:
+    assert (chosen, os.environ["OMP_NUM_THREADS"]) == ("-1", "1"), chosen
+"""
+SECOND_ERRS = """
+if order["place"] == "gpu:1 H100":
+    lines = ["product: 1 of 4 elements differ"]
+    tell({"mismatch": {"place": order["place"], "operation": "matrix product", "call": 8, "before": 7, "lines": lines,
+          "again": 5, "tries": 5}})
+    wrong = 1
+"""
+
+
+def test_each_of_two_gpus(tmp_path, monkeypatch):
+    """A process for each GPU, and one for the cores; the GPU that errs is named, the other and the cores are right."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    before = TWO_GPUS.replace("{", "{{").replace("}", "}}").format()
+    worker = MADE_UP.format(does=SECOND_ERRS.strip().replace("\n", "\n    "), before=before)
+    worker = worker.replace('tell({"ready": {"device": "CPU"', 'whole or tell({"ready": {"device": "CPU"')
+    code, facts, rest = ended(started_as(tmp_path, worker, "0.06", "each"))
+    cores = [command.core_name(core) for core in command.cores()]
+    assert code == 1, rest
+    assert list(facts["places"]) == ["gpu:0 H100", "gpu:1 H100", *cores]
+    assert "starting: 2 processes, one for each device, one for single cores" in rest
+    assert f"wrong on gpu:1 H100; right on gpu:0 H100, {', '.join(cores)}" in rest
+
+
+def test_each_without_a_gpu(monkeypatch):
+    """On a CPU --device each is the device and every core, as without it."""
+    monkeypatch.setattr(command.devices, "found", lambda: ["core:0", "core:1"])
+    run = command.Run("each", 60, print)
+    assert (run.devices, run.cores) == (["auto"], command.cores())
 
 
 def test_a_place_without_steps(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 
 from cnnspec.facts import reading
 from cnnspec.soak import processes, tally
-from tests.soak import operations, products, steps, turns, worker
+from tests.soak import draws, operations, products, steps, turns, worker
 from tests.support.exact import cases
 
 
@@ -63,7 +63,7 @@ def test_bits_in_words():
 def ready():
     """A Soaker of this stack's own operations, and what it has told."""
     found = []
-    soaker = turns.Soaker([products.on_stack(gpu=False), *steps.on_this_stack()], found.append)
+    soaker = turns.Soaker([products.on_stack(gpu=False), draws.on_stack(), *steps.on_this_stack()], found.append)
     soaker.start("here")
     return soaker, found
 
@@ -195,7 +195,7 @@ where = [list(os.sched_getaffinity(int(thread))) for thread in os.listdir("/proc
 stop.set()
 print(json.dumps([core, where]))
 """
-    given = processes.variables(os.environ, True)
+    given = processes.variables(os.environ, "cpu", True)
     ended = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, env=given, cwd="/")
     core, where = json.loads(ended.stdout)
     assert len(where) == 3
