@@ -175,7 +175,7 @@ def test_what_was_chosen_stays_chosen(monkeypatch):
 @pytest.mark.parametrize("text", ["gpu:", "gpu:-1", "cuda", "gpu:1,2", "CPU", ""])
 def test_other_words_are_refused(text):
     """--device takes auto, cpu, gpu and gpu:N."""
-    with pytest.raises(asked.argparse.ArgumentTypeError, match="give auto, cpu, gpu, or gpu:N"):
+    with pytest.raises(asked.argparse.ArgumentTypeError, match="give auto, cpu, gpu, gpu:N or core:N"):
         asked.device(text)
 
 

@@ -81,7 +81,7 @@ def on_jax():
         step = model.train_step
 
         def changed(state, data):
-            x, y, _ = data
+            x, y = data[:2]
             half = len(x) // 2
             if FAULT == "shifted":
                 return step(state, (jnp.concatenate([x[:half], jnp.roll(x[half:], 1, axis=0)]), y, None))

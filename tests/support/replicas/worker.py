@@ -87,7 +87,8 @@ def computed(replicas: int, rank: int, folder: Path) -> dict[str, np.ndarray]:
     module = importlib.import_module(f"tests.support.replicas.by_{backend()}")
     module.prepare(replicas)
     found: dict[str, np.ndarray] = {}
-    for who, group in ((ONE, module.One()), (ALL, module.Replicas(replicas, rank, folder))):
+    for who, made in ((ONE, module.One), (ALL, lambda: module.Replicas(replicas, rank, folder))):
+        group = made()  # not before one device is done: JAX's distribution is that of the whole process
         for name in setting.STEPS:
             found |= {f"{name}/{who}/{what}": array for what, array in step(group, name).items()}
         found |= {f"{setting.FIT}/{who}/{what}": array for what, array in fit(group).items()}
