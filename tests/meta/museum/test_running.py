@@ -1,0 +1,201 @@
+"""Does `python -m tests.meta.museum` say which exhibits are not as their rows say, go on where it ended, and keep results?
+
+What installs and runs is made up.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from cnnspec.bisect.search import FAILS, PASSES
+from cnnspec.facts import reading
+from tests.meta.museum import __main__ as museum
+from tests.meta.museum import exhibits, visits
+from tests.meta.reports.made_reports import ADAM, made
+
+TEST = "tests/test_numerics.py::test_layer_outputs"
+EXHIBITS = f"""
+[wrong-sum]
+issue = "https://example.org/1"
+story = "it adds one"
+tests = ["{TEST}"]
+words = ["BatchNormalization", "is 0.14"]
+ill = {{ beside = "tf216", with = ["keras==3.0.2"] }}
+healthy = {{ beside = "tf216", variables = {{ SPELL = "on" }} }}
+
+[lost-nan]
+issue = "https://example.org/2"
+story = "it loses NaN"
+tests = ["{TEST}"]
+words = ["drops NaN"]
+ill = {{ beside = "torch", with = ["keras==3.0.4"] }}
+healthy = {{ beside = "torch", with = ["keras==3.0.5"] }}
+"""
+MESSAGES = {"wrong-sum": "layer 2 (BatchNormalization)\n  is 0.14", "lost-nan": "ReLU drops NaN"}
+CASE = '<testcase classname="tests.test_optimizer" name="test_adam[model1-1]" file="tests/test_optimizer.py">'
+
+
+class World:
+    """Environments that are made at once; what fails there, with which message, can be changed."""
+
+    def __init__(self):
+        self.messages = {f"{name}-ill": message for name, message in MESSAGES.items()}
+        self.runs, self.variables, self.commands = [], [], []
+        self.left = []  # environments that are there while one is used
+
+    def call(self, words, log, environment):
+        self.commands.append(words)
+        if "venv" in words:
+            Path(words[-1], "bin").mkdir(parents=True)
+        if "install" in words or "venv" in words:
+            return 0
+        self.runs.append(log.stem)
+        self.variables.append(environment)
+        self.left.append(len(list(log.parent.glob("environments/*"))))
+        message = self.messages.get(log.stem)
+        failed = [] if message is None else [{"test": ADAM, "reason": message[:10]}]
+        made(failed=failed, verdict="fail" if failed else "no verdict").to_json(log.with_suffix(".json"))
+        case = f'{CASE}<failure message="{message}">trace</failure></testcase>' if failed else f"{CASE}</testcase>"
+        log.with_suffix(".xml").write_text(f"<testsuites><testsuite>{case}</testsuite></testsuites>", encoding="utf-8")
+        return len(failed)
+
+
+@pytest.fixture
+def world(monkeypatch, tmp_path):
+    """A World, two made-up exhibits, and a folder of stored results of their own."""
+    stored = tmp_path / "stored"
+    stored.mkdir()
+    (stored / "exhibits.toml").write_text(EXHIBITS, encoding="utf-8")
+    (stored / "README.md").write_text(f"before\n{museum.BEGIN}old\n{museum.END}\nafter\n", encoding="utf-8")
+    monkeypatch.setattr(museum, "exhibits", lambda: exhibits.exhibits(stored / "exhibits.toml"))
+    monkeypatch.setattr(museum, "RESULTS", stored / "results.csv")
+    monkeypatch.setattr(museum, "README", stored / "README.md")
+    monkeypatch.setattr(museum, "interpreter", lambda wanted, version, uv: f"/python{version}")
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    return World()
+
+
+def run(world, tmp_path, *words):
+    """(exit code, lines) of a visit of the museum."""
+    lines = []
+    code = museum.main([*words, "--out", str(tmp_path / "out")], world.call, lines.append)
+    return code, lines
+
+
+def test_every_exhibit_is_visited(world, tmp_path):
+    """Both sides of each run with their Python, backend, variables and requirements; each environment is removed."""
+    code, lines = run(world, tmp_path)
+    assert code == 0
+    assert lines[-1] == "2 of 2 exhibits are red for the documented reason and their neighbours green"
+    assert world.runs == ["wrong-sum-ill", "wrong-sum-healthy", "lost-nan-ill", "lost-nan-healthy"]
+    assert [found.get("SPELL") for found in world.variables] == [None, "on", None, None]
+    assert [found["KERAS_BACKEND"] for found in world.variables] == ["tensorflow", "tensorflow", "torch", "torch"]
+    assert world.left == [1] * 4
+    assert not list((tmp_path / "out" / "environments").iterdir())
+    installs = [words for words in world.commands if "install" in words]
+    assert "keras==3.0.2" in installs[0]
+    assert "keras==3.3.3" in installs[1]
+    pytest_words = [words for words in world.commands if "pytest" in words[:5]]
+    assert {"--runxfail", "--exitfirst", str(reading.PROJECT / TEST)} <= set(pytest_words[0])
+
+
+def test_a_second_call_goes_on(world, tmp_path):
+    """What is known is not run again, unless --again asks for it, or the row has changed."""
+    run(world, tmp_path, "wrong-sum")
+    run(world, tmp_path)
+    assert world.runs == ["wrong-sum-ill", "wrong-sum-healthy", "lost-nan-ill", "lost-nan-healthy"]
+    run(world, tmp_path, "lost-nan", "--again")
+    assert world.runs[4:] == ["lost-nan-ill", "lost-nan-healthy"]
+    file = tmp_path / "stored" / "exhibits.toml"
+    file.write_text(EXHIBITS.replace("keras==3.0.2", "keras==3.0.1"), encoding="utf-8")
+    run(world, tmp_path)
+    assert world.runs[6:] == ["wrong-sum-ill"]
+
+
+WRONG = {
+    "ill and green": (
+        {"wrong-sum-ill": None},
+        "wrong-sum, ill: passes, and must be one that fails: ",
+    ),
+    "red for another reason": (
+        {"wrong-sum-ill": "something else"},
+        "wrong-sum, ill: its message lacks 'BatchNormalization', 'is 0.14': something else",
+    ),
+    "healthy and red": (
+        {"lost-nan-healthy": "drops NaN"},
+        "lost-nan, healthy: fails, and must be one that passes: drops NaN",
+    ),
+}
+
+
+@pytest.mark.parametrize(("messages", "line"), WRONG.values(), ids=WRONG)
+def test_what_is_not_as_the_row_says_is_told(world, tmp_path, messages, line):
+    """An ill release that passes, one that fails for another reason, and a healthy one that fails are named; exit code 1."""
+    world.messages |= messages
+    code, lines = run(world, tmp_path)
+    assert code == 1
+    assert [each.startswith(line) for each in lines[-2:]] == [True, False]
+    assert lines[-1] == "1 of 2 exhibits are red for the documented reason and their neighbours green"
+
+
+def test_what_cannot_be_installed_is_told(world, tmp_path):
+    """A release that the index no longer has is named with the installer's last line."""
+    call = world.call
+
+    def refuses(words, log, environment):
+        if "install" in words and "keras==3.0.4" in words:
+            with open(log, "a", encoding="utf-8") as file:
+                file.write("ERROR: No matching distribution found for keras==3.0.4\n")
+            return 1
+        return call(words, log, environment)
+
+    world.call = refuses
+    code, lines = run(world, tmp_path)
+    assert code == 1
+    assert (
+        "lost-nan, ill: skipped, and must be one that fails: it cannot be installed: "
+        "ERROR: No matching distribution found for keras==3.0.4" in lines
+    )
+
+
+def test_results_are_stored_on_request_only(world, tmp_path):
+    """--store writes the table of results and that of the README; a part keeps the other rows."""
+    run(world, tmp_path)
+    assert not museum.RESULTS.exists()
+    run(world, tmp_path, "--store")
+    stored = exhibits.results(museum.RESULTS)
+    assert list(stored) == [(name, which) for name in MESSAGES for which in ("ill", "healthy")]
+    row = stored["wrong-sum", "ill"]
+    assert (row["verdict"], row["test"], row["message"]) == (FAILS, ADAM, "layer 2 (BatchNormalization) is 0.14")
+    assert stored["wrong-sum", "healthy"]["verdict"] == PASSES
+    text = museum.README.read_text(encoding="utf-8")
+    assert "| wrong-sum | tensorflow 2.21.0, keras 3.15.1, python 3.12.1, numpy 2.4.6 |" in text
+    assert "old" not in text
+    assert (text.splitlines()[0], text.splitlines()[-1]) == ("before", "after")
+
+
+def test_a_name_that_is_none_is_told(world, tmp_path):
+    """An unknown exhibit ends with 2 and the names that there are; nothing runs."""
+    code, lines = run(world, tmp_path, "wrong-summ")
+    assert (code, lines) == (2, ["no exhibit is called wrong-summ; there are wrong-sum, lost-nan"])
+    assert world.runs == []
+
+
+def test_damaged_results_are_told(world, tmp_path):
+    """Results that cannot be read end with 2, the file's name and what to do."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "results.csv").write_text("exhibit,side\n", encoding="utf-8")
+    code, lines = run(world, tmp_path)
+    assert code == 2
+    assert lines[-1].startswith(f"{tmp_path / 'out' / 'results.csv'} lacks the columns 'verdict'")
+    assert lines[-1].endswith("remove it to begin again")
+
+
+def test_an_error_is_a_failure_too(tmp_path):
+    """The first failure may be an error before the test; its text is kept where it has no message."""
+    xml = tmp_path / "found.xml"
+    cases = '<testcase classname="tests.test_state" name="test_a"/><testcase classname="tests.test_state" name="test_b">'
+    xml.write_text(f"<testsuites>{cases}<error>no fixture</error></testcase></testsuites>", encoding="utf-8")
+    assert visits.first_failure(xml) == ("tests/test_state.py::test_b", "no fixture")
+    assert visits.shortened("a\n  b") == "a b"
+    assert len(visits.shortened("a" * 3000)) == visits.LONGEST + 1
