@@ -7,6 +7,7 @@ import csv
 import io
 import re
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,12 +15,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from cnnspec.bisect.command import Stopped, stop
 from cnnspec.bisect.environments import Call, call, interpreter
 from cnnspec.errors import CnnspecError
 from cnnspec.facts.reading import PROJECT
 from cnnspec.files import write_whole
-from tests.meta.museum.exhibits import COLUMNS, DUE, RESULTS, Exhibit, exhibits, results, wrong
-from tests.meta.museum.visits import Visits
+from tests.meta.museum.exhibits import COLUMNS, DUE, RESULTS, Exhibit, Stack, exhibits, results, wrong
+from tests.meta.museum.visits import Visits, Wanted
 
 README = RESULTS.parent / "README.md"
 BEGIN, END = "<!-- results: python -m tests.meta.museum --store -->\n", "<!-- end of results -->"
@@ -36,6 +38,7 @@ def main(words: Sequence[str] | None = None, call: Call = call, say: Callable[[s
         say(f"no exhibit is called {', '.join(sorted(unknown))}; there are {', '.join(each.name for each in every)}")
         return 2
     asked = [each for each in every if not options.exhibits or each.name in options.exhibits]
+    before = signal.signal(signal.SIGTERM, stop)
     try:
         with FileLock(options.out / "lock", timeout=0):
             rows = visited(asked, options.out, options.again, call, say)
@@ -49,6 +52,11 @@ def main(words: Sequence[str] | None = None, call: Call = call, say: Callable[[s
     except CnnspecError as error:
         say(str(error))
         return 2
+    except (KeyboardInterrupt, Stopped):
+        say("it was stopped; the same command goes on")
+        return 2
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return 1 if faults else 0
 
 
@@ -63,21 +71,26 @@ def parser() -> argparse.ArgumentParser:
 
 
 def visited(asked: Sequence[Exhibit], out: Path, again: bool, call: Call, say: Callable[[str], None]) -> Rows:
-    """The rows of the exhibits, from before where nothing has changed; each new one is written at once."""
-    uv = shutil.which("uv")
-    wanted = {side.python for each in asked for side in each.sides.values()}
-    pythons = {version: interpreter("", version, uv) for version in sorted(wanted)}
+    """The rows of the exhibits, from before where nothing has changed; those of a stack are written when it is done."""
     rows: Rows = results(out / RESULTS.name)
-    visits = Visits(out, pythons, uv, call)
-    for number, each in enumerate(asked, start=1):
+    stacks: dict[Stack, list[Wanted]] = {}
+    for each in asked:
         for which, side in each.sides.items():
             kept = rows.get((each.name, which))
             if again or kept is None or kept["asked"] != side.digest:
-                say(f"[{number}/{len(asked)}] {each.name}, {which}: {' '.join(side.requirements)}")
-                row = visits.visit(each.name, which, side)
-                rows[each.name, which] = row
-                write_whole(out / RESULTS.name, as_csv(rows))
-                say(f"    {row['verdict']} in {row['seconds']:.0f} s: {row['test'] or row['message']}")
+                stacks.setdefault(side.stack, []).append((each.name, which, side))
+    uv = shutil.which("uv")
+    pythons = {version: interpreter("", version, uv) for version in sorted({stack.python for stack in stacks})}
+    visits = Visits(out, pythons, uv, call)
+    for number, (stack, wanted) in enumerate(stacks.items(), start=1):
+        set_to = [f"{name}={value}" for name, value in stack.variables]
+        say(
+            f"[{number}/{len(stacks)}] {' '.join([*stack.requirements, *set_to])}, Python {stack.python}: {stack.digest}.log"
+        )
+        for row in visits.visit(stack, wanted):
+            rows[row["exhibit"], row["side"]] = row
+            say(f"    {row['exhibit']}, {row['side']}, {row['verdict']} in {row['seconds']:.1f} s: {row['message'][:80]}")
+        write_whole(out / RESULTS.name, as_csv(rows))
     return rows
 
 
@@ -116,15 +129,15 @@ def store(every: Sequence[Exhibit], rows: Rows) -> None:
 
 def table(every: Sequence[Exhibit], rows: Rows) -> str:
     """The stored results as the table of the README."""
-    lines = ["| exhibit | red on | by | seconds to it | green on | seconds |", "|---|---|---|---|---|---|"]
+    lines = ["| exhibit | red on | by | seconds | green on | seconds |", "|---|---|---|---|---|---|"]
     for each in every:
         found = [rows.get((each.name, which)) for which in DUE]
         if all(found):
             ill, healthy = (row or {} for row in found)
             test = ill["test"].removeprefix("tests/")
             lines.append(
-                f"| {each.name} | {ill['stack']} | `{test}` | {ill['seconds']:.0f} | {healthy['stack']} | "
-                f"{healthy['seconds']:.0f} |"
+                f"| {each.name} | {ill['stack']} | `{test}` | {ill['seconds']:.1f} | {healthy['stack']} | "
+                f"{healthy['seconds']:.1f} |"
             )
     return "\n".join(lines) + "\n"
 

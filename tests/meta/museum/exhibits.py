@@ -38,7 +38,8 @@ COLUMNS: dict[str, Any] = {
     "test": TEXT,  # the first that failed
     "message": TEXT,
     "passed": COUNT,
-    "seconds": Number(0, 1e6),  # of the process of pytest, its start and imports included; it ends at the first failure
+    "seconds": Number(0, 1e6),  # of the exhibit's tests, up to the first that failed
+    "process": Number(0, 1e6),  # seconds of the process of pytest, start and imports included, with all tests of its stack
     "stack": TEXT,
     "asked": NAME,  # a digest of what decides the result: Side.digest
     "date": NAME,
@@ -47,19 +48,36 @@ KEY = ("exhibit", "side")
 
 
 @dataclasses.dataclass(frozen=True)
-class Side:
-    """One side of an exhibit: what is installed, with which Python, and what runs there."""
+class Stack:
+    """What is installed, with which Python, and the variables that are set there."""
 
     python: str
     backend: str
     requirements: tuple[str, ...]
-    variables: Mapping[str, str]
+    variables: tuple[tuple[str, str], ...]
+
+    @property
+    def digest(self) -> str:
+        """Eight digits that change with anything in it."""
+        return digest_of(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """One side of an exhibit: a stack and the tests that run on it."""
+
+    stack: Stack
     tests: tuple[str, ...]
 
     @property
     def digest(self) -> str:
         """Eight digits that change with anything that decides the result, the suite itself apart."""
-        return hashlib.sha256(json.dumps(dataclasses.asdict(self), sort_keys=True).encode()).hexdigest()[:8]
+        return digest_of(self)
+
+
+def digest_of(value: Any) -> str:
+    """The first eight digits of a digest of a dataclass."""
+    return hashlib.sha256(json.dumps(dataclasses.asdict(value), sort_keys=True).encode()).hexdigest()[:8]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +113,8 @@ def side(fields: Mapping[str, Any], tests: Sequence[str], rows: Mapping[str, fit
     wanted = fields.get("with", [])
     requirements = fits.replaced(pins, wanted)
     backend = row.environment if row.environment in fits.BACKENDS else "tensorflow"
-    return Side(row.python, backend, requirements, fields.get("variables", {}), tuple(tests))
+    variables = tuple(sorted(fields.get("variables", {}).items()))
+    return Side(Stack(row.python, backend, requirements, variables), tuple(tests))
 
 
 def results(path: Path = RESULTS) -> dict[tuple[str, str], dict[str, Any]]:

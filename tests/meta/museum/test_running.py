@@ -3,6 +3,8 @@
 What installs and runs is made up.
 """
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,15 +12,17 @@ import pytest
 from cnnspec.bisect.search import FAILS, PASSES
 from cnnspec.facts import reading
 from tests.meta.museum import __main__ as museum
-from tests.meta.museum import exhibits, visits
+from tests.meta.museum import exhibits
 from tests.meta.reports.made_reports import ADAM, made
 
-TEST = "tests/test_numerics.py::test_layer_outputs"
+SUM = "tests/test_numerics.py::test_layer_outputs"
+NAN = "tests/test_nonfinite.py::test_nan_reaches_the_output[Dense with relu]"
+# The two share their healthy stack.
 EXHIBITS = f"""
 [wrong-sum]
 issue = "https://example.org/1"
 story = "it adds one"
-tests = ["{TEST}"]
+tests = ["{SUM}"]
 words = ["BatchNormalization", "is 0.14"]
 ill = {{ beside = "tf216", with = ["keras==3.0.2"] }}
 healthy = {{ beside = "tf216", variables = {{ SPELL = "on" }} }}
@@ -26,13 +30,14 @@ healthy = {{ beside = "tf216", variables = {{ SPELL = "on" }} }}
 [lost-nan]
 issue = "https://example.org/2"
 story = "it loses NaN"
-tests = ["{TEST}"]
+tests = ["{NAN}"]
 words = ["drops NaN"]
 ill = {{ beside = "torch", with = ["keras==3.0.4"] }}
-healthy = {{ beside = "torch", with = ["keras==3.0.5"] }}
+healthy = {{ beside = "tf216", variables = {{ SPELL = "on" }} }}
 """
 MESSAGES = {"wrong-sum": "layer 2 (BatchNormalization)\n  is 0.14", "lost-nan": "ReLU drops NaN"}
-CASE = '<testcase classname="tests.test_optimizer" name="test_adam[model1-1]" file="tests/test_optimizer.py">'
+SIDES = [f"{name}-{which}" for name in MESSAGES for which in ("ill", "healthy")]
+CASE = '<testcase classname="tests.test_some" file="{}" name="{}" time="1.5">{}</testcase>'
 
 
 class World:
@@ -49,15 +54,24 @@ class World:
             Path(words[-1], "bin").mkdir(parents=True)
         if "install" in words or "venv" in words:
             return 0
-        self.runs.append(log.stem)
+        here = [
+            (f"{each.name}-{which}", side.tests[0])
+            for each in museum.exhibits()
+            for which, side in each.sides.items()
+            if side.stack.digest == log.stem and str(reading.PROJECT / side.tests[0]) in words
+        ]
+        self.runs.append([name for name, _ in here])
         self.variables.append(environment)
         self.left.append(len(list(log.parent.glob("environments/*"))))
-        message = self.messages.get(log.stem)
-        failed = [] if message is None else [{"test": ADAM, "reason": message[:10]}]
+        failed = [{"test": ADAM, "reason": "it failed"} for name, _ in here if self.messages.get(name)]
         made(failed=failed, verdict="fail" if failed else "no verdict").to_json(log.with_suffix(".json"))
-        case = f'{CASE}<failure message="{message}">trace</failure></testcase>' if failed else f"{CASE}</testcase>"
-        log.with_suffix(".xml").write_text(f"<testsuites><testsuite>{case}</testsuite></testsuites>", encoding="utf-8")
-        return len(failed)
+        cases = []
+        for name, test in here:
+            message = self.messages.get(name)
+            ended = f'<failure message="{message}">trace</failure>' if message else ""
+            cases.append(CASE.format(*test.split("::"), ended))
+        log.with_suffix(".xml").write_text(f"<testsuite>{''.join(cases)}</testsuite>", encoding="utf-8")
+        return min(len(failed), 1)
 
 
 @pytest.fixture
@@ -83,39 +97,43 @@ def run(world, tmp_path, *words):
 
 
 def test_every_exhibit_is_visited(world, tmp_path):
-    """Both sides of each run with their Python, backend, variables and requirements; each environment is removed."""
+    """Each stack runs the tests of its sides, with its Python, backend, variables and pins, and is removed after it."""
     code, lines = run(world, tmp_path)
     assert code == 0
     assert lines[-1] == "2 of 2 exhibits are red for the documented reason and their neighbours green"
-    assert world.runs == ["wrong-sum-ill", "wrong-sum-healthy", "lost-nan-ill", "lost-nan-healthy"]
-    assert [found.get("SPELL") for found in world.variables] == [None, "on", None, None]
-    assert [found["KERAS_BACKEND"] for found in world.variables] == ["tensorflow", "tensorflow", "torch", "torch"]
-    assert world.left == [1] * 4
+    assert world.runs == [["wrong-sum-ill"], ["wrong-sum-healthy", "lost-nan-healthy"], ["lost-nan-ill"]]
+    assert [found.get("SPELL") for found in world.variables] == [None, "on", None]
+    assert [found["KERAS_BACKEND"] for found in world.variables] == ["tensorflow", "tensorflow", "torch"]
+    assert world.left == [1] * 3
     assert not list((tmp_path / "out" / "environments").iterdir())
     installs = [words for words in world.commands if "install" in words]
     assert "keras==3.0.2" in installs[0]
     assert "keras==3.3.3" in installs[1]
     pytest_words = [words for words in world.commands if "pytest" in words[:5]]
-    assert {"--runxfail", "--exitfirst", str(reading.PROJECT / TEST)} <= set(pytest_words[0])
+    assert {"--runxfail", str(reading.PROJECT / SUM)} <= set(pytest_words[0])
+    assert str(reading.PROJECT / NAN) not in pytest_words[0]
 
 
 def test_a_second_call_goes_on(world, tmp_path):
     """What is known is not run again, unless --again asks for it, or the row has changed."""
     run(world, tmp_path, "wrong-sum")
+    assert world.runs == [["wrong-sum-ill"], ["wrong-sum-healthy"]]
     run(world, tmp_path)
-    assert world.runs == ["wrong-sum-ill", "wrong-sum-healthy", "lost-nan-ill", "lost-nan-healthy"]
+    assert world.runs[2:] == [["lost-nan-ill"], ["lost-nan-healthy"]]
+    run(world, tmp_path)
+    assert world.runs[4:] == []
     run(world, tmp_path, "lost-nan", "--again")
-    assert world.runs[4:] == ["lost-nan-ill", "lost-nan-healthy"]
+    assert world.runs[4:] == [["lost-nan-ill"], ["lost-nan-healthy"]]
     file = tmp_path / "stored" / "exhibits.toml"
     file.write_text(EXHIBITS.replace("keras==3.0.2", "keras==3.0.1"), encoding="utf-8")
     run(world, tmp_path)
-    assert world.runs[6:] == ["wrong-sum-ill"]
+    assert world.runs[6:] == [["wrong-sum-ill"]]
 
 
 WRONG = {
     "ill and green": (
         {"wrong-sum-ill": None},
-        "wrong-sum, ill: passes, and must be one that fails: ",
+        "wrong-sum, ill: passes, and must be one that fails: 1 passed",
     ),
     "red for another reason": (
         {"wrong-sum-ill": "something else"},
@@ -134,7 +152,7 @@ def test_what_is_not_as_the_row_says_is_told(world, tmp_path, messages, line):
     world.messages |= messages
     code, lines = run(world, tmp_path)
     assert code == 1
-    assert [each.startswith(line) for each in lines[-2:]] == [True, False]
+    assert lines[-2] == line
     assert lines[-1] == "1 of 2 exhibits are red for the documented reason and their neighbours green"
 
 
@@ -164,9 +182,10 @@ def test_results_are_stored_on_request_only(world, tmp_path):
     assert not museum.RESULTS.exists()
     run(world, tmp_path, "--store")
     stored = exhibits.results(museum.RESULTS)
-    assert list(stored) == [(name, which) for name in MESSAGES for which in ("ill", "healthy")]
+    assert ["-".join(key) for key in stored] == SIDES
     row = stored["wrong-sum", "ill"]
-    assert (row["verdict"], row["test"], row["message"]) == (FAILS, ADAM, "layer 2 (BatchNormalization) is 0.14")
+    assert (row["verdict"], row["test"], row["message"]) == (FAILS, SUM, "layer 2 (BatchNormalization) is 0.14")
+    assert row["seconds"] == 1.5
     assert stored["wrong-sum", "healthy"]["verdict"] == PASSES
     text = museum.README.read_text(encoding="utf-8")
     assert "| wrong-sum | tensorflow 2.21.0, keras 3.15.1, python 3.12.1, numpy 2.4.6 |" in text
@@ -181,6 +200,17 @@ def test_a_name_that_is_none_is_told(world, tmp_path):
     assert world.runs == []
 
 
+def test_a_stopped_visit_is_told(world, tmp_path):
+    """SIGTERM ends the visit with 2, without a row and without an environment; the same command goes on."""
+    before, call = signal.getsignal(signal.SIGTERM), world.call
+    world.call = lambda words, log, environment: os.kill(os.getpid(), signal.SIGTERM)
+    assert run(world, tmp_path)[0] == 2
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert not list((tmp_path / "out").glob("environments/*"))
+    world.call = call
+    assert run(world, tmp_path)[0] == 0
+
+
 def test_damaged_results_are_told(world, tmp_path):
     """Results that cannot be read end with 2, the file's name and what to do."""
     (tmp_path / "out").mkdir()
@@ -189,13 +219,3 @@ def test_damaged_results_are_told(world, tmp_path):
     assert code == 2
     assert lines[-1].startswith(f"{tmp_path / 'out' / 'results.csv'} lacks the columns 'verdict'")
     assert lines[-1].endswith("remove it to begin again")
-
-
-def test_an_error_is_a_failure_too(tmp_path):
-    """The first failure may be an error before the test; its text is kept where it has no message."""
-    xml = tmp_path / "found.xml"
-    cases = '<testcase classname="tests.test_state" name="test_a"/><testcase classname="tests.test_state" name="test_b">'
-    xml.write_text(f"<testsuites>{cases}<error>no fixture</error></testcase></testsuites>", encoding="utf-8")
-    assert visits.first_failure(xml) == ("tests/test_state.py::test_b", "no fixture")
-    assert visits.shortened("a\n  b") == "a b"
-    assert len(visits.shortened("a" * 3000)) == visits.LONGEST + 1
