@@ -8,6 +8,7 @@ import pytest
 
 from cnnspec import __main__ as command_line
 from cnnspec.facts import reading
+from tests.meta.museum import __main__ as museum
 
 DOCUMENTS = {
     path.relative_to(reading.PROJECT).as_posix(): path.read_text(encoding="utf-8")
@@ -126,6 +127,7 @@ def test_options_exist(name, pytestconfig):
     """Every option that a document names is one of pytest's or of the command line's."""
     known = reduce(set.union, map(options_of, commands()), {"--help", "--snapshot-update"})
     known |= {f"--{option.replace('_', '-')}" for option in vars(pytestconfig.option)}
+    known |= {option for action in museum.parser()._actions for option in action.option_strings}
     known |= OTHERS if name == "docs/recipes.md" else set()
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", DOCUMENTS[name]))
     assert named - known == set()

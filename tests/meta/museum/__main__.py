@@ -24,7 +24,7 @@ from tests.meta.museum.exhibits import COLUMNS, DUE, RESULTS, Exhibit, Stack, ex
 from tests.meta.museum.visits import Visits, Wanted
 
 README = RESULTS.parent / "README.md"
-BEGIN, END = "<!-- results: python -m tests.meta.museum --store -->\n", "<!-- end of results -->"
+BEGIN, END = "<!-- results: tox run -e museum -- --store -->\n", "<!-- end of results -->"
 Rows = dict[tuple[str, str], dict[str, Any]]
 
 

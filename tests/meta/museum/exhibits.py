@@ -121,7 +121,7 @@ def results(path: Path = RESULTS) -> dict[tuple[str, str], dict[str, Any]]:
     """{(exhibit, side): its row} of a file of results; nothing where there is no file yet. Raises BaselineError."""
     if not path.exists():
         return {}
-    remedy = "python -m tests.meta.museum --store makes it again" if path == RESULTS else "remove it to begin again"
+    remedy = "tox run -e museum -- --store makes it again" if path == RESULTS else "remove it to begin again"
     return {(row["exhibit"], row["side"]): row for row in read_csv(path, COLUMNS, KEY, remedy)}
 
 
