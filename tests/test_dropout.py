@@ -15,8 +15,7 @@ from cnnspec.architectures import ARCHITECTURES
 from cnnspec.compat import KERAS_VERSION, backend, seed_everything
 from cnnspec.facts import notebook, reading
 from cnnspec.names import MODELS
-from cnnspec.training import batch_size
-from tests.support import beside_dropout, chance, checks, masks, numerics, steps
+from tests.support import chance, checks, masks, numerics, steps
 from tests.support.checks import Finding
 
 FALSE_ALARM = 1e-6
@@ -129,24 +128,6 @@ def test_outputs_have_the_mask_of_the_gradients(mode, rate):
         for name, step in stepped(mode, rate).items()
     ]
     checks.near_float64(f"Dropout({rate}), {mode}: outputs and gradients have one mask: sum of outputs", findings, next=NEXT)
-
-
-@pytest.mark.usefixtures("tf32_off")
-def test_the_layers_beside_it():
-    """A compiled step of a network with active Dropout has float64's loss and gradients, by the masks of that step."""
-    model = beside_dropout.keras_model()
-    for size in (batch_size, 32):
-        x, y = beside_dropout.batch(size)
-        obtained, drawn = beside_dropout.step(model, x, y)
-        due = beside_dropout.due(x, y, drawn)
-        findings = [Finding("loss", numerics.error(obtained.loss, due.loss), *numerics.bound("whole_model", "training"))]
-        for row, (layer, mine, theirs) in enumerate(
-            zip(beside_dropout.LAYERS, obtained.gradients, due.gradients, strict=True), 1
-        ):
-            for kind, got, expected in zip(("kernel", "bias"), mine, theirs, strict=False):
-                name = f"layer {row} ({layer['class']}), {kind} gradient"
-                findings.append(Finding(name, numerics.error(got, expected), *numerics.bound("whole_model", "gradient")))
-        checks.near_float64(f"a step with active dropout, batch of {size}, by the masks that it drew", findings, next=NEXT)
 
 
 @EACH_RATE

@@ -17,7 +17,7 @@ from cnnspec.names import MODELS
 from cnnspec.oracle.layers import run_layer
 from cnnspec.oracle.network import Network, softmax_crossentropy
 from cnnspec.training import compile_model
-from tests.support import checks, elements, known_differences, normalising, numerics, probes
+from tests.support import beside_dropout, checks, elements, known_differences, normalising, numerics, probes
 from tests.support.checks import Finding
 from tests.support.exact import on_stack
 
@@ -84,6 +84,39 @@ def images_of(model):
 def slow(model, images):
     """The mark of what `--level quick` leaves out."""
     return () if (model, images) == QUICK else pytest.mark.slow
+
+
+def test_loss():
+    """Categorical cross-entropy of a softmax: the loss of `evaluate`, and the step that it makes on the layer before it."""
+    model = keras.Sequential([keras.Input(shape=(10,)), keras.layers.Dense(10, activation="softmax")])
+    optimizer = keras.optimizers.SGD(1.0)
+    model.compile(loss=keras.losses.categorical_crossentropy, optimizer=optimizer, metrics=["accuracy"])
+    drawn = np.random.RandomState(8)
+    kernel, x = (drawn.normal(size=shape).astype("float32") for shape in ((10, 10), (TRAINED, 10)))
+    y = np.eye(10, dtype="float32")[drawn.randint(0, 10, TRAINED)]
+    logits = x.astype("float64") @ kernel
+    loss, gradient = softmax_crossentropy(logits, y)
+    model.layers[-1].set_weights([kernel, np.zeros(10, "float32")])
+    told, accuracy = (float(value) for value in np.ravel(model.evaluate(x, y, verbose=0))[:2])
+    right = float((logits.argmax(axis=1) == y.argmax(axis=1)).mean())
+    checks.equal(
+        f"accuracy of {TRAINED} softmaxes, in images",
+        round(right * TRAINED),
+        round(accuracy * TRAINED),
+        source="the largest logit in float64",
+        next="compare this Keras' metric for the word accuracy with categorical accuracy",
+    )
+    model.train_on_batch(x, y)
+    moved = np.asarray(model.layers[-1].get_weights()[1], np.float64)
+    findings = [
+        Finding("loss", numerics.error(told, loss), *numerics.bound("loss", "loss")),
+        Finding(
+            "gradient at the logits, summed",
+            numerics.error(moved, -gradient.sum(axis=0)),
+            *numerics.bound("loss", "gradient"),
+        ),
+    ]
+    checks.near_float64("categorical cross-entropy behind a softmax", findings, next=NEXT)
 
 
 OUTPUTS = [
@@ -234,6 +267,23 @@ def test_whole_model(model):
 def whole(quantity, name, obtained, expected):
     """A result of a whole model for `checks.near_float64`. Errors of layers add up, so it names no precision."""
     return Finding(name, numerics.error(obtained, expected), *numerics.bound("whole_model", quantity))
+
+
+def test_beside_active_dropout():
+    """A compiled step of a network with active Dropout has float64's loss and gradients, by the masks of that step."""
+    model = beside_dropout.keras_model()
+    for size in (TRAINED, 32):
+        x, y = beside_dropout.batch(size)
+        obtained, drawn = beside_dropout.step(model, x, y)
+        due = beside_dropout.due(x, y, drawn)
+        findings = [Finding("loss", numerics.error(obtained.loss, due.loss), *numerics.bound("whole_model", "training"))]
+        for row, (layer, mine, theirs) in enumerate(
+            zip(beside_dropout.LAYERS, obtained.gradients, due.gradients, strict=True), 1
+        ):
+            for kind, got, expected in zip(("kernel", "bias"), mine, theirs, strict=False):
+                name = f"layer {row} ({layer['class']}), {kind} gradient"
+                findings.append(Finding(name, numerics.error(got, expected), *numerics.bound("whole_model", "gradient")))
+        checks.near_float64(f"a step with active dropout, batch of {size}, by the masks that it drew", findings, next=NEXT)
 
 
 def test_normalisation_alone():

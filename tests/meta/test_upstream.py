@@ -6,10 +6,12 @@ import subprocess
 import sys
 
 import pytest
+from packaging.version import Version
 
+from cnnspec import stack
 from cnnspec.compat import KERAS_VERSION, backend
 from cnnspec.facts import reading
-from tests.support.known_differences import SHUFFLED_BY_EPOCH
+from tests.support.known_differences import KERAS, SHUFFLED_BY_EPOCH, ZEROS
 
 REPORTS = sorted((reading.PROJECT / "docs" / "upstream").glob("*.md"))
 PARTS = ["Summary", "Versions", "To reproduce", "Expected", "Obtained", "Cause"]
@@ -30,9 +32,22 @@ def orders(text):
     return {seed: [ast.literal_eval(order) for order in re.findall(r"\[[^]]*\]", line)] for seed, line in rows}
 
 
-def block(part):
-    """The first block of a part of the report."""
-    return re.search(rf"^## {part}$.*?^```(?:python)?\n(.*?)^```", SHUFFLE, re.MULTILINE | re.DOTALL).group(1)
+def block(part, text=SHUFFLE):
+    """The first block of a part of a report."""
+    return re.search(rf"^## {part}$.*?^```(?:python)?\n(.*?)^```", text, re.MULTILINE | re.DOTALL).group(1)
+
+
+def report(name):
+    """The text of a report."""
+    return (reading.PROJECT / "docs" / "upstream" / f"{name}.md").read_text(encoding="utf-8")
+
+
+def shown_by_the_script(name):
+    """What the script of a report prints here, line by line."""
+    command = [sys.executable, "-c", block("To reproduce", report(name))]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert ended.stdout, ended.stderr[-2000:]
+    return ended.stdout.splitlines()
 
 
 def constant(shown):
@@ -55,3 +70,78 @@ def test_the_report_of_the_shuffle_shows_it():
     """Of the two outputs in the report one is constant and the other is not."""
     assert constant(orders(block("Obtained")))
     assert not constant(orders(block("Expected")))
+
+
+def losses(lines):
+    """{shape of a batch: (loss by fit, loss by evaluate)} in lines of the script about zeros."""
+    rows = [re.fullmatch(r"\((.*)\) fit (.*) evaluate (.*)", line) for line in lines]
+    return {row[1]: (float(row[2]), float(row[3])) for row in rows}
+
+
+TRUE = {"None, 1": (1.0, 1.0), "2, 1": (1.0, 1.0)}
+WITH_ZEROS = {**TRUE, "2, 1": (0.75, 0.75)}
+
+
+@pytest.mark.skipif(backend() != "tensorflow", reason="tf.data is TensorFlow's: tox run -e py312")
+def test_the_script_of_the_zeros_shows_it():
+    """A fourth batch of zeros is counted on the versions that are said to do so, and on no others."""
+    assert losses(shown_by_the_script("batch-of-zeros")) == (WITH_ZEROS if ZEROS else TRUE)
+
+
+def test_the_report_of_the_zeros_shows_it():
+    """Of the two outputs in the report one has the true losses and the other three quarters."""
+    text = report("batch-of-zeros")
+    assert losses(block("Expected", text).splitlines()) == TRUE
+    assert losses(block("Obtained", text).splitlines()) == WITH_ZEROS
+
+
+def slots(lines):
+    """{file: (whether the optimizer has variables that are no scalars, whether fit goes on)} by the script about .h5."""
+    rows = [re.fullmatch(r"(\S+) (\[.*\]) fit: (.*)", line) for line in lines]
+    return {row[1]: (any(ast.literal_eval(row[2])), row[3] == "goes on") for row in rows}
+
+
+KEPT = {"model.keras": (True, True), "model.h5": (True, True)}
+LOST = {**KEPT, "model.h5": (False, False)}
+
+
+@pytest.mark.skipif(
+    Version("3.0") <= KERAS < Version("3.0.2"), reason="this Keras has other defects of loading: tox run -e py312"
+)
+def test_the_script_of_the_slots_shows_it():
+    """Slots are lost, and fit raises, on the versions that are said to do so, and on no others."""
+    assert slots(shown_by_the_script("h5-without-slots")) == (LOST if Version("3.0") <= KERAS else KEPT)
+
+
+def test_the_report_of_the_slots_shows_it():
+    """Of the two outputs in the report one has the slots from both files and the other not."""
+    text = report("h5-without-slots")
+    assert slots(block("Expected", text).splitlines()) == KEPT
+    assert slots(block("Obtained", text).splitlines()) == LOST
+
+
+def wrong_steps(lines):
+    """{batch: (steps, wrong ones)} in lines of the script about steps of one sample."""
+    rows = [re.fullmatch(r"batch (\d+) (\{.*\})", line) for line in lines]
+    found = {int(row[1]): ast.literal_eval(row[2]) for row in rows}
+    return {batch: (sum(pairs.values()), sum(pairs.values()) - pairs.get((-1.0, 0.0), 0)) for batch, pairs in found.items()}
+
+
+@pytest.mark.skipif(
+    backend() != "tensorflow" or KERAS_VERSION < (3, 15) or stack.on_gpu(),
+    reason="the script was measured with Keras 3.15 on TensorFlow and a CPU: tox run -e py312",
+)
+def test_the_script_of_one_sample_shows_it():
+    """Of 300 steps of one sample some are wrong, of those of two samples none."""
+    shown = wrong_steps(shown_by_the_script("step-at-batch-one"))
+    assert {batch: steps for batch, (steps, _) in shown.items()} == {1: 300, 2: 300}
+    assert shown[1][1] > 0, "no step of one sample was wrong: the defect may be gone; try again, then correct the report"
+    assert shown[2][1] == 0
+
+
+def test_the_report_of_one_sample_shows_it():
+    """The expected output has no wrong step, the obtained one as many as the table says."""
+    text = report("step-at-batch-one")
+    assert wrong_steps(block("Expected", text).splitlines()) == {1: (300, 0), 2: (300, 0)}
+    assert wrong_steps(block("Obtained", text).splitlines()) == {1: (300, 89), 2: (300, 0)}
+    assert "| 3.15.1 | 2.21.0 | 3.12.1 | 89 | 0 |" in text
