@@ -1,6 +1,6 @@
 """Paired trainings with a fault of the catalogue, stored.
 
-`python -m tests.meta.faults.paired_faults --out baselines/paired/faults` trains model2 and model4 with every fault and
+`python -m tests.meta.faults.paired_faults --out baselines/paired/faults` trains every model with every fault and
 stores the runs. `tests/meta/stored/test_paired_faults.py` judges them without training again.
 """
 
@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 
+from cnnspec.names import MODELS
 from tests.meta.faults import put
 from tests.meta.faults.training_faults import TRAINING_FAULTS
 
@@ -28,7 +29,6 @@ PAIRED_FAULTS = TRAINING_FAULTS | {  # name in the stored files -> name in the c
 ABSENT = ("dropout off", "Glorot twice as wide", "repeated order", "no shuffle")
 UNSTORED = ("one epoch short",)  # it leaves no numbers of its last epoch: steps and epochs tell it
 STORED = [fault for fault in PAIRED_FAULTS if fault not in (*ABSENT, *UNSTORED)]
-MODELS = ("model2", "model4")  # the two cheapest: one with max pooling and normalisation, one without
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
