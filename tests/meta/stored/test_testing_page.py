@@ -1,0 +1,25 @@
+"""Does TESTING.md hold the table that the stored results of the catalogue give?"""
+
+import pytest
+
+from cnnspec.facts import reading
+from cnnspec.faults import power, store
+from cnnspec.reports import markdown
+
+PAGE = reading.PROJECT / "TESTING.md"
+START, END = "<!-- catalogue -->\n", "<!-- end of catalogue -->"
+
+
+def table():
+    """The table of the stored rows, and which tier named how many."""
+    rows = store.CATALOGUE.read(store.PATH)
+    tiers = ", ".join(f"{tier} {count}" for tier, count in power.by_tier(rows).items())
+    return f"{markdown.table(power.HEADER, power.by_kind(rows)).strip()}\n\nNamed first by: {tiers}.\n"
+
+
+@pytest.mark.skipif(not store.PATH.exists(), reason=f"nothing is stored; python -m tests.meta.faults.run makes {store.PATH}")
+def test_the_page_has_the_table():
+    """Between its marks the page holds what the stored rows give."""
+    made = table()
+    told = PAGE.read_text(encoding="utf-8").partition(START)[2].partition(END)[0]
+    assert told == made, f"the table is now\n{made}"
