@@ -35,11 +35,12 @@ HARNESSED = "model4"
 # The second process trains HARNESSED with `training.fitting`, and again with another seed.
 PROCESSES = ("first", "second")
 UNSEEDED = "drawn without a seed"
+BESIDE = 5  # niceness beside the other tests; with 19 they would hardly run where other jobs share the machine
 
 
 @functools.cache
 def started() -> dict[str, subprocess.Popen[str]]:
-    """{name: process} of the two that train the same. The first call starts them, with the lowest priority."""
+    """{name: process} of the two that train the same. The first call starts them."""
     found = {
         name: subprocess.Popen(
             [sys.executable, "-m", "tests.support.two_processes", name, str(os.getpid())],
@@ -51,10 +52,6 @@ def started() -> dict[str, subprocess.Popen[str]]:
         )
         for name in PROCESSES
     }
-    if hasattr(os, "setpriority"):
-        # Set here, not with preexec_fn: Python would fork, and JAX warns of forks of a multithreaded process.
-        for process in found.values():
-            os.setpriority(os.PRIO_PROCESS, process.pid, 19)
     return found
 
 
@@ -64,6 +61,9 @@ def start_early(session: pytest.Session) -> None:
     if wanted and not session.config.option.collectonly and "PYTEST_XDIST_WORKER" not in os.environ:
         for process in started().values():
             session.config.add_cleanup(process.kill)
+            if hasattr(os, "setpriority"):
+                # Set here, not with preexec_fn: Python would fork, and JAX warns of forks of a multithreaded process.
+                os.setpriority(os.PRIO_PROCESS, process.pid, BESIDE)
 
 
 def switch_determinism_on() -> bool:
