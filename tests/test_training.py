@@ -4,9 +4,13 @@ Each model is trained once, as the notebook does it, and compared with the runs 
 `baselines/ensembles/`. Like those it draws every kernel from its own seed: where the stack computes and draws as those did,
 it is one more draw from the same ensemble. The checks share the suite's declared false-alarm rate. A value that is too good
 fails too, because a leak of test data looks like success.
+
+A draw may be a late starter, of which the stored runs have none. So a value outside is drawn once more, with the next seed:
+what is wrong with a stack is wrong in every draw.
 """
 
 import dataclasses
+import functools
 
 import pytest
 
@@ -35,12 +39,29 @@ def words(settings, model, path, runs_needed):
     of_runs = f"mean of {settings.runs} runs from seed" if settings.runs > 1 else "seed"
     epochs = "1 epoch" if settings.epochs == 1 else f"{settings.epochs} epochs"
     calibrate = f"python -m cnnspec calibrate --models {model} --dataset {settings.dataset} --runs {runs_needed}"
-    again = settings.command(settings.seed + settings.runs)
+    again = settings.command(settings.seed + 2 * settings.runs)  # this one and the next have been trained
     return f"{model} on {settings.dataset}, {epochs}, {of_runs} {settings.seed}", {
         "source": reading.shown(path),
         "next": f"see {settings.folder / model}.png; then with another seed: {again}",
         "enlarge": f"{calibrate} --out {reading.shown(settings.ensembles)}",
     }
+
+
+def drawn(trained, settings, model, measure, outside):
+    """(value, remark): what `measure` makes of a model's runs, or, where that lies outside, of as many further ones.
+
+    `measure` takes the curves of runs, `outside` what it returns. The remark tells of the first value that lay outside.
+    """
+
+    def runs(first):
+        return [store.run_curves(trained(model, number)) for number in range(first, first + settings.runs)]
+
+    value = measure(runs(0))
+    if not outside(value):
+        return value, ""
+    again = settings.seed + settings.runs
+    verdict = "outside as well" if outside(second := measure(runs(settings.runs))) else "inside"
+    return second, f"seed {settings.seed} lies outside, seed {again} {verdict}"
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -52,10 +73,13 @@ def test_within_the_ensemble(trained, settings, model, quantity, record_property
         why = bands.weakness(of_quantity, band)
         record_property("not judged", {"model": model, "quantity": quantity, "why": why})
         pytest.skip(as_called(f"not judged: {model}, {quantity}: {why}; with more runs: pytest --runs 5"))
-    value = bands.mean(of_quantity, [store.run_curves(trained(model, number)) for number in range(settings.runs)])
+    measure = functools.partial(bands.mean, of_quantity)
+    value, remark = drawn(trained, settings, model, measure, lambda value: not band.used(value) <= 1)
     record_property("check", ensembles.banded(model, quantity, of_quantity, band, value))
+    if remark:
+        record_property("drawn again", {"model": model, "quantity": quantity, "remark": remark})
     subject, told = words(settings, model, path, band.runs_needed)
-    ensembles.within_band(f"{subject}: {quantity}", of_quantity, band, value, **told)
+    ensembles.within_band("; ".join(filter(None, (f"{subject}: {quantity}", remark))), of_quantity, band, value, **told)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -63,11 +87,16 @@ def test_as_a_whole(trained, settings, model, record_property):
     """All judged quantities of a model together are as near to the stored runs as those are correlated among each other."""
     path, curves, judged = place(settings, model)
     cloud = distance.cloud(curves, judged)
-    runs = [store.run_curves(trained(model, number)) for number in range(settings.runs)]
-    values = {name: bands.mean(quantity, runs) for name, (quantity, _) in judged.items()}
+
+    def measure(runs):
+        return {name: bands.mean(quantity, runs) for name, (quantity, _) in judged.items()}
+
+    values, remark = drawn(trained, settings, model, measure, lambda values: not cloud.distance(values) <= cloud.limit)
     record_property("check", ensembles.placed(model, cloud, values))
+    if remark:
+        record_property("drawn again", {"model": model, "quantity": "all quantities together", "remark": remark})
     subject, told = words(settings, model, path, cloud.runs_needed)
-    ensembles.within_cloud(f"{subject}: all quantities together", cloud, values, **told)
+    ensembles.within_cloud("; ".join(filter(None, (f"{subject}: all quantities together", remark))), cloud, values, **told)
 
 
 @pytest.mark.parametrize("model", MODELS)

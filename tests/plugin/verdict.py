@@ -83,7 +83,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminal.line(line, red=True)
     checks = [value for name, value in properties if name == "check"]
     unused = [value for name, value in properties if name == "not judged"]
-    write_trainings(terminal, sorted(checks, key=lambda check: (check["model"], check["quantity"])), unused)
+    again = [value for name, value in properties if name == "drawn again"]
+    write_trainings(terminal, sorted(checks, key=lambda check: (check["model"], check["quantity"])), unused, again)
     for line in sorted(value["text"] for name, value in properties if name == "replication"):
         terminal.line(line)
     for table in [value for name, value in properties if name == "table"]:
@@ -199,10 +200,13 @@ def told(count: Mapping[str, int]) -> str:
 
 
 def write_trainings(
-    terminal: pytest.TerminalReporter, checks: Sequence[Mapping[str, Any]], unused: Sequence[Mapping[str, str]]
+    terminal: pytest.TerminalReporter,
+    checks: Sequence[Mapping[str, Any]],
+    unused: Sequence[Mapping[str, str]],
+    again: Sequence[Mapping[str, str]],
 ) -> None:
     """Write the final test and train losses in their bands, the distance of each model, the check that used most of its
-    tolerance, and the quantities that are not judged, with the reason.
+    tolerance, what was drawn again, and the quantities that are not judged, with the reason.
     """
     if not checks:
         return
@@ -212,6 +216,8 @@ def write_trainings(
     for check in checks:
         if check["quantity"] in SHOWN or check["used"] > 1:
             terminal.line(f"  {check['model'] + ', ' + check['quantity']:<44} {check['text']}")
+    for each in sorted(again, key=lambda each: (each["model"], each["quantity"])):
+        terminal.line(f"  drawn again: {each['model']}, {each['quantity']}: {each['remark']}")
     for each in unused:
         terminal.line(f"  not judged: {each['model']}, {each['quantity']}: {each['why']}")
     tightest = max(checks, key=lambda check: check["used"])
@@ -223,5 +229,6 @@ def write_trainings(
         f"  These checks are calibrated to fail a healthy stack in at most {bands.FALSE_ALARM_RATE * 1000:g} of 1000 runs."
     )
     terminal.line(
-        f"  Each check detects the given shift in {bands.POWER:.0%} of cases (SD: standard deviation from seed to seed)."
+        f"  One draw shows the given shift in {bands.POWER:.0%} of cases, a failure needs two (SD: standard deviation from "
+        "seed to seed)."
     )

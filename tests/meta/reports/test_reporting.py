@@ -184,12 +184,15 @@ def test_an_ensemble_too_small_is_told(project):
 
 
 def test_what_is_not_judged_is_told():
-    """The verdict names each quantity that is not judged, with the reason."""
+    """The verdict names each quantity that is not judged, with the reason, and each that was drawn again."""
     lines = []
     terminal = types.SimpleNamespace(line=lines.append)
     check = {"model": "model1", "quantity": "test errors", "used": 0.5, "conclusive": True, "text": ""}
-    verdict.write_trainings(terminal, [check], [{"model": "model3", "quantity": "test errors", "why": "it accepts chance"}])
+    unused = [{"model": "model3", "quantity": "test errors", "why": "it accepts chance"}]
+    again = [{"model": "model4", "quantity": "test errors", "remark": "seed 1 lies outside, seed 2 inside"}]
+    verdict.write_trainings(terminal, [check], unused, again)
     assert "  not judged: model3, test errors: it accepts chance" in lines
+    assert "  drawn again: model4, test errors: seed 1 lies outside, seed 2 inside" in lines
 
 
 def test_an_interrupted_run_is_no_pass(project, monkeypatch):
