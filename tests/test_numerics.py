@@ -286,6 +286,7 @@ def test_beside_active_dropout():
         checks.near_float64(f"a step with active dropout, batch of {size}, by the masks that it drew", findings, next=NEXT)
 
 
+@known_differences.BATCH_VARIANCE
 def test_normalisation_alone():
     """BatchNormalization of the models that are not judged at 128, alone, in a step at 128: gradients, output, statistics.
 
