@@ -1,4 +1,4 @@
-"""Do the stored results tell of every fault of the catalogue, and is each caught, or missed for a stated reason?"""
+"""Are the stored results those of faults of the catalogue, and is each caught, or missed for a stated reason?"""
 
 import json
 import subprocess
@@ -15,21 +15,19 @@ from tests.meta.faults.missed import SEEN_BY
 
 NAMES = "import json; from tests.meta.faults import put; print(json.dumps({n: f.kind for n, f in put.loaded().items()}))"
 NEXT = "python -m tests.meta.faults.run"
-STORED = pytest.mark.skipif(not store.PATH.exists(), reason=f"nothing is stored; {NEXT} makes {store.PATH}")
 
 
-@STORED
 @pytest.mark.skipif(KERAS_VERSION < (3, 0) or backend() != "tensorflow", reason="the catalogue is for Keras 3 on TensorFlow")
-def test_every_fault_is_stored():
-    """The same faults, of the same kinds, in the catalogue and in the file."""
+def test_what_is_stored_is_in_the_catalogue():
+    """Every stored fault is one of the catalogue, of the same kind. The others wait for a run, which goes on with them."""
     command = [sys.executable, "-c", NAMES]
     ended = subprocess.run(command, cwd=reading.PROJECT, capture_output=True, text=True, check=True)
     catalogue = json.loads(ended.stdout.splitlines()[-1])
     stored = {row["fault"]: row["kind"] for row in power.faults(store.CATALOGUE.read(store.PATH))}
-    assert stored == catalogue, NEXT
+    assert stored, NEXT
+    assert {name: catalogue.get(name) for name in stored} == stored, NEXT
 
 
-@STORED
 def test_what_is_not_caught_has_a_reason():
     """Each fault is caught, or listed with the level that sees it; the suite without a fault was green."""
     rows = store.CATALOGUE.read(store.PATH)
