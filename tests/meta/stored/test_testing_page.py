@@ -9,10 +9,11 @@ START, END = "<!-- catalogue -->\n", "<!-- end of catalogue -->"
 
 
 def table():
-    """The table of the stored rows, and which tier named how many."""
+    """The table of the stored rows by kind, and that of the tiers which named them."""
     rows = store.CATALOGUE.read(store.PATH)
-    tiers = ", ".join(f"{tier} {count}" for tier, count in power.by_tier(rows).items())
-    return f"{markdown.table(power.HEADER, power.by_kind(rows)).strip()}\n\nNamed first by: {tiers}.\n"
+    tiers = [[tier, str(count)] for tier, count in power.by_tier(rows).items()]
+    tables = markdown.table(power.HEADER, power.by_kind(rows)), markdown.table(("named first by", "faults"), tiers)
+    return "\n\n".join(each.strip() for each in tables) + "\n"
 
 
 def test_the_page_has_the_table():
