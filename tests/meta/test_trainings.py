@@ -100,7 +100,8 @@ def test_a_stored_run_passes_and_a_shifted_one_fails(tmp_path):
     far = dataclasses.replace(run, history=history | {"loss": [2 * history["loss"][0]]})
     with pytest.raises(pytest.fail.Exception, match="model2 on mnist5k, 1 epoch, seed 1000: loss, last epoch"):
         judged_once(asked, "model2", far)
-    with pytest.raises(pytest.fail.Exception, match="all quantities together; farthest: loss, last epoch"):
+    twice = "seed 1000 lies outside, seed 1001 outside as well"
+    with pytest.raises(pytest.fail.Exception, match=f"all quantities together; {twice}; farthest: loss, last epoch"):
         test_training.test_as_a_whole(lambda *_: far, asked, "model2", lambda name, value: None)
 
 
