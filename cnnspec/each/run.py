@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cnnspec import verify
 from cnnspec.calls import as_called
 from cnnspec.each.devices import importing
 from cnnspec.errors import MalformedReport
@@ -93,7 +94,7 @@ def of_device(device: str, command: Callable[[str, Path], Sequence[str]], folder
         process = subprocess.Popen(command(device, report), env=variables, stdout=output, stderr=subprocess.STDOUT)
         before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         try:
-            code = ended(process)
+            code = verify.ended(process)
         finally:
             signal.signal(signal.SIGTERM, before)
     try:
@@ -101,15 +102,6 @@ def of_device(device: str, command: Callable[[str, Path], Sequence[str]], folder
     except MalformedReport:
         told = None
     return Result(device, code, told, log, time.monotonic() - started)
-
-
-def ended(process: subprocess.Popen[bytes]) -> int:
-    """Wait for a process, through interruptions that it gets too."""
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            continue
 
 
 def state(result: Result, due: Sequence[str]) -> tuple[str, str]:

@@ -1,7 +1,7 @@
-"""Python's garbage collector, which otherwise costs a twentieth of a run.
+"""Python's garbage collector, which otherwise costs a twenty-fifth of a run.
 
-The framework and the collected tests are a million objects that live until the run ends. Python looks through them again and
-again; pytest asks for five more passes at the end.
+The framework alone is 368,000 objects (TensorFlow 2.21, Keras 3.15.1) that live until the run ends. Python looks through
+them again and again, 8 of 216 processor seconds with `-n 2`; pytest asks for five more passes at the end.
 """
 
 import gc

@@ -3,9 +3,10 @@
 import keras
 import numpy as np
 
+from tests.meta.faults.catalogue.batches import rebatched
 from tests.meta.faults.catalogue.changing import FITTING, while_fitting
 from tests.meta.faults.catalogue.entries import fault
-from tests.meta.faults.catalogue.patching import tf, wrapped
+from tests.meta.faults.catalogue.patching import wrapped
 
 LOOKS = "looks like: "
 
@@ -13,18 +14,6 @@ LOOKS = "looks like: "
 def is_dataset(x):
     """True for what the harness' pipeline makes."""
     return hasattr(x, "element_spec")
-
-
-def rebatched(x, y, batch_size, change):
-    """`fit`'s first two arguments with another list of batches: change([(x, y), …] of one epoch) -> a tf.data.Dataset."""
-    if is_dataset(x):
-        batches = [(images.numpy(), labels.numpy()) for images, labels in x]
-    else:
-        batches = [(x[at : at + batch_size], y[at : at + batch_size]) for at in range(0, len(x), batch_size)]
-    batches = change(batches)
-    spec = tuple(tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in batches[0])
-    dataset = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=spec)
-    return dataset.apply(tf.data.experimental.assert_cardinality(len(batches)))
 
 
 def other_batches(change):
