@@ -6,7 +6,6 @@ optimizer. The gradients that the optimizer is given are those that PyTorch has 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +14,7 @@ import torch
 from keras import ops
 
 from tests.support.replicas import setting
-
-
-class One:
-    """One device: Keras' own fit."""
-
-    def made(self, build: Callable[[], Any]) -> Any:
-        """A model whose variables are where the replicas look for them."""
-        return build()
-
-    def fit(self, model: Any, x: Any, y: Any, batch: int, epochs: int) -> list[float]:
-        """Losses of the epochs of Keras' own fit, without shuffling."""
-        return model.fit(x, y, batch_size=batch, epochs=epochs, shuffle=False, verbose=0).history["loss"]
+from tests.support.replicas.one import One
 
 
 def prepare(count: int) -> None:
