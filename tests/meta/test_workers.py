@@ -19,6 +19,7 @@ GROUPS = {
     "tests/test_exact.py::test_shapes[odd shapes]": "tests/test_exact.py",
     "tests/test_lockstep.py::test_both_calls_agree": "tests/test_lockstep.py",
     "tests/test_lockstep.py::test_fit_against_float64[model2-fit of arrays]": "tests/test_lockstep.py",
+    "tests/test_lockstep.py::test_every_sample_counts_once[fit of arrays-a batch of 1]": "tests/test_lockstep.py every",
 }
 
 

@@ -16,12 +16,14 @@ import pytest
 from cnnspec.names import MODELS
 
 TRAINING = "test_training"
-# Modules whose tests share nothing beyond what is found in their names: what keeps them apart.
+# Modules whose tests share nothing beyond what is found in their names: what keeps them apart. The lockstep tier's
+# tests of calls in turn and of every sample and update have small models of their own.
 APART = {
     "test_exact": re.compile("compiled|eager|XLA"),
-    "test_modes": re.compile("model[0-9]+"),
+    "test_lockstep": re.compile("every|turn"),
     "test_numerics": re.compile("model[0-9]+"),
     "test_optimizer": re.compile("model[0-9]+"),
+    "test_repeats": re.compile("model[0-9]+"),
     "test_training": re.compile("model[0-9]+"),
     "test_trajectory": re.compile("model[0-9]+"),
 }
@@ -31,7 +33,7 @@ def group_of(nodeid: str) -> str:
     """Name of the group of a test, from its id."""
     path = nodeid.split("::")[0]
     kept = APART.get(Path(path).stem)
-    found = kept.search(nodeid.partition("[")[2]) if kept else None
+    found = kept.search(nodeid.partition("::")[2]) if kept else None
     return f"{path} {found.group()}" if found else path
 
 
@@ -64,6 +66,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class InOrder(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             return group_of(nodeid)
+
+        def _reschedule(self, node: Any) -> None:
+            """The next group once one test is left, which a worker keeps until it knows the one after it; else three are."""
+            if not self.workqueue or self._pending_of(self.assigned_work[node]) <= 1:
+                super()._reschedule(node)
 
     config.option.loadscopereorder = False
     return InOrder(config, log)
