@@ -220,13 +220,15 @@ def say(text: str) -> None:
 
 def bands(options: Namespace) -> None:
     """The command `bands`."""
-    from cnnspec.ensembles import bands, false_alarms
+    from cnnspec.ensembles import bands, false_alarms, together
     from cnnspec.facts.reading import BASELINES
     from cnnspec.reports import markdown
 
     folder = BASELINES / "ensembles" / options.dataset
     frame = false_alarms.smallest_shifts(folder, options.dataset, options.epochs)
     say(markdown.of_frame(frame))
+    say(f"smallest shifts in SD that one run of each model shows, {together.SUITES} suites, normal and smoothed bootstrap:")
+    say(markdown.of_frame(together.smallest_shifts(false_alarms.stored(folder, options.dataset, options.epochs))))
     say(f"share of healthy runs of the suite that fail (limit {bands.FALSE_ALARM_RATE}):")
     for how, share in false_alarms.measured(folder, options.dataset, options.epochs, options.suites).items():
         say(f"  {share:.5f}  {how}")
