@@ -40,7 +40,7 @@ class Calls:
     def __init__(self) -> None:
         self.model = keras.Sequential([keras.Input(shape=(SAMPLES,)), keras.layers.Dense(1, use_bias=False)])
         self.x, self.y = samples()
-        self.due, self.rate = np.zeros(SAMPLES), RATE
+        self.due, self.rate = 1.0 + np.arange(SAMPLES) % 3, RATE
         self.set_weights(self.due)
         self.compile(RATE)
         self.answers: list[Answer] = []
@@ -95,7 +95,7 @@ def one_after_the_other() -> list[Answer]:
     calls.fit("fit with a progress bar (verbose=1)", 1, verbose=1, validation=2.0)
     calls.predict("after that fit")
     calls.evaluate("after that fit", 3.0)
-    calls.fit("a second fit, with other validation data", 2, verbose=2, validation=5.0)
+    calls.fit("a second fit with a line an epoch (verbose=2) and other validation data", 2, verbose=2, validation=5.0)
     calls.predict("after the second fit")
     calls.set_weights(np.arange(SAMPLES) % 7)
     calls.predict("after set_weights")
