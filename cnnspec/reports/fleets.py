@@ -33,8 +33,8 @@ def differ(reports: Sequence[Report]) -> bool:
     return any(equals.told(members(group)) for group in groups(reports))
 
 
-def told(reports: Sequence[Report]) -> str:
-    """A paragraph for each group: what was compared, and who is the odd one out; empty where no report has an equal."""
+def paragraphs(reports: Sequence[Report]) -> list[tuple[str, list[str]]]:
+    """For each group what was compared, in a line, and lines on who is the odd one out: none where all agree."""
     parts = []
     for group in groups(reports):
         equal, first = members(group), group[0]
@@ -44,7 +44,15 @@ def told(reports: Sequence[Report]) -> str:
         lack = f", {without} of them without digests: written by an earlier version, or stopped" if without else ""
         named = f"{first.stack['framework']}, Keras {first.stack['keras']} on {first.hardware}"
         verdict = "" if lines else ": all agree" if equals.shared(equal) else ": there is nothing to compare"
-        parts.append(f"{named}: {len(group)} reports{lack}, {same} compared{verdict}")
+        parts.append((f"{named}: {len(group)} reports{lack}, {same} compared{verdict}", lines))
+    return parts
+
+
+def told(reports: Sequence[Report]) -> str:
+    """The paragraphs as Markdown; empty where no report has an equal."""
+    parts = []
+    for compared, lines in paragraphs(reports):
+        parts.append(compared)
         parts += [f"- {line}" if not line.startswith(" ") else f"  - {line.strip()}" for line in lines]
         parts += [NEXT] if lines else []
     return "\n".join([f"**{TITLE}**", "", *parts]) if parts else ""

@@ -11,7 +11,7 @@ from typing import Any
 
 from cnnspec import __version__
 from cnnspec.names import MODELS
-from cnnspec.reports import benchmarks, charts, curves, speeds
+from cnnspec.reports import benchmarks, charts, curves, fleets, speeds
 from cnnspec.reports.html import Named, section, table
 from cnnspec.reports.report import TIERS_WITH_MARGINS, Report, missing, tier_of
 from cnnspec.reports.words import COLUMNS, NO_REPORT, counted, losses, outcome, percent, reasons, row, summary
@@ -40,6 +40,7 @@ def page(reports: Sequence[Report], expected: Sequence[str] = (), timings: Itera
     if reports or absent:
         sections.append(section("Stacks", summary(reports, absent), stacks(reports, absent, anchors)))
         sections += [section(title, "", listed(lines, anchors)) for title, lines in found.items()]
+        sections += equal_machines(reports)
     if reports:
         sections += [
             section("Margins", MARGINS, tiers(named) + legend(named)),
@@ -146,6 +147,16 @@ def listed(lines: Mapping[str, Sequence[str]], anchors: Anchors, most: int = 8) 
     shown = [item for _, item in items]
     folded = f"<details><summary>{len(shown) - most} more</summary><ul>{''.join(shown[most:])}</ul></details>"
     return f"<ul>{''.join(shown[:most])}</ul>{folded if len(shown) > most else ''}"
+
+
+def equal_machines(reports: Sequence[Report]) -> list[str]:
+    """A section on machines that have to agree, with the odd one out of each group; none where no report has an equal."""
+    parts = []
+    for compared, lines in fleets.paragraphs(reports):
+        items = "".join(f"<li>{escape(line.strip())}</li>" for line in lines)
+        parts.append(f"<p>{escape(compared)}</p>" + (f"<ul>{items}</ul><p>{escape(fleets.NEXT)}</p>" if lines else ""))
+    title = fleets.TITLE[0].upper() + fleets.TITLE[1:]
+    return [section(title, "", "".join(parts))] if parts else []
 
 
 def coded(line: str) -> str:

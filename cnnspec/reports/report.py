@@ -49,7 +49,8 @@ class Report:
     is a failure, None an infinite share. `table` is {row: {model: loss}}, in nats. `trainings` has, by model, history and
     scores of the first run and the bands of its ensemble: {metric: {low, mean, high}}, each with a loss per epoch. `seconds`
     is the duration of the whole run. `digests` has the bits that equal machines have in common: of the exact tier and of the
-    trainings with one thread, by what they are of; reports of earlier versions have none.
+    trainings with one thread, by what they are of; `drawn_again` names the trainings whose first value lay outside its band.
+    Reports of earlier versions have neither.
 
     `label` names the report in a table, `file` is where it was read, and `newer_part` says which later report of a part of
     the suite stands beside its file.
@@ -72,6 +73,7 @@ class Report:
     trainings: dict[str, dict[str, Any]]
     seconds: float
     digests: dict[str, str] = dataclasses.field(default_factory=dict)
+    drawn_again: list[dict[str, str]] = dataclasses.field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.label: str = self.environment or f"{self.stack['framework']}, Keras {self.stack['keras']}"

@@ -70,6 +70,7 @@ FIELDS: dict[Any, Any] = {
     "trainings": {str: RUN},
     "seconds": Number(0, 1e12),
     Maybe("digests"): {str: TEXT},
+    Maybe("drawn_again"): REASONS,
 }
 
 

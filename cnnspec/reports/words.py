@@ -82,11 +82,18 @@ def summary(reports: Sequence[Report], absent: Sequence[str]) -> str:
 
 
 def reasons(reports: Sequence[Report]) -> dict[str, dict[str, list[str]]]:
-    """What failed, did not run or is known to differ: {title: {"test: reason": [environments]}}; no empty titles.
+    """What failed, did not run, is known to differ or was drawn again: {title: {"test: reason": [environments]}}.
+
+    No title is empty.
 
     And which later report of a part of the suite stands beside a report, as it does not replace it.
     """
-    kinds = {"Failed": "failed", "Did not run": "not_run", "Known differences": "known_differences"}
+    kinds = {
+        "Failed": "failed",
+        "Did not run": "not_run",
+        "Known differences": "known_differences",
+        "Trained again, the first draw outside its band": "drawn_again",
+    }
     found: dict[str, dict[str, list[str]]] = {}
     for title, field in kinds.items():
         for report in reports:

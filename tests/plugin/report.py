@@ -112,6 +112,7 @@ class Reporter:
         properties: list[verdict.Property] = []
         shares: dict[str, dict[str, float | None]] = {}
         digests: dict[str, str] = {}
+        again: list[dict[str, str]] = []
         seen = set()
         for module, ended, report in verdict.outcomes(terminal):
             counts.get(module, others)[ended] += 1
@@ -123,6 +124,7 @@ class Reporter:
                 digests |= verdict.digests_of(report)
                 if ended != "xfailed":
                     shares.update(verdict.margins_of(report))
+                again += [{"test": report.nodeid, "reason": remark} for remark in verdict.drawn_again(report)]
         missed = self.missed(seen)
         return Report(
             environment=environment(),
@@ -144,6 +146,7 @@ class Reporter:
             ),
             seconds=round(time.monotonic() - self.started, 3),
             digests=digests,
+            drawn_again=again,
         )
 
 

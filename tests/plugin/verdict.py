@@ -162,6 +162,12 @@ def digests_of(report: Any) -> dict[str, str]:
     return {what: digest for name, value in properties if name == "digest" for what, digest in value.items()}
 
 
+def drawn_again(report: Any) -> list[str]:
+    """What a test says of trainings whose first value lay outside its band."""
+    again = [value for name, value in properties_of(report) if name == "drawn again"]
+    return [f"{each['model']}, {each['quantity']}: {each['remark']}" for each in again]
+
+
 def stale(properties: Iterable[Property]) -> list[str]:
     """A line for each entry of the known differences whose tests passed."""
     found = {(value[0] or "a mark xfail", value[1]) for name, value in properties if name == STALE}

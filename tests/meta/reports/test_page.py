@@ -89,6 +89,29 @@ def test_the_page_tells_what_the_table_tells():
     assert "▲ 90%" in parsed.text
 
 
+def test_equal_machines_are_on_the_page():
+    """Of three equal machines the odd one out is named, with what differs; machines that agree are said to."""
+    digests = {"model4, two epochs with seed 0": "a1" * 32}
+    three = [made(name, digests=dict(digests)) for name in ("node1", "node2", "node3")]
+    text = Page(page.page(three)).text
+    assert "Equal machines with equal stacks" in text
+    assert "3 reports, 1 digest compared: all agree" in text
+    three[1].digests = {"model4, two epochs with seed 0": "b2" * 32}
+    html = page.page(three)
+    assert Page(html).open == []
+    assert "node2 is the odd one out of 3: 1 difference" in Page(html).text
+    assert "Equal machines" not in page.page([made("node1", digests=digests)])
+
+
+def test_what_was_drawn_again_is_on_the_page():
+    """The training whose first value lay outside, under a title of its own, with the seeds."""
+    remark = "model4, test errors: seed 4013 lies outside, seed 4014 inside"
+    entry = {"test": "tests/test_training.py::test_within_the_ensemble[test errors-model4]", "reason": remark}
+    text = Page(page.page([made(drawn_again=[entry])])).text
+    assert "Trained again, the first draw outside its band" in text
+    assert remark in text
+
+
 def test_long_lists_are_folded():
     """Eight reasons are open. The others are folded, and their number is shown."""
     entries = [{"test": f"tests/test_data.py::test_{n}", "reason": f"reason {n}"} for n in range(11)]

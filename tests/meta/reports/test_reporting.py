@@ -55,6 +55,7 @@ def test_the_history_is_whole(record_property):
     record_property("run", RUN)
     record_property("results", {"Test Loss": {"model2": 0.125}})
     record_property("precision", "convolution: float32")
+    record_property("drawn again", {"model": "model2", "quantity": "loss", "remark": "seed 7 lies outside, seed 8 inside"})
 """
 OTHERS = """
 def test_of_the_suite_itself():
@@ -137,6 +138,8 @@ def test_the_report_of_a_run(project, monkeypatch, arguments):
         "test_numerics.py::test_far": "layer 1; output: relative error 3e-05, limit 1e-05; typical of bfloat16",
         "test_others.py::test_of_the_suite_itself": "ValueError: two words",
     }
+    remark = "model2, loss: seed 7 lies outside, seed 8 inside"
+    assert names(report.drawn_again) == {"test_training.py::test_the_history_is_whole": remark}
     assert report.margins == {
         "test_numerics.py::test_near": {"output": 0.5, "gradient": 0.1, "exact": 0.0},
         "test_numerics.py::test_far": {"output": 3.0, "nan": None},
