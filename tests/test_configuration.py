@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from keras import backend as K
 
-from cnnspec import mnist, training
+from cnnspec import mnist, stack, training
 from cnnspec.architectures import ARCHITECTURES
 from cnnspec.facts import notebook
 from tests.support import checks
@@ -21,7 +21,7 @@ CONFIGURATION = notebook.facts("configuration")
 LATER = notebook.facts("later_settings")
 NEXT = "compare cnnspec/architectures.py and cnnspec/training.py with the cell; if they agree, read Keras' release notes"
 
-# Not settings of the computation: a name; the precision policy, which tests/test_numerics.py checks; how TensorFlow
+# Not settings of the computation: a name; the precision policy, which `test_precision` checks; how TensorFlow
 # compiles; the shape that Keras 2 keeps for rebuilding.
 NOT_COMPARED = ("name", "dtype", "jit_compile", "is_legacy_optimizer", "batch_input_shape")
 
@@ -106,6 +106,17 @@ def compiled():
     model = ARCHITECTURES["model2"]()
     training.compile_model(model)
     return model
+
+
+def test_precision():
+    """Models compute in float32, as all of 2019's did: bfloat16 by default would widen every limit of the sharp tiers."""
+    checks.equal(
+        "Keras' dtype policy",
+        "float32",
+        stack.precision(),
+        source="Keras 2.2.4: floatx",
+        next="look for who sets it: keras.config.set_dtype_policy, keras.json; the sharp tiers judge by what they find",
+    )
 
 
 def test_optimizer(compiled):

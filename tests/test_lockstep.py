@@ -104,8 +104,9 @@ def test_every_update_of_adam_counts(call):
     moved, counted = bookkeeping.moved_by_adam(call)
     bound = reading.tolerance("lockstep")["bookkeeping"]
     tolerance = {"relative": bound["updates"], "why": "an update more or less would be 1.6e-3; the rest is rounding"}
-    subject = f"{call}, {bookkeeping.ADAM_STEPS} steps of Adam with one gradient"
-    checks.equal(f"{subject}: steps counted", bookkeeping.ADAM_STEPS, counted, source="the steps of the epoch", next=NEXT)
+    first, second = bookkeeping.ADAM_FITS
+    subject = f"{call}, {first} steps of Adam with one gradient and, in a second call of fit, {second}"
+    checks.equal(f"{subject}: steps counted", bookkeeping.ADAM_STEPS, counted, source="the steps of both", next=NEXT)
     for place, updates in enumerate(moved, 1):
         name = f"{subject}: updates that weight {place} has had"
         checks.close(name, bookkeeping.ADAM_STEPS, updates, tolerance, source="Kingma and Ba 2015, algorithm 1", next=NEXT)

@@ -1,7 +1,8 @@
 """Calls of one model in turn, without rounding: what one call leaves behind must not change what the next one gives.
 
-The model of `bookkeeping` without momentum: one weight per sample, a loss of −label · output, so that an epoch moves the
-weight of each sample by rate · label / batch, and float32 is exact.
+The model of `bookkeeping` with a momentum of one half: one weight per sample, a loss of −label · output. So a step moves the
+weight of each of its samples by rate · label / batch, and every weight by half of what moved it before. Seventeen steps
+halve seventeen times, which float32 holds exactly.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import keras
 import numpy as np
 
 from tests.support.bookkeeping import loss
+from tests.support.numerics import as_numpy
+from tests.support.probes import optimizer_arrays
 
-SAMPLES, BATCH, RATE = 256, 64, 64.0
+SAMPLES, BATCH, RATE, MOMENTUM = 256, 64, 64.0, 0.5
 ROWS = 65 * 1024  # more than 2^16: row numbers of 16 bits come round
 LARGE_BATCH = 1024
 
@@ -35,15 +38,14 @@ def samples() -> tuple[np.ndarray, np.ndarray]:
 
 
 class Calls:
-    """A model and the weights that it must have; each method makes a call and adds Answers."""
+    """A model, and what it and its optimizer must hold; each method makes a call and adds Answers."""
 
     def __init__(self) -> None:
         self.model = keras.Sequential([keras.Input(shape=(SAMPLES,)), keras.layers.Dense(1, use_bias=False)])
         self.x, self.y = samples()
-        self.due, self.rate = 1.0 + np.arange(SAMPLES) % 3, RATE
-        self.set_weights(self.due)
-        self.compile(RATE)
         self.answers: list[Answer] = []
+        self.set_weights(1.0 + np.arange(SAMPLES) % 3)
+        self.compile(RATE)
 
     def set_weights(self, weights: np.ndarray) -> None:
         """Give the model weights, from which it must go on."""
@@ -51,45 +53,75 @@ class Calls:
         self.model.layers[-1].set_weights([self.due.astype("float32")[:, None]])
 
     def compile(self, rate: float) -> None:
-        """Compile anew: from now on this rate counts."""
+        """Compile anew: from now on this rate counts, and the optimizer begins anew."""
+        self.rate, self.velocity, self.steps = rate, np.zeros(SAMPLES), 0
+        self.model.compile(loss=loss, optimizer=keras.optimizers.SGD(rate, momentum=MOMENTUM))
+
+    def set_rate(self, rate: float) -> None:
+        """Give the optimizer another rate, which counts without another compile."""
         self.rate = rate
-        self.model.compile(loss=loss, optimizer=keras.optimizers.SGD(rate))
+        self.model.optimizer.learning_rate = rate
+
+    def step(self, rows: slice) -> np.ndarray:
+        """A step on some of the samples, in float64: their losses before it."""
+        losses = -self.y[rows, 0] * self.due[rows]
+        self.velocity = MOMENTUM * self.velocity
+        self.velocity[rows] += self.rate * self.y[rows, 0] / len(losses)
+        self.due = self.due + self.velocity
+        self.steps += 1
+        return losses
+
+    def held(self, after: str) -> None:
+        """What the model and its optimizer hold after a call."""
+        (velocity,) = optimizer_arrays(self.model.optimizer)
+        self.answers += [
+            Answer(f"weights after {after}", self.due.tolist(), self.model.get_weights()[0][:, 0].tolist()),
+            Answer(f"the optimizer's velocities after {after}", self.velocity.tolist(), velocity[:, 0].tolist()),
+            Answer(f"the optimizer's steps after {after}", self.steps, int(np.asarray(self.model.optimizer.iterations))),
+        ]
 
     def predict(self, when: str) -> None:
         """`predict`, `predict_on_batch` and a call of the model, which read the weights alike."""
         calls: dict[str, Callable[[], Any]] = {
             "predict": lambda: self.model.predict(self.x, batch_size=BATCH, verbose=0),
             "predict_on_batch": lambda: self.model.predict_on_batch(self.x),
+            "a call": lambda: self.model(self.x),
         }
         for name, call in calls.items():
-            self.answers.append(Answer(f"{name} {when}", self.due.tolist(), np.asarray(call())[:, 0].tolist()))
+            self.answers.append(Answer(f"{name} {when}", self.due.tolist(), as_numpy(call())[:, 0].tolist()))
+        if self.steps:
+            self.held(f"predict {when}")
 
     def fit(self, when: str, epochs: int, verbose: int, validation: float) -> None:
-        """`fit`, with validation samples whose labels are all `validation`: weights, and losses of the last epoch."""
+        """`fit`, with validation samples whose labels are all `validation`: what it leaves, and losses of the last epoch."""
         labels = np.full_like(self.y, validation)
         given: dict[str, Any] = {"batch_size": BATCH, "shuffle": False, "validation_data": (self.x, labels)}
         log = self.model.fit(self.x, self.y, epochs=epochs, verbose=verbose, **given).history
-        y = self.y[:, 0].astype(np.float64)
-        before = self.due
         for _ in range(epochs):
-            before = self.due
-            self.due = self.due + self.rate * y / BATCH
+            losses = [self.step(slice(at, at + BATCH)) for at in range(0, SAMPLES, BATCH)]
+        self.held(when)
         self.answers += [
-            Answer(f"weights after {when}", self.due.tolist(), self.model.get_weights()[0][:, 0].tolist()),
             Answer(f"epochs of {when}", epochs, len(log["loss"])),
-            Answer(f"loss of the last epoch of {when}", -(y * before).mean(), float(log["loss"][-1]), exact=False),
+            Answer(f"loss of the last epoch of {when}", np.mean(losses), float(log["loss"][-1]), exact=False),
             Answer(f"validation loss of {when}", -(validation * self.due).mean(), float(log["val_loss"][-1]), exact=False),
         ]
+
+    def train_on_batch(self, when: str) -> None:
+        """`train_on_batch` of the first samples: what it leaves."""
+        self.model.train_on_batch(self.x[:BATCH], self.y[:BATCH])
+        self.step(slice(BATCH))
+        self.held(f"train_on_batch {when}")
 
     def evaluate(self, when: str, label: float, verbose: int = 0) -> None:
         """`evaluate` with labels that are all `label`."""
         found = self.model.evaluate(self.x, np.full_like(self.y, label), batch_size=BATCH, verbose=verbose)
         self.answers.append(Answer(f"evaluate {when}", -(label * self.due).mean(), float(np.ravel(found)[0]), exact=False))
+        self.held(f"evaluate {when}")
 
 
 @functools.cache
 def one_after_the_other() -> list[Answer]:
-    """predict, fit, evaluate, fit again otherwise, new weights, a new compile: the Answers of each."""
+    """predict, fit, evaluate, fit again otherwise, new weights, another rate, a new compile: the Answers of each."""
     calls = Calls()
     calls.predict("before anything")
     calls.fit("fit with a progress bar (verbose=1)", 1, verbose=1, validation=2.0)
@@ -100,6 +132,9 @@ def one_after_the_other() -> list[Answer]:
     calls.set_weights(np.arange(SAMPLES) % 7)
     calls.predict("after set_weights")
     calls.evaluate("after set_weights, with a progress bar (verbose=1)", 1.0, verbose=1)
+    calls.set_rate(RATE / 2)
+    calls.train_on_batch("after half of the rate was set")
+    calls.fit("fit after half of the rate was set", 1, verbose=0, validation=3.0)
     calls.compile(RATE / 4)
     calls.fit("fit after compile with a quarter of the rate", 1, verbose=0, validation=4.0)
     calls.predict("at the end")

@@ -101,20 +101,31 @@ def masks_of_two_layers(rate: float, width: int, seed: int = 0) -> np.ndarray:
     return np.stack(kept).astype(bool)
 
 
-def losses_without_dropout(**settings: object) -> dict[str, float]:
-    """The mean squared error of ones behind a Dropout of a half, by each call that does not train: 0 where it drops nothing.
+def losses_behind_dropout(**settings: object) -> dict[str, tuple[float, float]]:
+    """{call: (due, obtained)}: the mean squared error of ones behind a Dropout of a half, by each call of one model in turn.
 
-    The learning rate is 0, so that `fit` changes nothing. `settings` are those of `compile`.
+    It is 0 where nothing is dropped. In a training step an output is 0 or 2, so that it is 1, whatever the mask is. The
+    learning rate is 0, so that `fit` changes nothing. `settings` are those of `compile`.
     """
     forget_models()
     seed_everything(0)
     model = keras.Sequential([keras.Input(shape=(10,)), probes.Offset(), keras.layers.Dropout(0.5)])
     model.compile(loss="mean_squared_error", optimizer=keras.optimizers.SGD(learning_rate=0.0), **settings)
     ones = np.ones((batch_size + 2, 10), "float32")
-    log = model.fit(ones, ones, batch_size=batch_size, epochs=2, verbose=0, validation_data=(ones, ones)).history
-    found = {f"validation in fit, epoch {epoch}": float(loss) for epoch, loss in enumerate(log["val_loss"], 1)}
-    found["evaluate"] = float(np.ravel(model.evaluate(ones, ones, verbose=0))[0])
-    found["test_on_batch"] = float(np.ravel(model.test_on_batch(ones[:batch_size], ones[:batch_size]))[0])
+    found = {}
+
+    def fit(when: str) -> None:
+        log = model.fit(ones, ones, batch_size=batch_size, epochs=2, verbose=0, validation_data=(ones, ones)).history
+        for epoch, (loss, validated) in enumerate(zip(log["loss"], log["val_loss"], strict=True), 1):
+            found[f"epoch {epoch} of {when}"] = 1.0, float(loss)
+            found[f"validation in epoch {epoch} of {when}"] = 0.0, float(validated)
+
+    fit("fit")
+    found["evaluate"] = 0.0, float(np.ravel(model.evaluate(ones, ones, verbose=0))[0])
+    fit("fit after evaluate")
+    found["predict"] = 0.0, float(((model.predict(ones, verbose=0) - 1) ** 2).mean())
+    fit("fit after predict")
+    found["test_on_batch"] = 0.0, float(np.ravel(model.test_on_batch(ones[:batch_size], ones[:batch_size]))[0])
     return found
 
 

@@ -89,7 +89,7 @@ def second_model_keeps_its_biases():
     wrapped(optimizers.Optimizer, "apply", make)
 
 
-@fault(kind="loss and metrics", source="made", words=("crossentropy", "label_smoothing"))
+@fault(kind="loss and metrics", source="made", words=("cross-entropy", "label_smoothing"))
 def label_smoothing():
     """The loss smooths labels by 0.05, and no setting says so."""
 
