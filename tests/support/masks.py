@@ -120,12 +120,15 @@ def losses_behind_dropout(**settings: object) -> dict[str, tuple[float, float]]:
             found[f"epoch {epoch} of {when}"] = 1.0, float(loss)
             found[f"validation in epoch {epoch} of {when}"] = 0.0, float(validated)
 
-    fit("fit")
-    found["evaluate"] = 0.0, float(np.ravel(model.evaluate(ones, ones, verbose=0))[0])
-    fit("fit after evaluate")
-    found["predict"] = 0.0, float(((model.predict(ones, verbose=0) - 1) ** 2).mean())
-    fit("fit after predict")
-    found["test_on_batch"] = 0.0, float(np.ravel(model.test_on_batch(ones[:batch_size], ones[:batch_size]))[0])
+    def look(when: str) -> None:
+        found[f"evaluate {when}"] = 0.0, float(np.ravel(model.evaluate(ones, ones, verbose=0))[0])
+        found[f"predict {when}"] = 0.0, float(((model.predict(ones, verbose=0) - 1) ** 2).mean())
+        found[f"test_on_batch {when}"] = 0.0, float(np.ravel(model.test_on_batch(ones[:batch_size], ones[:batch_size]))[0])
+
+    look("of a new model")
+    fit("fit after them")
+    look("after fit")
+    fit("another fit")
     return found
 
 
