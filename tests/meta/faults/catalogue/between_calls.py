@@ -144,3 +144,9 @@ def dropout_stays_off_after_evaluate() -> None:
 def normalisation_stays_in_inference_after_evaluate() -> None:
     """A model that was evaluated trains with the moving statistics of BatchNormalization."""
     stays_in_inference("evaluate", layers.BatchNormalization)
+
+
+@fault(kind="conditional", source="made", words=("BatchNormalization", "after every call"))
+def normalisation_stays_in_inference_after_predict() -> None:
+    """A model that has predicted trains with the moving statistics of BatchNormalization."""
+    stays_in_inference("predict", layers.BatchNormalization)
