@@ -96,4 +96,6 @@ def test_moving_statistics(model):
             error = numerics.error(obtained - was, expected - was)
             bound = numerics.bound("BatchNormalization", "moving_statistics")
             findings.append(Finding(f"layer {row} (BatchNormalization): change of the moving {name}", error, *bound))
-    checks.near_float64(f"{model}, batch of 32: moving statistics after one training step", findings, next=NEXT)
+    momentum = next(layer["momentum"] for layer in notebook.layers(model) if layer["class"] == "BatchNormalization")
+    subject = f"{model}, batch of 32: moving statistics after one training step, with momentum {momentum:g}"
+    checks.near_float64(subject, findings, next=NEXT)

@@ -154,7 +154,7 @@ def test_saved_weights():
 @known_differences.SEED_OF_ZERO
 @pytest.mark.parametrize("format", ["keras", "h5"])
 def test_a_seed_of_zero_is_a_seed(format, tmp_path):
-    """An initialiser and a Dropout seeded with 0 still are when loaded, and draw the same."""
+    """An initialiser and a Dropout seeded with 0 still are when loaded, and draw the same; Dropout still drops something."""
     model = keras.Sequential([keras.Input(shape=(50,))])
     model.add(keras.layers.Dense(40, kernel_initializer=keras.initializers.GlorotUniform(seed=0)))
     model.add(keras.layers.Dropout(0.5, seed=0))
@@ -166,7 +166,10 @@ def test_a_seed_of_zero_is_a_seed(format, tmp_path):
     seeds = [initializers[1].get_config()["seed"], found.layers[1].get_config()["seed"]]
     checks.equal(f"seeds of initialiser and Dropout from .{format}", [0, 0], seeds, source="what was saved", next=NEXT)
     same(f"kernel drawn by the initialiser from .{format}", *(draw(initializer, (50, 40)) for initializer in initializers))
+    ones = np.ones((4, 50), "float32")
+    masks = [bench.as_array(layers[1](ones, training=True)) for layers in (model.layers, found.layers)]
+    dropping = [bool((mask == 0).any()) for mask in masks]
+    subject = f"a saved Dropout(0.5), and the one from .{format}, drop something in training"
+    checks.equal(subject, [True, True], dropping, source="200 elements, each dropped with p = 0.5", next=NEXT)
     if KERAS_VERSION >= (3, 0):  # Keras 2 counts the draws of a seed elsewhere
-        ones = np.ones((4, 50), "float32")
-        masks = [bench.as_array(layers[1](ones, training=True)) for layers in (model.layers, found.layers)]
         same(f"what a Dropout from .{format} drops first", *masks)

@@ -52,7 +52,7 @@ def kernels_repeat_after_4096_draws() -> None:
     _drawn(lambda self, array: np.resize(array.ravel()[:4096], array.shape))
 
 
-@fault(kind="random", source="made", words=KERNEL)
+@fault(kind="random", source="made", words="initial weights that repeat others")
 def kernels_have_ten_bits() -> None:
     """Initial kernels have 1,024 different values."""
     _drawn(lambda self, array: np.round(array / np.abs(array).max() * 512) / 512 * np.abs(array).max())

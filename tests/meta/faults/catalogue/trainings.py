@@ -3,6 +3,8 @@
 `tests/meta/faults/training_faults.py` and `paired_faults.py` store trainings with them.
 """
 
+import inspect
+
 import keras
 import numpy as np
 
@@ -14,15 +16,20 @@ BATCH = 128
 
 
 def fit_with(change):
-    """Replace `Model.fit`: change(arguments) -> new arguments. The harness fits arrays then, which the fault changes."""
+    """Replace `Model.fit` of arrays: change(arguments) -> new arguments. The harness fits arrays then, which it changes."""
     from cnnspec import pipeline
 
-    original = keras.Model.fit
+    def make(original):
+        names = list(inspect.signature(original).parameters)[1:]
 
-    def fit(self, x, y, **arguments):
-        return original(self, **change({"x": x, "y": y, **arguments}))
+        def fit(self, *positional, **given):
+            arguments = dict(zip(names, positional, strict=False)) | given
+            arrays = isinstance(arguments.get("x"), np.ndarray) and isinstance(arguments.get("y"), np.ndarray)
+            return original(self, **(change(arguments) if arrays else arguments))
 
-    keras.Model.fit = fit
+        return fit
+
+    wrapped(keras.Model, "fit", make)
     pipeline.available = lambda: False
 
 
@@ -49,6 +56,11 @@ def wrong_labels(share):
 
     def change(arguments):
         generator = np.random.default_rng(5)
+        if arguments["y"].shape[1:] != (10,):  # no digits: the labels of others
+            labels = arguments["y"].copy()
+            wrong = generator.permutation(len(labels))[: round(share * len(labels))]
+            labels[wrong] = labels[np.roll(wrong, 1)]
+            return arguments | {"y": labels}
         labels = arguments["y"].argmax(axis=1)
         wrong = generator.permutation(len(labels))[: round(share * len(labels))]
         labels[wrong] = (labels[wrong] + generator.integers(1, 10, len(wrong))) % 10
@@ -77,6 +89,8 @@ def test_data_leaked():
     """`fit` trains on the test set too."""
 
     def change(arguments):
+        if not arguments.get("validation_data"):
+            return arguments
         extra = dict(zip("xy", arguments["validation_data"], strict=True))
         return arguments | {name: np.concatenate([arguments[name], extra[name]]) for name in "xy"}
 
@@ -92,7 +106,8 @@ def partial_batch_of_the_arrays_dropped():
     """`fit` of arrays gets only what fills whole batches."""
 
     def change(arguments):
-        whole = len(arguments["x"]) // BATCH * BATCH
+        size = arguments.get("batch_size") or 32
+        whole = len(arguments["x"]) // size * size or None
         return arguments | {name: arguments[name][:whole] for name in "xy"}
 
     fit_with(change)
@@ -103,6 +118,8 @@ def one_class_left_out():
     """Every sample of digit 3 is replaced by the next that is none, so that the number of steps stays."""
 
     def change(arguments):
+        if arguments["y"].shape[1:] != (10,):
+            return arguments
         digits = arguments["y"].argmax(axis=1)
         rows = np.arange(len(digits))
         kept = rows[digits != 3]
@@ -126,14 +143,14 @@ def labels_of_a_batch_shifted():
 
 @fault(kind="fit", source="DeepCrime's operator HNE, change number of epochs", words=("1 epoch early", "epochs and steps"))
 def one_epoch_short():
-    """`fit` trains one epoch less than it is asked for."""
-    fit_with(lambda arguments: arguments | {"epochs": arguments["epochs"] - 1})
+    """`fit` trains one epoch less than it is asked for, where that is more than one."""
+    fit_with(lambda arguments: arguments | {"epochs": max(arguments.get("epochs", 1) - 1, 1)})
 
 
 @fault(kind="fit", source="DeepCrime's operator HBS, change batch size", words=("batch size", "steps of the optimizer"))
 def batch_size_doubled():
     """`fit` takes batches twice as large as it is asked for."""
-    fit_with(lambda arguments: arguments | {"batch_size": 2 * arguments["batch_size"]})
+    fit_with(lambda arguments: arguments | {"batch_size": 2 * (arguments.get("batch_size") or 32)})
 
 
 @fault(kind="fit", source="made", words="shuffl")
