@@ -85,10 +85,10 @@ class Calls:
         calls: dict[str, Callable[[], Any]] = {
             "predict": lambda: self.model.predict(self.x, batch_size=BATCH, verbose=0),
             "predict_on_batch": lambda: self.model.predict_on_batch(self.x),
-            "a call": lambda: self.model(self.x),
+            "a call": lambda: as_numpy(self.model(self.x)),
         }
         for name, call in calls.items():
-            self.answers.append(Answer(f"{name} {when}", self.due.tolist(), as_numpy(call())[:, 0].tolist()))
+            self.answers.append(Answer(f"{name} {when}", self.due.tolist(), np.asarray(call())[:, 0].tolist()))
         if self.steps:
             self.held(f"predict {when}")
 
