@@ -70,6 +70,7 @@ def test_against_float64(model):
         limits(f"{model}-sgd"),
         source="the float64 implementation in cnnspec/oracle/",
         next=NEXT,
+        once_more=lambda: on_stack.run(model, mnist.load("mnist5k"), "sgd"),
     )
 
 

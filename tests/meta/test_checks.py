@@ -210,6 +210,22 @@ def test_same_path_fails(change, message):
     )
 
 
+@pytest.mark.parametrize(("again", "message"), [(1.0, "once more has the same losses"), (1.5, "another loss in step 2: ")])
+def test_same_path_once_more(again, message):
+    """Where a trajectory fails, the message tells whether the same training again has the same losses."""
+    moved = PATH._replace(losses=PATH.losses * [1.0, 1.2])
+    second = moved._replace(losses=moved.losses * [1.0, again])
+    told = failure(
+        checks.same_path,
+        *("model1", ["a", "b"], PATH, moved, TOLERANCE),
+        source="float64",
+        next="do this",
+        once_more=lambda: second,
+    )
+    assert message in told
+    assert ("intermittent" in told) == (again != 1.0)
+
+
 def test_same_path_passes():
     """Errors below the limit of their step pass."""
     moved = Trajectory(PATH.losses * 1.0009, PATH.norms * 0.9991, PATH.probabilities + 0.009)

@@ -6,7 +6,7 @@ A message stands alone: the quantity, what was expected and from where, what was
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -156,13 +156,14 @@ def same_path(
     *,
     source: str,
     next: str,
+    once_more: Callable[[], Trajectory] | None = None,
 ) -> None:
     """Two trajectories agree.
 
     In step k the relative error of the loss and of each norm is at most first · growth^(k − 1), and never above `most`
     where there is one. The mean difference of the probabilities is within its own bound, where there is one. Steps whose
     bound is too wide to be of use are not judged (`steps_judged`), but a number that is not finite always fails. The message
-    names the first step that differs, and its variables.
+    names the first step that differs, and its variables, and whether `once_more`, the same training again, repeats it.
     """
     __tracebackhide__ = True
     lines: list[str] = []
@@ -193,4 +194,13 @@ def same_path(
     if not error <= limit:
         lines.append(f"probabilities after the last step: mean difference {error:.2g}, limit {limit:.2g}")
     if lines:
-        fail(subject, [*lines[:8], f"expected  {source}", f"limits    {tolerance['why']}"], next=next)
+        lines = [*lines[:8], *([repeated(obtained, once_more(), tolerance)] if once_more else [])]
+        fail(subject, [*lines, f"expected  {source}", f"limits    {tolerance['why']}"], next=next)
+
+
+def repeated(first: Trajectory, second: Trajectory, tolerance: Mapping[str, Any]) -> str:
+    """Whether two trainings from the same weights on the same batches have the same losses, in words."""
+    for step, (was, now) in enumerate(zip(first.losses, second.losses, strict=True)):
+        if not abs(now - was) <= bound_of_step(tolerance["loss"], step) * max(abs(was), LEAST_NORM):
+            return f"intermittent: the same training once more has another loss in step {step + 1}: {now:.7g}, not {was:.7g}"
+    return "the same training once more has the same losses"
