@@ -102,6 +102,16 @@ def layers_compute_in_bfloat16() -> None:
     """Layers compute in bfloat16 by default, with weights in float32: another dtype policy."""
     keras.config.set_dtype_policy("mixed_bfloat16")
 
+    def make(original: Any) -> Any:
+        def clear_session(*arguments: Any, **given: Any) -> Any:
+            original(*arguments, **given)  # it goes back to Keras' own default
+            keras.config.set_dtype_policy("mixed_bfloat16")
+
+        return clear_session
+
+    for module in (keras.backend, keras.utils):
+        wrapped(module, "clear_session", make)
+
 
 @fault(kind="defaults", source="made", words=("data format", "channels_first", "shape"))
 def channels_come_first() -> None:
