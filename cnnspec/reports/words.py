@@ -84,9 +84,7 @@ def summary(reports: Sequence[Report], absent: Sequence[str]) -> str:
 def reasons(reports: Sequence[Report]) -> dict[str, dict[str, list[str]]]:
     """What failed, did not run, is known to differ or was drawn again: {title: {"test: reason": [environments]}}.
 
-    No title is empty.
-
-    And which later report of a part of the suite stands beside a report, as it does not replace it.
+    And which later report of a part of the suite stands beside a report, as it does not replace it. No title is empty.
     """
     kinds = {
         "Failed": "failed",

@@ -21,6 +21,7 @@ TRAINING = "test_training"
 APART = {
     "test_exact": re.compile("compiled|eager|XLA"),
     "test_lockstep": re.compile("every|turn"),
+    "test_modes": re.compile("model[0-9]+"),
     "test_numerics": re.compile("model[0-9]+"),
     "test_optimizer": re.compile("model[0-9]+"),
     "test_repeats": re.compile("model[0-9]+"),
