@@ -69,7 +69,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return group_of(nodeid)
 
         def _reschedule(self, node: Any) -> None:
-            """Hand out the next group when one test is left, not when two are as xdist does; with none a worker would wait."""
+            """Hand out the next group when one test is left, not two as xdist does; with none left a worker would wait."""
             if not self.workqueue or self._pending_of(self.assigned_work[node]) <= 1:
                 super()._reschedule(node)
 
