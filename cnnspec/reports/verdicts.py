@@ -16,16 +16,16 @@ TIERS = (
     "nonfinite",
     "state",
     "modes",
+    "repeats",
     "lockstep",
     "trajectory",
-    "repeats",
     "saving",
     "determinism",
     "paired",
     "training",
     "results",
 )
-SHARP = TIERS[: TIERS.index("repeats") + 1]  # before any training: what --device each runs on every device
+SHARP = TIERS[: TIERS.index("trajectory") + 1]  # before any training: what --device each runs on every device
 NEEDED = {"quick": QUICK, "default": TIERS, "full": (*TIERS, "replication")}  # level -> tiers that a pass must have run
 
 

@@ -157,7 +157,7 @@ def test_words_of_the_runs():
     ]
     assert command.without(given, command.OURS) == ["-k", "exact", "tests/test_exact.py"]
     assert command.tiers("quick") == verdicts.QUICK
-    assert verdicts.SHARP[-1] == "repeats"
+    assert verdicts.SHARP[-1] == "trajectory"
     assert not {"saving", "determinism", "paired", "training", "results"} & set(verdicts.SHARP)
 
 
