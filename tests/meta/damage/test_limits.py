@@ -1,4 +1,4 @@
-"""Does a file of one megabyte cost at most two seconds and 256 MiB, whatever it holds?"""
+"""Does a file of one megabyte cost at most two seconds of processor time and 256 MiB, whatever it holds?"""
 
 import json
 import os
@@ -59,13 +59,13 @@ for kind in kinds.KINDS:
         path = folder / kind.file
         path.write_text(text[: 2 * size])
         pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-        before, began = memory("VmRSS"), time.perf_counter()
+        before, began = memory("VmRSS"), time.process_time()
         try:
             kind.read(path)
             ended = "read"
         except kind.error:
             ended = "refused"
-        print(json.dumps((kind.name, number, ended, time.perf_counter() - began, memory("VmHWM") - before)), flush=True)
+        print(json.dumps((kind.name, number, ended, time.process_time() - began, memory("VmHWM") - before)), flush=True)
 """
 
 
@@ -95,6 +95,6 @@ def test_a_large_ensemble_is_read_fast(tmp_path):
     cells = run.split(",")
     rows = [",".join([*cells[:place], str(seed), *cells[place + 1 :]]) for seed in range(SIZE // len(run))]
     (tmp_path / "model1.csv").write_text(header + "".join(rows), encoding="utf-8")
-    began = time.perf_counter()
+    began = time.process_time()
     assert len(store.read(tmp_path / "model1.csv")) == len(rows) > 4000
-    assert time.perf_counter() - began <= SECONDS
+    assert time.process_time() - began <= SECONDS
