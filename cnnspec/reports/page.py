@@ -20,7 +20,7 @@ Check = tuple[tuple[str, str], list[charts.Share]]  # (test, what) and its share
 Anchors = dict[tuple[str, str], str]  # {(reason, label): id of the place where the stack stands with it}
 
 WITHOUT_CHANCE = ("numerics", "optimizer", "trajectory")
-ORDER = ("fail", NO_REPORT, "cannot tell", "no verdict", "pass")  # of the rows
+ORDER = ("fail", NO_REPORT, "cannot tell", "no verdict", "pass")  # of the rows: every outcome, failures first
 SYMBOLS = {"pass": "✓", "fail": "✗", "cannot tell": "?", "no verdict": "–"}
 NEAR = 0.8  # shares of a tolerance from here on are marked
 
@@ -119,14 +119,9 @@ def stacks(reports: Sequence[Report], absent: Sequence[str], anchors: Anchors) -
     for name in absent:
         word = f'<span class="verdict bad">✗ {NO_REPORT}</span>'
         rows.append((NO_REPORT, [escape(name), word, *["–"] * (len(header) - 2)]))
-    rows.sort(key=lambda each: rank(each[0]))
+    rows.sort(key=lambda each: ORDER.index(each[0]))
     tints = ["" if kind == "pass" else "doubt" if kind in ("cannot tell", "no verdict") else "tint" for kind, _ in rows]
     return table("Stacks", header, [cells for _, cells in rows], "stacks", tints)
-
-
-def rank(ended: str) -> int:
-    """Place of an outcome among the rows: failures first."""
-    return ORDER.index(ended) if ended in ORDER else 0
 
 
 def listed(lines: Mapping[str, Sequence[str]], anchors: Anchors, most: int = 8) -> str:
@@ -167,7 +162,7 @@ def coded(line: str) -> str:
 
 def tiers(named: Sequence[Named]) -> str:
     """Largest share per stack and tier, each with a bar, the failing stacks first."""
-    ordered = sorted(named, key=lambda each: rank(outcome(each[2])))
+    ordered = sorted(named, key=lambda each: ORDER.index(outcome(each[2])))
     rows = [[escape(label), *(cell(report.used(tier)) for tier in TIERS_WITH_MARGINS)] for _, label, report in ordered]
     return table("Margins", ("environment", *TIERS_WITH_MARGINS), rows)
 

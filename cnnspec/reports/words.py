@@ -39,11 +39,12 @@ def percent(share: float | None) -> str:
     """
     if share is None or share > 99.99:
         return ">9999%"
-    if 0 < share < 0.005:
+    rounded = f"{share:.0%}"
+    if rounded == "0%" and share > 0:
         return "<1%"
-    if share != 1 and round(share, 2) == 1:
+    if rounded == "100%" and share != 1:
         return ">100%" if share > 1 else ">99%"
-    return f"{share:.0%}"
+    return rounded
 
 
 def row(report: Report) -> list[str]:

@@ -16,7 +16,7 @@ from cnnspec.ensembles import calibrate, likelihood
 from cnnspec.errors import NonFiniteLoss
 from cnnspec.facts import notebook
 from cnnspec.facts.reading import BASELINES
-from cnnspec.names import LEVELS, MODELS
+from cnnspec.names import LARGEST_SEED, LEVELS, MODELS
 from cnnspec.trajectory import in_float64, recordings, start
 from tests.meta.test_files import RUN
 from tests.plugin import levels
@@ -126,6 +126,60 @@ def test_help_explains_itself(arguments, capsys):
     assert callable(command_line.parsed(example).command)
     assert ("exit codes:\n  0  done" in output) == (arguments == ["--help"])
     assert "exit codes" in output
+
+
+def test_the_purpose_is_a_sentence_in_the_help(capsys):
+    """With a capital letter and a full stop."""
+    with pytest.raises(SystemExit):
+        command_line.main(["bands", "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "Print the bands of an ensemble, which shifts they detect and how often a healthy run fails. options:" in told
+
+
+def test_what_follows_two_dashes_is_for_pytest():
+    """All of it, of the commands that run pytest; without dashes nothing."""
+    found = command_line.parsed(["verify", "--level", "quick", "--", "-k", "exact", "--", "tests"])
+    assert (found.level, found.pytest) == ("quick", ["-k", "exact", "--", "tests"])
+    assert command_line.parsed(["verify"]).pytest == []
+    assert command_line.parsed(["place", "--", "folder"]).pytest == []
+
+
+def test_values_without_options():
+    """What the help tells as defaults: seeds, epochs, simulated runs, starts."""
+    assert command_line.parsed(["train", "model1"]).seed == 0
+    assert command_line.parsed(["paired", "--out", "a"]).starts == [0]
+    bands = command_line.parsed(["bands"])
+    assert (bands.dataset, bands.epochs, bands.suites) == ("mnist5k", 1, 20_000)
+    assert command_line.parsed(["compare", "a", "b"]).epochs is None
+
+
+def test_the_largest_seed_is_numpys():
+    """The next one is none for NumPy."""
+    np.random.RandomState(LARGEST_SEED)
+    with pytest.raises(ValueError, match="Seed must be between 0 and"):
+        np.random.RandomState(LARGEST_SEED + 1)
+
+
+EXIT_CODES = {  # as `python -m cnnspec --help` tells them
+    2: {"BisectError", "FrameworkMissing", "OutUnusable", "WrongArguments"},
+    3: {
+        *("BaselineError", "BisectDamaged", "DataError", "EnsembleError", "MalformedReport", "MalformedRun"),
+        *("ModelMissing", "TimingsError", "TooFewRuns"),
+    },
+    4: {"NonFiniteLoss"},
+    5: {"DeviceMissing"},
+    6: {"ClusterMissing"},
+    7: {"RunFailed"},
+}
+
+
+def test_each_error_has_its_exit_code():
+    """Scripts act on them: bad input is 3, a wrong command line 2."""
+    found = {}
+    for name, error in vars(errors).items():
+        if hasattr(error, "exit_code"):
+            found.setdefault(error.exit_code, set()).add(name)
+    assert found == EXIT_CODES
 
 
 def test_every_exit_code_is_explained_once():

@@ -10,6 +10,7 @@ from cnnspec import __main__ as command_line
 from cnnspec.facts import reading
 from tests.meta.faults import run as faults
 from tests.meta.museum import __main__ as museum
+from tests.meta.mutation import __main__ as mutation
 
 DOCUMENTS = {
     path.relative_to(reading.PROJECT).as_posix(): path.read_text(encoding="utf-8")
@@ -125,10 +126,10 @@ def test_ci_runs_the_readmes_test_command():
 
 @every_document
 def test_options_exist(name, pytestconfig):
-    """Every option that a document names is one of pytest's, the command line's, the catalogue's or the museum's."""
+    """Every option that a document names is one of pytest's, of the command line or of a command of the tests."""
     known = reduce(set.union, map(options_of, commands()), {"--help", "--snapshot-update"})
     known |= {f"--{option.replace('_', '-')}" for option in vars(pytestconfig.option)}
-    for parser in (faults.parser(), museum.parser()):
+    for parser in (faults.parser(), museum.parser(), mutation.parser()):
         known |= {option for action in parser._actions for option in action.option_strings}
     known |= OTHERS if name == "docs/recipes.md" else set()
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", DOCUMENTS[name]))

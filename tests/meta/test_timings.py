@@ -192,17 +192,24 @@ def test_the_page_draws_benchmarks():
         timed(1.0, "inference by 1", "model2", images=256, flops=10**6),
         timed(3.0, "import"),
     ]
-    html = page.page([], timings=[stored(measured), stored([timed(3.0, "import")], cpu="<other>")])
+    several = stored(measured)
+    older = stored([timed(9.0, "plain fit", "model1", **epoch)])["runs"][0]
+    several["runs"].insert(0, older | {"date": "2025-01-02T03:04:05+00:00"})
+    html = page.page([], timings=[several, stored([timed(3.0, "import")], cpu="<other>")])
     assert re.findall('aria-label="(model[^"]*reached[^"]*)"', html) == [
         "model1, GFLOP/s reached and their limit: plain fit 10 of 100",
         "model2, GFLOP/s reached and their limit: plain fit 20 of 100; mixed bfloat16 20 of 900; bare step 40 of 100",
     ]
     assert ">40, ×0.50</text>" in html
+    assert '<th scope="row">bare step</th><td>40.0</td><td>100</td><td>40%</td>' in html
+    assert html.count("<summary>All timings of 2026-01-02</summary>") == 2
     assert ">limit 900</text>" in html  # it lies far outside: its mark has an arrow
     assert len(re.findall(r'<line class="limit"', html)) == 4
     assert len(re.findall(r'<path class="limit"', html)) == 1
     assert html.count("<h2>Benchmarks: ") == 2
-    assert "<h2>Benchmarks: amd-epyc-2-cores-24-gib, tensorflow 2.21.0, Keras 3.15.1, mnist5k</h2>" in html
+    stack = "24-gib, tensorflow 2.21.0, Keras 3.15.1, mnist5k</h2>"
+    assert f"<h2>Benchmarks: amd-epyc-2-cores-{stack}<p>Bar: GFLOP/s that an epoch of each variant reached." in html
+    assert f"<h2>Benchmarks: other-2-cores-{stack}<div" in html  # no bar is drawn
     assert "<h2>Stacks</h2>" not in html
     assert html.count('<tr><th scope="row">amd-epyc-2-cores-24-gib</th>') == 2  # across machines: two models' plain fit
 

@@ -120,6 +120,33 @@ def test_the_odd_one():
     assert equals.told([]) == []
 
 
+def test_a_machine_alone_has_no_equals():
+    """A report without an equal is in no group, and nothing is said of it."""
+    assert fleets.groups([made("node1"), made("node2", stack=STACK | {"cpu": "Another CPU"})]) == []
+
+
+def test_half_is_no_majority():
+    """Two of four with the same digest convict nobody; two of three do."""
+    members = [Member(name, {}, {"d": digest}) for name, digest in zip("abcd", "1123", strict=True)]
+    assert equals.odd(members) == {}
+    assert equals.undecided(members) == ["d: a 1, b 1, c 2, d 3; a third equal one would tell which is wrong"]
+    assert equals.odd(members[:3]) == {"c": ["d: digest 2, 2 of 3 have 1"]}
+    assert equals.undecided(members[:3]) == []
+
+
+def test_what_one_alone_has_is_not_compared():
+    """A digest of one member has nothing to agree with."""
+    assert equals.shared([Member("a", {}, {"d": "1", "e": "2"}), Member("b", {}, {"d": "1"})]) == {"d": {"a": "1", "b": "1"}}
+
+
+def test_long_lists_are_cut():
+    """Of names three are shown, of lines five, and how many more there are."""
+    assert [equals.brief("abcde"[:count]) for count in (3, 4, 5)] == ["a, b, c", "a, b, c and 1 more", "a, b, c and 2 more"]
+    lines = [str(number) for number in range(7)]
+    assert equals.cut(lines[:5]) == lines[:5]
+    assert equals.cut(lines) == [*lines[:5], "  and 2 more"]
+
+
 ENVIRONMENT = "CNNSPEC_ENVIRONMENT"
 
 

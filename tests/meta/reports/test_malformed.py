@@ -145,7 +145,7 @@ def test_a_large_file_is_not_read_whole(tmp_path, monkeypatch):
 
 def test_versions_of_any_text_are_ordered(tmp_path):
     """Long versions, and digits that are no decimal numbers."""
-    for version in ("²", "1" * 5000, "٣.1"):
+    for version in ("²", "1" * 5000, "٣.1", "2.21.0 of a vendor"):
         paths = written(tmp_path, made("a", f"tensorflow {version}"), made("b", "tensorflow 2.9"), made("c", "tensorflow x"))
         assert command_line.main(["report", *paths]) == 0
 
@@ -158,12 +158,27 @@ def failures(*reasons, **tiers):
 
 
 FEW, WRONG = "cannot tell: model1: test errors", "layer 1 is wrong"
-SOME = {tier: COUNTS for tier in verdicts.TIERS if tier not in ("paired", "training")}
+
+
+def without(*absent):
+    """Counts of all tiers but these."""
+    return {tier: COUNTS for tier in verdicts.TIERS if tier not in absent}
+
+
+SOME = without("paired", "training")
 UNBELIEVABLE = {  # what a report states beside its counts -> what speaks against it
     "another word": ({"verdict": "fine"}, "that is not a verdict"),
     "upper case": ({"verdict": "PASS"}, "that is not a verdict"),
     "no tiers": ({"tiers": {}}, "nothing passed in stack, architecture, configuration and 17 more"),
     "tiers missing": ({"tiers": SOME}, "nothing passed in paired, training"),
+    "three tiers missing": (
+        {"tiers": without("saving", "paired", "training")},
+        "nothing passed in saving, paired, training",
+    ),
+    "four tiers missing": (
+        {"tiers": without("state", "saving", "paired", "training")},
+        "nothing passed in state, saving, paired and 1 more",
+    ),
     "nothing ran": ({"tiers": SOME | {"paired": dict.fromkeys(COUNTS, 0)}}, "nothing passed in paired, training"),
     "all skipped": (
         {"tiers": SOME | dict.fromkeys(["paired", "training"], COUNTS | {"passed": 0, "skipped": 9})},
@@ -222,6 +237,23 @@ def test_the_reader_knows_the_tiers_of_each_level(level):
     assert verdicts.NEEDED[level] == tuple(module.removeprefix("test_") for module in levels.tiers(level))
 
 
+def test_failures_outside_the_tiers_are_counted():
+    """Those of the suite itself have to be named too."""
+    assert made(others=COUNTS | {"failed": 2}).contradiction == "it counts 2 failed and names 0"
+
+
+def test_what_every_device_runs():
+    """--device each ends before what is saved, compared between processes, or trained."""
+    assert verdicts.TIERS[len(verdicts.SHARP) - 1 :] == (
+        "trajectory",
+        "saving",
+        "determinism",
+        "paired",
+        "training",
+        "results",
+    )
+
+
 def test_a_report_without_tiers_is_not_whole():
     """So that it does not stand in the way of a whole one."""
     assert made().whole
@@ -235,6 +267,14 @@ def test_a_loss_of_zero_is_read_and_drawn(tmp_path, capsys):
         report.trainings["model1"]["history"][metric] = [0.5, 0.0] if metric == "loss" else [0.0, 0.0]
     assert command_line.main(["report", *written(tmp_path, report), "--html", str(tmp_path / "a.html")]) == 0
     assert "tf221 0.0000" in (tmp_path / "a.html").read_text()
+
+
+def test_a_band_of_one_value_is_read(tmp_path):
+    """Low, mean and high may be the same: an ensemble whose runs all ended in one place."""
+    report = made()
+    for end in ("low", "mean", "high"):
+        report.trainings["model1"]["bands"]["loss"][end] = [0.5, 0.2]
+    assert Report.from_json(written(tmp_path, report)[0]) == report
 
 
 @pytest.mark.parametrize("option", ["--html", "--markdown"])

@@ -120,6 +120,8 @@ def test_long_lists_are_folded():
     assert [f"reason {n}" for n in range(8)] == re.findall(r"reason \d+", shown)
     assert "<summary>3 more</summary>" in folded
     assert [f"reason {n}" for n in range(8, 11)] == re.findall(r"reason \d+", folded)
+    html = page.page([made(verdict="fail", failed=entries[:8])])
+    assert re.search(r"<h2>Failed</h2><ul>(?:(?!</ul>).)*</ul></section>", html)
 
 
 def test_reports_cannot_inject_anything():

@@ -6,7 +6,7 @@ import re
 import pytest
 
 import cnnspec
-from cnnspec.reports import charts, page
+from cnnspec.reports import charts, html, page
 from tests.meta.reports.made_reports import LAYERS, made
 from tests.meta.reports.test_page import Page, many
 
@@ -48,6 +48,87 @@ def test_verdicts_lead_to_reasons():
             assert reasons[name] in line
     assert "skipped 8" in html
     assert "skipped 8" not in shown
+
+
+SHARES = {  # share of a tolerance -> (class, length of its bar, words)
+    0.25: ("bar", "0.250", "25%"),
+    0.79: ("bar", "0.790", "79%"),
+    0.8: ("bar", "0.800", "▲ 80%"),
+    1.0: ("bar", "1.000", "▲ 100%"),
+    1.002: ("bar over", "1.000", "✗ >100%"),
+    3.5: ("bar over", "1.000", "✗ 350%"),
+}
+
+
+@pytest.mark.parametrize("share", SHARES)
+def test_a_share_near_its_tolerance_is_marked(share):
+    """From 80 % by a triangle, above 100 % by a cross and in red; the bar ends at 100 %."""
+    kind, length, words = SHARES[share]
+    made_of = page.cell((share, "tests/test_numerics.py::test_a[model1]", "layer 1"))
+    title = "test_numerics::test_a[model1]: layer 1"
+    assert made_of == f'<span class="{kind}" style="--share:{length}" title="{title}">{words}</span>'
+    assert page.cell(None) == "–"
+    assert 'title="test_a: a &quot;b&quot;"' in page.cell((0.5, "test_a", 'a "b"'))
+    assert page.short("tests/meta/reports/test_page.py::test_a") == "test_page::test_a"
+
+
+def test_a_table_in_html():
+    """A name before the cells of each row; a label may hold quotation marks."""
+    made_of = html.table('a "b"', ("name", "<c>"), [["one", "1"], ["two", "2"]], tints=("", "tint"))
+    assert made_of == (
+        '<div class="scroll numbers" tabindex="0" role="region" aria-label="a &quot;b&quot;"><table>'
+        '<thead><tr><th scope="col">name</th><th scope="col">&lt;c&gt;</th></tr></thead><tbody>'
+        '<tr><th scope="row">one</th><td>1</td></tr><tr class="tint"><th scope="row">two</th><td>2</td></tr>'
+        "</tbody></table></div>"
+    )
+
+
+def test_a_row_of_the_stacks():
+    """The verdict with its mark, and what comes last: losses, seconds, day, versions, hardware."""
+    bad, good = (row for _, _, row in rows(page.page([made("a"), made("b", verdict="no verdict")])))
+    assert '<span class="verdict good">✓ pass</span>' in good
+    assert '<span class="verdict bad">– no verdict</span>' in bad
+    last = ["0.2109"] * 4 + ["102", "2026-01-02", "0.1.0", "2.4.6", "Some CPU, 2 cores"]
+    assert re.findall("<td>([^<]*)</td>", good)[-len(last) :] == last
+    ((_, _, absent),) = rows(page.page([], ["z"]))
+    assert [row.count("<td>") for row in (good, bad, absent)] == [18] * 3
+
+
+def checks(**shares):
+    """Named reports a, b, … with these shares of checks of numerics: {check: share of each report}."""
+    labels = "abcdefgh"[: len(next(iter(shares.values())))]
+    margins = [{LAYERS: {what: share[place] for what, share in shares.items()}} for place in range(len(labels))]
+    return [(n, label, made(label, margins=margins[n])) for n, label in enumerate(labels)]
+
+
+def strips(html):
+    """[(check, its smallest and largest share)] of a list of strips."""
+    return re.findall(r"<strong>(.*?)</strong></span>.*?<span>([^<]*)</span></li>", html)
+
+
+def test_the_checks_that_differ_most_are_first():
+    """By the distance from the smallest share to the largest, whatever both are; of as many as are asked for."""
+    named = checks(high=(0.9, 0.95, 0.91), far=(0.5, 0.1, 0.3), wrong=(0.2, None, 0.2))
+    expected = [("wrong", "20% (a) to >9999% (b)"), ("far", "10% (b) to 50% (a)"), ("high", "90% (a) to 95% (b)")]
+    assert strips(page.moved(named)) == expected
+    assert strips(page.moved(named, most=2)) == expected[:2]
+    many_of = checks(**{f"check{n:02d}": (0.1, 0.2 + n / 100) for n in range(20)})
+    assert [what for what, _ in strips(page.moved(many_of))] == [f"check{n:02d}" for n in range(19, 4, -1)]
+
+
+def test_the_tightest_checks_are_first():
+    """By the largest share on any stack; ten of a tier, and how many it has."""
+    named = checks(low=(0.1,), high=(0.9,), middle=(0.5,))
+    assert strips(page.nearest(named)) == [("high", "90% (a)"), ("middle", "50% (a)"), ("low", "10% (a)")]
+    many_of = page.nearest(checks(**{f"check{n:02d}": (0.1 + n / 100, 0.1) for n in range(12)}))
+    assert "numerics: 12 checks with a tolerance" in many_of
+    assert [what for what, _ in strips(many_of)] == [f"check{n:02d}" for n in range(11, 1, -1)]
+
+
+def test_one_stack_has_nothing_that_differs():
+    """The section of what differs between stacks needs two."""
+    title = "Checks that differ most between stacks"
+    assert [title in page.page([made(f"s{n}") for n in range(count)]) for count in (1, 2)] == [False, True]
 
 
 def test_a_stack_without_a_reason_has_no_link():

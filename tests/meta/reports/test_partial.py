@@ -5,7 +5,6 @@ import threading
 
 import pytest
 
-from cnnspec import __main__ as command_line
 from cnnspec.reports.report import Report
 from tests.meta.reports.made_reports import made
 from tests.meta.reports.test_reporting import names
@@ -161,42 +160,3 @@ def test_an_outcome_without_tiers(whole):
     told = outcome(whole)
     assert (told["verdict"], told["report"]) == ("no verdict", None)
     assert told["reason"] == f"in {len(verdict.TIERS)} of {len(verdict.TIERS)} tiers no test passed, the first is stack"
-
-
-PARTS_BESIDE = {  # what stands in `partial` beside the report of 2026-01-02 -> whether it is told
-    "newer": (made(date="2026-01-02T03:05:00+00:00", verdict="no verdict"), True),
-    "newer, of another zone": (made(date="2026-01-02T02:30:00-01:00", verdict="no verdict"), True),
-    "older": (made(date="2026-01-02T03:04:00+00:00", verdict="no verdict"), False),
-    "older, of another zone": (made(date="2026-01-02T04:00:00+02:00", verdict="no verdict"), False),
-    "without a date": (made(date="yesterday", verdict="no verdict"), False),
-    "damaged": (None, False),
-}
-
-
-@pytest.mark.parametrize(("part", "is_told"), PARTS_BESIDE.values(), ids=PARTS_BESIDE)
-def test_the_table_tells_of_a_newer_part(tmp_path, capsys, part, is_told):
-    """A later report of a part is said below the table and on the page, with both dates; an older or damaged one is not."""
-    made().to_json(tmp_path / "a.json")
-    (tmp_path / "partial").mkdir()
-    if part:
-        part.to_json(tmp_path / "partial" / "a.json")
-    else:
-        (tmp_path / "partial" / "a.json").write_text("{", encoding="utf-8")
-    assert command_line.main(["report", str(tmp_path / "a.json"), "--html", str(tmp_path / "page.html")]) == 0
-    output, page = capsys.readouterr().out, (tmp_path / "page.html").read_text(encoding="utf-8")
-    told = f"- tf221: `partial/a.json`: no verdict, 0 failed, of {part.date[:16]}; " if part else "partial/a.json"
-    assert (told in output) == is_told
-    assert ("**A newer report of a part of the suite**" in output) == is_told
-    assert ("partial/a.json" in page) == is_told
-    if is_told:
-        assert "; the row is the whole run of 2026-01-02T03:04" in output
-
-
-def test_a_part_that_is_named_itself_is_a_row(tmp_path, capsys):
-    """It is then in the table, and no line of its own."""
-    made().to_json(tmp_path / "a.json")
-    made("a part", date="2026-02-02T03:05:00+00:00").to_json(tmp_path / "partial" / "a.json")
-    command_line.main(["report", str(tmp_path / "a.json"), str(tmp_path / "partial" / "a.json")])
-    output = capsys.readouterr().out
-    assert "a part" in output
-    assert "A newer report" not in output

@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from cnnspec import __main__ as command_line
@@ -34,6 +36,15 @@ def test_a_report_survives_its_file(tmp_path):
     first = made(share=None)
     (path,) = written(tmp_path, first)
     assert report.Report.from_json(path) == first
+    assert Path(path).read_text().startswith('{\n "format": "cnnspec report 1",\n "environment"')  # a line for each field
+
+
+def test_what_is_no_json_is_not_written(tmp_path):
+    """A number that JSON does not have is an error of the suite: the report of an earlier run stays."""
+    (path,) = written(tmp_path, made())
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        made(seconds=float("nan")).to_json(path)
+    assert report.Report.from_json(path) == made()
 
 
 def test_a_file_that_is_not_there_is_exit_code_3(tmp_path, capsys):
@@ -134,6 +145,62 @@ def test_reasons_are_gathered():
     }
 
 
+PARTS_BESIDE = {  # what stands in `partial` beside the report of 2026-01-02 -> whether it is told
+    "newer": (made(date="2026-01-02T03:05:00+00:00", verdict="no verdict"), True),
+    "newer, of another zone": (made(date="2026-01-02T02:30:00-01:00", verdict="no verdict"), True),
+    "older": (made(date="2026-01-02T03:04:00+00:00", verdict="no verdict"), False),
+    "older, of another zone": (made(date="2026-01-02T04:00:00+02:00", verdict="no verdict"), False),
+    "of the same second": (made(verdict="no verdict"), False),
+    "newer, of no zone": (made(date="2026-01-02T03:05:00", verdict="no verdict"), True),
+    "older, of no zone": (made(date="2026-01-02T03:04:00", verdict="no verdict"), False),
+    "without a date": (made(date="yesterday", verdict="no verdict"), False),
+    "damaged": (None, False),
+}
+
+
+@pytest.mark.parametrize(("part", "is_told"), PARTS_BESIDE.values(), ids=PARTS_BESIDE)
+def test_the_table_tells_of_a_newer_part(tmp_path, capsys, part, is_told):
+    """A later report of a part is said below the table and on the page, with both dates; an older or damaged one is not."""
+    made().to_json(tmp_path / "a.json")
+    (tmp_path / "partial").mkdir()
+    if part:
+        part.to_json(tmp_path / "partial" / "a.json")
+    else:
+        (tmp_path / "partial" / "a.json").write_text("{", encoding="utf-8")
+    assert command_line.main(["report", str(tmp_path / "a.json"), "--html", str(tmp_path / "page.html")]) == 0
+    output, page = capsys.readouterr().out, (tmp_path / "page.html").read_text(encoding="utf-8")
+    told = f"- tf221: `partial/a.json`: no verdict, 0 failed, of {part.date[:16]}; " if part else "partial/a.json"
+    assert (told in output) == is_told
+    assert ("**A newer report of a part of the suite**" in output) == is_told
+    assert ("partial/a.json" in page) == is_told
+    if is_told:
+        assert "; the row is the whole run of 2026-01-02T03:04\n" in output
+
+
+def test_a_part_that_is_named_itself_is_a_row(tmp_path, capsys):
+    """It is then in the table, and no line of its own."""
+    made().to_json(tmp_path / "a.json")
+    made("a part", date="2026-02-02T03:05:00+00:00").to_json(tmp_path / "partial" / "a.json")
+    command_line.main(["report", str(tmp_path / "a.json"), str(tmp_path / "partial" / "a.json")])
+    output = capsys.readouterr().out
+    assert "a part" in output
+    assert "A newer report" not in output
+
+
+def test_hardware_and_settings_in_words():
+    """One core and one epoch are no plural; a device beside the CPU is named."""
+    one = made(stack=made().stack | {"cores": 1}, options=made().options | {"epochs": 1})
+    assert (one.hardware, one.settings) == ("Some CPU, 1 core", "mnist5k, 1 epoch")
+    two = made(stack=made().stack | {"device": "Some GPU"})
+    assert (two.hardware, two.settings) == ("Some GPU, Some CPU, 2 cores", "mnist5k, 2 epochs")
+
+
+def test_versions_are_ordered_as_numbers():
+    """2.9 comes before 2.12, numbers before words, and a leading zero counts for nothing."""
+    ordered = ["2.9", "2.09.1", "2.12", "2.12.1", "2.x", "x"]
+    assert sorted(reversed(ordered), key=report.numbers) == ordered
+
+
 LABELS = {
     "hardware": (
         [made(), made(stack=made().stack | {"cpu": "Other"})],
@@ -150,7 +217,11 @@ def test_two_reports_of_one_environment_are_told_apart(tmp_path, reports, labels
     assert sorted(each.label for each in report.read_all(written(tmp_path, *reports))) == labels
 
 
-SHARES = {0.0: "0%", 0.004: "<1%", 0.126: "13%", 0.996: ">99%", 1.0: "100%", 1.004: ">100%", 1.5: "150%", None: ">9999%"}
+SHARES = {
+    **{0.0: "0%", 1e-9: "<1%", 0.005: "<1%", 0.0051: "1%", 0.126: "13%"},
+    **{0.96: "96%", 0.995: ">99%", 0.996: ">99%", 1.0: "100%", 1.004: ">100%", 1.04: "104%", 1.5: "150%"},
+    **{99.99: "9999%", 99.991: ">9999%", 100.0: ">9999%", None: ">9999%"},
+}
 
 
 @pytest.mark.parametrize(("share", "words"), SHARES.items())
@@ -180,6 +251,24 @@ def test_markdown_shows_a_text_as_it_is(text, words):
     assert lines[-1].startswith(f"- {words}: `a.py::")
     assert lines[-1].endswith(f"`: {words}")
     assert lines[-1].count("`") - lines[-1].count("\\`") == 2
+
+
+TABLE = [("a", "b"), [["a long name", "1"], ["c", "22222"], ["", "3"]]]
+
+
+def test_cells_are_padded_for_the_terminal_alone():
+    """To the width of the longest of a column, three at least; without `padded` to none."""
+    assert markdown.table(*TABLE).splitlines() == [
+        "| a           | b     |",
+        "| ----------- | ----- |",
+        "| a long name | 1     |",
+        "| c           | 22222 |",
+        "|             | 3     |",
+    ]
+    bare = ["| a | b |", "| --- | --- |", "| a long name | 1 |", "| c | 22222 |", "|  | 3 |"]
+    assert markdown.table(*TABLE, padded=False).splitlines() == bare
+    frame = pd.DataFrame(TABLE[1], columns=TABLE[0])
+    assert markdown.of_frame(frame).splitlines() == bare
 
 
 def test_no_framework_is_imported(tmp_path):

@@ -144,7 +144,16 @@ BEYOND = {  # (changes of A, changes of B, the differences beyond the bounds)
         {},
         ["model2, test loss: not recorded in A"],
     ),
+    "no band of one loss, and another outside": (
+        trained(bands={"loss": made().trainings["model1"]["bands"]["loss"]}),
+        trained(history=made().trainings["model2"]["history"] | {"loss": [0.7, 0.3]}),
+        [
+            "model2, test loss: A has no band to judge B by",
+            "model2, train loss, during training, epoch 1: 0.7000 in B, outside A's band from 0.3000 to 0.6000",
+        ],
+    ),
     "a training": ({"trainings": {}}, {}, [f"model{n}: trained in B only" for n in range(1, 5)]),
+    "the other's training": ({}, {"trainings": {}}, [f"model{n}: trained in A only" for n in range(1, 5)]),
     "other epochs": (
         {},
         other(epochs=3) | longer(),
@@ -167,7 +176,10 @@ def test_differences_beyond_the_bounds(tmp_path, capsys, first, second, expected
 WITHIN = {
     "the same": {},
     "a share of a tolerance": {"share": 0.99},
+    "the whole of a tolerance": {"share": 1.0},
     "a loss within the band": losses(last=0.39),
+    "a loss at the upper end of the band": losses(last=0.4),
+    "a loss at the lower end of the band": losses(last=0.1),
     "seconds": {"seconds": 20.0},
     "another framework": {"framework": "tensorflow 2.20.0", "environment": "tf220"},
     "a known difference": {"known_differences": [{"test": ADAM, "reason": "rounding"}]},
@@ -190,6 +202,8 @@ def test_two_failures_alike_are_named(tmp_path, capsys):
     """What failed in both is no difference between them, but is not silent."""
     assert command_line.main(["compare", *written(tmp_path, *[made(failed=FAILED, verdict="fail")] * 2)]) == 0
     assert f"**Failed in both**\n\n- {LAYERS}\n" in capsys.readouterr().out
+    command_line.main(["compare", *written(tmp_path, *(made(failed=each, verdict="fail") for each in (FAILED, OTHER)))])
+    assert "**Failed in both**" not in capsys.readouterr().out
 
 
 def table(output, title):
@@ -205,6 +219,7 @@ def test_everything_is_side_by_side(tmp_path, capsys):
     first = made("tf219", "tensorflow 2.19.0", precision=[precision], stack=made().stack | {"digest": "abc"})
     second = made("tf220", share=0.5, seconds=3.0, **without("results"), **other(level="quick"))
     second.table["Test Loss"] = {"model1": 0.3}
+    second.stack["driver"] = "570.1"
     command_line.main(["compare", *written(tmp_path, first, second)])
     output = capsys.readouterr().out
     assert output.startswith("A: tf219, 2026-01-02\nB: tf220, 2026-01-02\n\n")
@@ -212,6 +227,7 @@ def test_everything_is_side_by_side(tmp_path, capsys):
     assert facts["environment"] == ["tf219", "tf220", "≠"]
     assert facts["level"] == ["default", "quick", "≠"]
     assert facts["digest"] == ["abc", "–", "≠"]
+    assert facts["driver"] == ["–", "570.1", "≠"]
     assert facts["keras"] == ["3.15.1", "3.15.1", ""]
     assert facts["--device"] == ["auto", "auto", ""]
     assert facts["matrix product, TF32 off"] == ["24 bits", "–", "≠"]

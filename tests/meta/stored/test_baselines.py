@@ -179,6 +179,6 @@ def test_the_shapes_are_the_notebooks():
     facts = notebook.globals_toml()
     assert mnist.SHAPES["x_train"][0] == facts["data"]["train_samples"]["value"]
     assert mnist.SHAPES["x_test"][0] == facts["data"]["test_samples"]["value"]
-    assert SAMPLES["mnist"] == (60000, 10000)
+    assert SAMPLES == {"mnist5k": (4000, 1000), "mnist": (60000, 10000)}
     assert tuple(facts["globals"][name]["value"] for name in ("img_rows", "img_cols", "channels")) == IMAGE
     assert facts["globals"]["num_classes"]["value"] == CLASSES

@@ -1,14 +1,16 @@
-"""Does TESTING.md hold the table that the stored results of the catalogue give?"""
+"""Does TESTING.md hold the tables that the stored results of the catalogue and of the mutants give?"""
+
+import pytest
 
 from cnnspec.facts import reading
 from cnnspec.faults import power, store
 from cnnspec.reports import markdown
+from tests.meta.mutation import scores
 
 PAGE = reading.PROJECT / "TESTING.md"
-START, END = "<!-- catalogue -->\n", "<!-- end of catalogue -->"
 
 
-def table():
+def of_faults():
     """The table of the stored rows by kind, and that of the tiers which named them."""
     rows = store.CATALOGUE.read(store.PATH)
     tiers = [[tier, str(count)] for tier, count in power.by_tier(rows).items()]
@@ -16,8 +18,14 @@ def table():
     return "\n\n".join(each.strip() for each in tables) + "\n"
 
 
-def test_the_page_has_the_table():
+def of_mutants():
+    """The table of the stored scores by part of the code."""
+    rows = scores.SCORES.read(scores.FOLDER / "scores.csv")
+    return markdown.table(scores.HEADER, scores.table(rows)).strip() + "\n"
+
+
+@pytest.mark.parametrize(("mark", "made"), [("catalogue", of_faults), ("mutants", of_mutants)])
+def test_the_page_has_the_table(mark, made):
     """Between its marks the page holds what the stored rows give."""
-    made = table()
-    told = PAGE.read_text(encoding="utf-8").partition(START)[2].partition(END)[0]
-    assert told == made, f"the table is now\n{made}"
+    told = PAGE.read_text(encoding="utf-8").partition(f"<!-- {mark} -->\n")[2].partition(f"<!-- end of {mark} -->")[0]
+    assert told == made(), f"the table is now\n{made()}"

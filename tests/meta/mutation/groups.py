@@ -1,0 +1,66 @@
+"""What is mutated, and the tests that must notice: those that need no framework, since each mutant starts them anew."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from cnnspec.facts import reading
+
+
+class Group(NamedTuple):
+    """The modules that are mutated, and the files of the tests that judge them, from the project's folder."""
+
+    modules: tuple[str, ...]
+    tests: tuple[str, ...]
+
+
+def group(folder: str, modules: str, tests: str) -> Group:
+    """A group from the names of its modules in a folder, and of its tests in tests/meta."""
+    return Group(
+        tuple(f"{folder}/{name}.py" for name in modules.split()),
+        tuple(f"tests/meta/{'/'.join([*place, f'test_{name}'])}.py" for *place, name in map(split, tests.split())),
+    )
+
+
+def split(path: str) -> list[str]:
+    """The parts of a path."""
+    return path.split("/")
+
+
+REPORTS = "cnnspec/reports"
+GROUPS = {
+    "reports": group(
+        REPORTS, "report schema verdicts words markdown", "reports/malformed reports/report reports/fleets reports/page"
+    ),
+    "sides": group(REPORTS, "sides", "reports/sides"),
+    "fleets": group(REPORTS, "equals fleets", "reports/fleets"),
+    "page": group(REPORTS, "page speeds html", "reports/page reports/page_of_many reports/malformed"),
+    "page of benchmarks": group(REPORTS, "benchmarks", "timings"),
+    "calls": group("cnnspec", "calls errors", "calls files command_line reports/report"),
+    "names": group("cnnspec", "names", "timings stored/baselines command_line"),
+    "commands": group("cnnspec", "__main__ command_checks", "reports/report reports/malformed command_line asked"),
+    "verify": group("cnnspec", "verify", "verify"),
+    "verdict": group("tests/plugin", "verdict levels outcome", "levels asked known_differences"),
+    "files": group("cnnspec", "files", "files ensemble_rows damage/writers"),
+    "content": group("cnnspec", "content shapes", "files data_files ensemble_rows reports/malformed damage/readers"),
+    "digits": group("cnnspec", "digit_files", "digit_files data_files"),
+    "bands": group("cnnspec/ensembles", "bands quantities", "bands ensemble_rows small_ensembles"),
+    "distance": group("cnnspec/ensembles", "distance", "distance"),
+    "replication": group("cnnspec/ensembles", "equivalence likelihood membership", "equivalence membership"),
+    "checks": group("tests/support", "checks margins", "checks margins"),
+    "oracle": group(
+        "cnnspec/oracle", "layers network optimizers", "oracle/layers oracle/network oracle/optimizers oracle/refusals"
+    ),
+    "charts": group(REPORTS, "charts curves", "reports/page reports/page_of_many"),
+}
+
+
+def judged() -> dict[str, Group]:
+    """{path of a module: its group}."""
+    return {path: group for group in GROUPS.values() for path in group.modules}
+
+
+def missing() -> list[str]:
+    """Modules and files of tests that are not there."""
+    named = [path for group in GROUPS.values() for path in (*group.modules, *group.tests)]
+    return [path for path in named if not (reading.PROJECT / path).exists()]
