@@ -14,7 +14,7 @@ import pytest
 from cnnspec import stack
 from tests.support import steps as steps_of_models
 from tests.support.checks import fail
-from tests.support.exact import cases, digests, findings, on_stack, widths
+from tests.support.exact import cases, digests, findings, on_stack, operands, widths
 
 CASES = cases.cases()
 COMPILED = next(iter(on_stack.MODES))
@@ -68,7 +68,7 @@ def steps(mode, wanted):
     branches.compile(mode)
     after = None
     for batch, draw in wanted:
-        given = [cases.first_images(cases.operands(case, draw), batch) for case in running]
+        given = [operands.first_images(operands.drawn(case, draw), batch) for case in running]
         for case, results in zip(running, branches.results(given), strict=True):
             digest = cases.digest(results)
             right = digests.stored().get(case.name, {}).get(digests.key(batch, draw)) == digest
@@ -127,8 +127,8 @@ def judge(name, mine, record_property):
 
 def wrong(case, step):
     """(a line for each result of a step that is wrong, a line for each that an inexact algorithm explains)."""
-    given = cases.first_images(cases.operands(case, step.draw), step.batch)
-    expected, terms = cases.expected(case, step.draw, step.batch), None
+    given = operands.first_images(operands.drawn(case, step.draw), step.batch)
+    expected, terms = operands.expected(case, step.draw, step.batch), None
     lines, excuses = [], []
     for (what, due), (_, got) in zip(expected.named(), step.results.named(), strict=True):
         differ = findings.differing(due, got)
@@ -174,12 +174,12 @@ def elsewhere(case, step):
             branches.compile(mode)
             try:
                 for batch in filter(None, (after, step.batch)):
-                    given = cases.first_images(cases.operands(case, step.draw), batch)
+                    given = operands.first_images(operands.drawn(case, step.draw), batch)
                     (results,) = branches.results([given])
             except Exception as error:  # a way that this stack does not have: the one that is wrong is reported
                 found.append(f"{mode} not known: {type(error).__name__}")
                 continue
-            if cases.digest(results) == cases.digest(cases.expected(case, step.draw, step.batch)):
+            if cases.digest(results) == cases.digest(operands.expected(case, step.draw, step.batch)):
                 if (mode, after) == (step.mode, step.after):
                     found.append("the same step, taken once more: the fault is intermittent")
                     continue
@@ -204,8 +204,8 @@ def test_shapes(many, record_property):
 @pytest.mark.sweep
 def test_all_shapes(record_property):
     """The same at every batch size from 1 to 17, in all draws of operands, and for more numbers of rows."""
-    sweep(cases.ODD, range(1, 18), cases.DRAWS, record_property)
-    sweep(cases.ROWS, (32_767, 32_768, 32_769, 65_535, 65_536, 65_537), cases.DRAWS, record_property)
+    sweep(cases.ODD, range(1, 18), operands.DRAWS, record_property)
+    sweep(cases.ROWS, (32_767, 32_768, 32_769, 65_535, 65_536, 65_537), operands.DRAWS, record_property)
 
 
 def sweep(shapes, batches, draws, record_property):
@@ -215,7 +215,7 @@ def sweep(shapes, batches, draws, record_property):
     branches.compile(COMPILED)
     for draw in draws:
         for batch in batches:
-            given = [cases.first_images(cases.operands(case, draw), batch) for case in branches.cases]
+            given = [operands.first_images(operands.drawn(case, draw), batch) for case in branches.cases]
             for case, results in zip(branches.cases, branches.results(given), strict=True):
                 step = Step(COMPILED, batch, draw, after, "", results)
                 found, excuses = wrong(case, step)

@@ -3,23 +3,23 @@
 import numpy as np
 import pytest
 
-from tests.support.exact import cases, digests, findings
+from tests.support.exact import cases, digests, findings, operands
 
 CASES = cases.cases()
 PRODUCTS = [name for name, case in CASES.items() if len(case.layers) == 1 and case.layers[0]["class"] in ("Conv2D", "Dense")]
 BATCH = 2  # images that flips are tried on; kernel gradients are sums over all that a batch has
 
 
-def operands(name, draw, batch=BATCH):
+def images_of(name, draw, batch=BATCH):
     """Operands of the first images of a case."""
-    return cases.first_images(cases.operands(CASES[name], draw), batch)
+    return operands.first_images(operands.drawn(CASES[name], draw), batch)
 
 
-@pytest.mark.parametrize("draw", cases.DRAWS)
+@pytest.mark.parametrize("draw", operands.DRAWS)
 @pytest.mark.parametrize("name", CASES)
 def test_no_partial_sum_is_rounded(name, draw):
     """Operands are integers, of 11 bits where multiplied; the absolute values of all terms sum to less than 2^24."""
-    given = cases.operands(CASES[name], draw)
+    given = operands.drawn(CASES[name], draw)
     for array in (given.x, given.gradient, *(weight for layer in given.weights for weight in layer)):
         assert np.array_equal(array, np.rint(array))
         assert np.abs(array).max() < (cases.WIDE if given.weights else cases.LIMIT)
@@ -42,7 +42,7 @@ def test_digests_of_all_cases():
 def test_full_width(name):
     """With wide inputs or wide kernels most outputs need all 24 bits of a float32: at least half of every product's."""
     shares = [
-        float((cases.computed(CASES[name], operands(name, draw, 8)).output >= 2**23).mean()) for draw in cases.DRAWS[:2]
+        float((cases.computed(CASES[name], images_of(name, draw, 8)).output >= 2**23).mean()) for draw in operands.DRAWS[:2]
     ]
     assert max(shares) > 0.5, f"{name}: {shares}"
 
@@ -54,7 +54,7 @@ def flipped(array, index, bit):
     return found
 
 
-@pytest.mark.parametrize("draw", cases.DRAWS[:2])
+@pytest.mark.parametrize("draw", operands.DRAWS[:2])
 @pytest.mark.parametrize("name", PRODUCTS)
 def test_every_bit_of_an_operand_reaches_the_result(name, draw):
     """Each of the 11 bits of inputs, of kernels and of output gradients, flipped, changes a result that is compared.
@@ -62,7 +62,7 @@ def test_every_bit_of_an_operand_reaches_the_result(name, draw):
     Inputs reach the output or the kernel gradient, kernels the output or the input gradient, the gradient at the output
     both gradients; a term times zero hides nothing in all of them.
     """
-    case, given = CASES[name], operands(name, draw)
+    case, given = CASES[name], images_of(name, draw)
     random, right = np.random.RandomState(3), cases.digest(cases.expected_of(case, given))
     seen = tried = 0
     for operand in ("x", "kernel", "gradient"):
@@ -81,7 +81,7 @@ def test_every_bit_of_an_operand_reaches_the_result(name, draw):
 @pytest.mark.parametrize("name", PRODUCTS)
 def test_every_bit_of_a_product_and_of_a_result(name):
     """A product wrong in its lowest bit, which is one unit of its sum, and each bit of a result, change the digest."""
-    case, given = CASES[name], operands(name, "wide inputs")
+    case, given = CASES[name], images_of(name, "wide inputs")
     results = cases.expected_of(case, given)
     right = cases.digest(results)
     for _, array in results.named():
@@ -105,7 +105,7 @@ CONVOLUTION = CASES["model2 conv2d_4"]
 
 def made_up():
     """A convolution's operands, exact results and sums of absolute terms."""
-    given = operands(CONVOLUTION.name, "wide inputs", 4)
+    given = images_of(CONVOLUTION.name, "wide inputs", 4)
     return given, cases.expected_of(CONVOLUTION, given), cases.absolute(CONVOLUTION, given)
 
 

@@ -7,7 +7,7 @@ from cnnspec.compat import loss_of_step
 from cnnspec.facts import reading
 from tests.soak.operations import Operation
 from tests.support import repeats
-from tests.support.exact import cases, digests, on_stack
+from tests.support.exact import cases, digests, on_stack, operands
 
 DRAWS = ("wide inputs", "wide kernels")
 BATCH = 128
@@ -28,7 +28,7 @@ class ExactSteps(Operation):
         self.branches.compile(next(iter(on_stack.MODES)))
         self.due, self.given = [], []
         for draw in DRAWS:
-            found = [cases.expected(case, draw, BATCH) for case in chosen]
+            found = [operands.expected(case, draw, BATCH) for case in chosen]
             for case, results in zip(chosen, found, strict=True):
                 if digests.stored()[case.name][digests.key(BATCH, draw)] != cases.digest(results):
                     raise ArithmeticError(
@@ -36,7 +36,7 @@ class ExactSteps(Operation):
                         "processor errs"
                     )
             self.due.append(self.results(found))
-            self.given.append([cases.operands(case, draw) for case in chosen])
+            self.given.append([operands.drawn(case, draw) for case in chosen])
         for variant in range(self.variants):  # the first of them compiles the step
             raw = self.compute(variant)
             if not self.same(variant, raw):

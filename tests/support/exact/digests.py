@@ -8,7 +8,7 @@ import sys
 
 from cnnspec.facts import reading, schema
 from cnnspec.files import write_whole
-from tests.support.exact import cases
+from tests.support.exact import cases, operands
 
 FILE = reading.BASELINES / "exact.toml"
 COMMAND = "python -m tests.support.exact.digests"
@@ -33,7 +33,7 @@ def key(batch, draw):
 
 def computed(case):
     """{step: digest} of one case, by NumPy alone."""
-    return {key(batch, draw): cases.digest(cases.expected(case, draw, batch)) for batch, draw in sorted(set(STEPS))}
+    return {key(batch, draw): cases.digest(operands.expected(case, draw, batch)) for batch, draw in sorted(set(STEPS))}
 
 
 def main():
