@@ -14,6 +14,7 @@ import datetime
 import importlib.metadata
 import os
 import platform
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -36,20 +37,8 @@ LEFT_OUT = [
     "core/ReplaceUnaryOperator_(?!USub_UAdd|Delete_Not)",
 ]
 # Without conftest.py, whose plugins import the framework.
-PYTEST = [
-    "-m",
-    "pytest",
-    "-x",
-    "-q",
-    "--noconftest",
-    "-p",
-    "no:cacheprovider",
-    "-p",
-    "pytester",
-    "-p",
-    "tests.meta.conftest",
-]
-PYTEST += ["-p", "tests.meta.reports.conftest", "-k", "not browser"]
+PLUGINS = ("no:cacheprovider", "pytester", "tests.meta.conftest", "tests.meta.reports.conftest")
+PYTEST = ("-m", "pytest", "-x", "-q", "--noconftest", *(f"-p{name}" for name in PLUGINS))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -156,11 +145,10 @@ def forget_survivors(session: Path) -> None:
 
 def configured(module: str, test: Sequence[str], limit: float) -> str:
     """The text of cosmic-ray's configuration: `limit` is the seconds after which a mutant is taken to run for ever."""
-    command = " ".join(f"'{each}'" if " " in each else each for each in test)
     left_out = ", ".join(f"'{pattern}'" for pattern in LEFT_OUT)
     return (
         f'[cosmic-ray]\nmodule-path = "{module}"\ntimeout = {limit:.0f}\nexcluded-modules = []\n'
-        f'test-command = "{command}"\n[cosmic-ray.distributor]\nname = "local"\n'
+        f'test-command = "{shlex.join(test)}"\n[cosmic-ray.distributor]\nname = "local"\n'
         f"[cosmic-ray.filters.operators-filter]\nexclude-operators = [{left_out}]\n"
     )
 

@@ -18,13 +18,11 @@ def group(folder: str, modules: str, tests: str) -> Group:
     """A group from the names of its modules in a folder, and of its tests in tests/meta."""
     return Group(
         tuple(f"{folder}/{name}.py" for name in modules.split()),
-        tuple(f"tests/meta/{'/'.join([*place, f'test_{name}'])}.py" for *place, name in map(split, tests.split())),
+        tuple(
+            f"tests/meta/{'/'.join([*place, f'test_{name}'])}.py"
+            for *place, name in (test.split("/") for test in tests.split())
+        ),
     )
-
-
-def split(path: str) -> list[str]:
-    """The parts of a path."""
-    return path.split("/")
 
 
 REPORTS = "cnnspec/reports"
@@ -40,7 +38,7 @@ GROUPS = {
     "names": group("cnnspec", "names", "timings stored/baselines command_line"),
     "commands": group("cnnspec", "__main__ command_checks", "reports/report reports/malformed command_line asked"),
     "verify": group("cnnspec", "verify", "verify"),
-    "verdict": group("tests/plugin", "verdict levels outcome", "levels asked known_differences"),
+    "verdict": group("tests/plugin", "verdict outcome", "verdict verdict_words"),
     "files": group("cnnspec", "files", "files ensemble_rows damage/writers"),
     "content": group("cnnspec", "content shapes", "files data_files ensemble_rows reports/malformed damage/readers"),
     "digits": group("cnnspec", "digit_files", "digit_files data_files"),

@@ -6,7 +6,6 @@ A project of a few fast tests with the conftest.py of this project takes the pla
 import csv
 import json
 import math
-import types
 
 import numpy as np
 import pytest
@@ -184,18 +183,6 @@ def test_an_ensemble_too_small_is_told(project):
     assert run(project, "test_training.py").verdict == "cannot tell"
     project.makepyfile(test_training=body.replace("0.5", "1.5"))
     assert run(project, "test_training.py").verdict == "fail"
-
-
-def test_what_is_not_judged_is_told():
-    """The verdict names each quantity that is not judged, with the reason, and each that was drawn again."""
-    lines = []
-    terminal = types.SimpleNamespace(line=lines.append)
-    check = {"model": "model1", "quantity": "test errors", "used": 0.5, "conclusive": True, "text": ""}
-    unused = [{"model": "model3", "quantity": "test errors", "why": "it accepts chance"}]
-    again = [{"model": "model4", "quantity": "test errors", "remark": "seed 1 lies outside, seed 2 inside"}]
-    verdict.write_trainings(terminal, [check], unused, again)
-    assert "  not judged: model3, test errors: it accepts chance" in lines
-    assert "  drawn again: model4, test errors: seed 1 lies outside, seed 2 inside" in lines
 
 
 def test_an_interrupted_run_is_no_pass(project, monkeypatch):
