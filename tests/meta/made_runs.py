@@ -24,7 +24,7 @@ class Terminal:
         self.lines.append((f"== {title}", ""))
 
     def line(self, text, **colours):
-        self.lines.append((text, " ".join(colours)))
+        self.lines.append((text, " ".join(name for name, on in colours.items() if on)))
 
 
 def passed(*modules):

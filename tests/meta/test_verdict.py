@@ -184,6 +184,8 @@ def test_too_few_runs_are_exit_code_2():
     assert ended(Session(Terminal(failed=[few], passed=[elsewhere]))) == pytest.ExitCode.INTERRUPTED
     assert ended(Session(Terminal(failed=[few]), pytest.ExitCode.INTERNAL_ERROR)) == pytest.ExitCode.INTERNAL_ERROR
     assert ended(Session(None)) == pytest.ExitCode.TESTS_FAILED
+    around = verdict.pytest_sessionfinish.pytest_impl
+    assert (around["wrapper"], around["tryfirst"]) == (True, True)  # it has the last word
 
 
 class Config:

@@ -29,6 +29,7 @@ def test_the_verdict_is_written(monkeypatch):
     """The stack, a line for each tier, what was recorded in order, the level with its power, and the verdict, in colour."""
     tests = passed(*verdict.TIERS)
     tests[5].user_properties += [("precision", "b"), ("path", "a"), ("table", "of results"), ("other", "c")]
+    tests[6].user_properties.append((verdict.STALE, ("oneDNN", "keras 4")))
     lines = said(monkeypatch, Terminal(passed=tests))
     assert lines[:3] == [("== verdict", ""), ("the stack", ""), ("", "")]
     tiers = [text for text, _ in lines[3 : 3 + len(verdict.TIERS)]]
@@ -37,6 +38,7 @@ def test_the_verdict_is_written(monkeypatch):
     assert lines[3 + len(verdict.TIERS) :] == [
         ("  a", ""),
         ("  b", ""),
+        ("  stale known difference: oneDNN, gone on keras 4", "red"),
         ("\nresults table: of results", ""),
         ("", ""),
         (f"level {levels.LEVELS['default']}", ""),

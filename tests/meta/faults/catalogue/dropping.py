@@ -66,7 +66,7 @@ def dropout_at_inference():
     wrapped(layers.Dropout, "call", make)
 
 
-@fault(kind="fit", source="made", words="validation in fit")
+@fault(kind="fit", source="made", words=("evaluate of a new model", "validation in fit"))
 def dropout_is_left_on_in_evaluate():
     """`evaluate` and the validation of `fit` drop units as training does."""
 
