@@ -69,7 +69,7 @@ def wrong_labels(share):
     return change
 
 
-LABELS = ("labels, or samples, have changed places", "other samples than those given")
+LABELS = ("labels, or samples, have changed places", "other samples than those given", "images with the label of another")
 
 
 @fault(kind="data", source="DeepCrime's operator TCL, change labels of the training data", words=LABELS)
