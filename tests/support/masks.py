@@ -109,7 +109,8 @@ def losses_behind_dropout(**settings: object) -> dict[str, tuple[float, float]]:
     """
     forget_models()
     seed_everything(0)
-    model = keras.Sequential([keras.Input(shape=(10,)), probes.Offset(), keras.layers.Dropout(0.5)])
+    unchanged = keras.layers.Dense(10, kernel_initializer="identity")  # it has weights, which steps need, at any batch size
+    model = keras.Sequential([keras.Input(shape=(10,)), unchanged, keras.layers.Dropout(0.5)])
     model.compile(loss="mean_squared_error", optimizer=keras.optimizers.SGD(learning_rate=0.0), **settings)
     ones = np.ones((batch_size + 2, 10), "float32")
     found = {}
