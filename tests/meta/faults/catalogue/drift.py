@@ -119,7 +119,7 @@ def channels_come_first() -> None:
     keras.config.set_image_data_format("channels_first")
 
 
-@fault(kind="defaults", source="made", words=("batch size", "steps of the optimizer"))
+@fault(kind="defaults", source="made", words="steps of the optimizer")
 def fit_has_batches_of_256() -> None:
     """`fit` doubles the batch size that it is given."""
 

@@ -147,7 +147,7 @@ def one_epoch_short():
     fit_with(lambda arguments: arguments | {"epochs": max(arguments.get("epochs", 1) - 1, 1)})
 
 
-@fault(kind="fit", source="DeepCrime's operator HBS, change batch size", words=("batch size", "steps of the optimizer"))
+@fault(kind="fit", source="DeepCrime's operator HBS, change batch size", words="steps of the optimizer")
 def batch_size_doubled():
     """`fit` takes batches twice as large as it is asked for."""
     fit_with(lambda arguments: arguments | {"batch_size": 2 * (arguments.get("batch_size") or 32)})
