@@ -113,6 +113,13 @@ WHY = {  # changes of a report -> the reason in its outcome
         {"verdict": "no verdict", "not_run": [{"test": LAYERS, "reason": DESELECTED}]},
         f"{LAYERS}: {DESELECTED}",
     ),
+    "two left out": (
+        {
+            "verdict": "no verdict",
+            "not_run": [{"test": "first", "reason": DESELECTED}, {"test": "second", "reason": UNREACHED}],
+        },
+        f"first (and 1 more): {DESELECTED}",
+    ),
     "three left out": (
         {
             "verdict": "no verdict",
