@@ -1,6 +1,7 @@
 """`python -m tests.meta.mutation`: change the code by one small thing at a time, and see whether a test notices.
 
-cosmic-ray makes the mutants of a module in a copy of the project and runs the module's tests on each, without a framework.
+cosmic-ray makes the mutants of a module in a copy of the project and runs the module's tests on each, without the suite's
+plugins, which import the framework.
 A session that was stopped goes on; a module whose text and tests are those of its stored score is not run again. After
 tests were added, `--survivors` runs those mutants alone that had survived them.
 """

@@ -1,4 +1,4 @@
-"""What is mutated, and the tests that must notice: those that need no framework, since each mutant starts them anew."""
+"""What is mutated, and the tests that must notice: quick ones, since each mutant starts them anew."""
 
 from __future__ import annotations
 
