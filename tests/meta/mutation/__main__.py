@@ -1,9 +1,8 @@
 """`python -m tests.meta.mutation`: change the code by one small thing at a time, and see whether a test notices.
 
 cosmic-ray makes the mutants of a module in a copy of the project and runs the module's tests on each, without the suite's
-plugins, which import the framework.
-A session that was stopped goes on; a module whose text and tests are those of its stored score is not run again. After
-tests were added, `--survivors` runs those mutants alone that had survived them.
+plugins, which import the framework. A session that was stopped goes on; a module whose text and tests are those of its
+stored score is not run again. After tests were added, `--survivors` runs those mutants alone that had survived before.
 """
 
 from __future__ import annotations
@@ -85,7 +84,7 @@ def attempted(module: str, group: groups.Group, survivors: bool) -> bool:
     """Run a module's mutants; whether they all ran. What went wrong is printed, and the other modules go on."""
     try:
         print(f"{module}: {run(module, group, survivors)}", flush=True)
-    except (CnnspecError, subprocess.CalledProcessError) as error:
+    except (CnnspecError, ValueError, subprocess.CalledProcessError) as error:
         output = getattr(error, "stdout", "") or ""
         print(f"{module}: error: {error}\n{output[-2000:]}", file=sys.stderr, flush=True)
         return False

@@ -54,29 +54,33 @@ def digest(*paths: str) -> str:
 
 
 def mutants(module: str, dumped: str) -> list[Mutant]:
-    """The mutants of a session, from what `cosmic-ray dump` prints. Raises ValueError where one has not run."""
+    """The mutants of a session, from what `cosmic-ray dump` prints. Raises ValueError where one did not run.
+
+    Noticed is one on which the tests fail, do not end in time, or cannot be started because the module cannot be imported.
+    """
     found: list[Mutant] = []
     numbers: dict[str, int] = {}
     for line in dumped.splitlines():
         item, result = json.loads(line)
-        if result is None:
-            raise ValueError("a mutant has not run")
-        if result["worker_outcome"] == "skipped":
+        outcome = result and result["worker_outcome"]
+        if outcome == "skipped":
             continue
+        if outcome != "normal":  # an error of cosmic-ray itself is no test that noticed
+            raise ValueError(f"a mutant did not run: {outcome or 'not reached'}")
         mutation = item["mutations"][0]
         place = f"{module}:{mutation['definition_name'] or 'module'}:{mutation['operator_name'].removeprefix('core/')}"
         numbers[place] = numbers.get(place, 0) + 1
         before, after = lines(result["diff"] or "")
         if without_effect(before, after):
             continue
-        killed = result["worker_outcome"] != "normal" or result["test_outcome"] != "survived"
-        found.append(Mutant(f"{place}:{numbers[place]}", before, after, killed))
+        found.append(Mutant(f"{place}:{numbers[place]}", before, after, result["test_outcome"] != "survived"))
     return found
 
 
 def without_effect(before: str, after: str) -> bool:
     """Whether a mutant is the same program, 1e200 for 1e+200, or takes away `zip`'s own check that lengths are equal."""
-    strict = "".join(before.split()).replace("strict=True", "strict=False") == "".join(after.split())
+    unchecked = "".join(before.split()).replace("strict=True", "strict=False")
+    strict = "zip(" in before and unchecked == "".join(after.split())
     numbers = [[float(number) for number in NUMBERS.findall(line)] for line in (before, after)]
     return strict or (numbers[0] == numbers[1] and NUMBERS.sub("", before).split() == NUMBERS.sub("", after).split())
 

@@ -6,7 +6,8 @@ import re
 import pytest
 
 import cnnspec
-from cnnspec.reports import charts, html, page
+from cnnspec.reports import charts, page
+from cnnspec.reports.html import table
 from tests.meta.reports.made_reports import LAYERS, made
 from tests.meta.reports.test_page import Page, many
 
@@ -64,9 +65,9 @@ SHARES = {  # share of a tolerance -> (class, length of its bar, words)
 def test_a_share_near_its_tolerance_is_marked(share):
     """From 80 % by a triangle, above 100 % by a cross and in red; the bar ends at 100 %."""
     kind, length, words = SHARES[share]
-    made_of = page.cell((share, "tests/test_numerics.py::test_a[model1]", "layer 1"))
+    found = page.cell((share, "tests/test_numerics.py::test_a[model1]", "layer 1"))
     title = "test_numerics::test_a[model1]: layer 1"
-    assert made_of == f'<span class="{kind}" style="--share:{length}" title="{title}">{words}</span>'
+    assert found == f'<span class="{kind}" style="--share:{length}" title="{title}">{words}</span>'
     assert page.cell(None) == "–"
     assert 'title="test_a: a &quot;b&quot;"' in page.cell((0.5, "test_a", 'a "b"'))
     assert page.short("tests/meta/reports/test_page.py::test_a") == "test_page::test_a"
@@ -74,8 +75,8 @@ def test_a_share_near_its_tolerance_is_marked(share):
 
 def test_a_table_in_html():
     """A name before the cells of each row; a label may hold quotation marks."""
-    made_of = html.table('a "b"', ("name", "<c>"), [["one", "1"], ["two", "2"]], tints=("", "tint"))
-    assert made_of == (
+    found = table('a "b"', ("name", "<c>"), [["one", "1"], ["two", "2"]], tints=("", "tint"))
+    assert found == (
         '<div class="scroll numbers" tabindex="0" role="region" aria-label="a &quot;b&quot;"><table>'
         '<thead><tr><th scope="col">name</th><th scope="col">&lt;c&gt;</th></tr></thead><tbody>'
         '<tr><th scope="row">one</th><td>1</td></tr><tr class="tint"><th scope="row">two</th><td>2</td></tr>'
