@@ -13,6 +13,7 @@ from cnnspec.names import LARGEST_SEED
 from tests import test_replication
 from tests.meta.test_small_ensembles import of_size
 from tests.plugin import asked, verdict
+from tests.support import trainings
 
 FINE = {
     "seed": 0,
@@ -23,6 +24,9 @@ FINE = {
     "out": None,
     "report": None,
     "outcome": None,
+    "dataset": "mnist5k",
+    "level": "default",
+    "markexpr": "not faults",
 }
 REFUSED = {  # options of pytest -> what is said
     "a seed below 0": ({"seed": -1}, "--seed=-1 is no seed; give a whole number from 0 to 4294967295"),
@@ -43,6 +47,10 @@ REFUSED = {  # options of pytest -> what is said
     "a name too long": (
         {"mnist": "x" * 300},
         f"--mnist={'x' * 300} does not exist; name an .npz file of MNIST or a folder of its four IDX files",
+    ),
+    "digits that no test reads": (
+        {"mnist": "file"},
+        "--mnist=file is full MNIST, which no test of this run reads; add --dataset mnist or --level full",
     ),
     "no ensembles": (
         {"ensembles": "no"},
@@ -78,11 +86,24 @@ def test_what_pytest_cannot_do(place, options, words):
     assert "\n" not in found
 
 
+@pytest.mark.parametrize(
+    "reader", [{"dataset": "mnist"}, {"level": "full"}, {"markexpr": "replication"}], ids=["trainings", "level", "marker"]
+)
+def test_a_file_of_full_mnist_has_a_reader(place, reader):
+    """The trainings, or the comparison with the notebook, for which the trainings stay with the embedded digits."""
+    assert asked.problem(SimpleNamespace(option=SimpleNamespace(**{**FINE, "mnist": "file", **reader}))) is None
+
+
+def test_the_embedded_digits_need_no_file():
+    """`--level full --mnist=FILE` trains on the embedded digits too: the file is not read for them."""
+    assert trainings.data("mnist5k", "no such file").name == "mnist5k"
+
+
 def test_what_pytest_can_do(place):
     """The largest seed, folders that are there, new places for what is written; nothing is made."""
     of_size(place / "folder", 3)
-    right = {"seed": LARGEST_SEED, "recording": "folder", "mnist": "file", "ensembles": "folder", "out": "new/er"}
-    right |= {"report": "new/report.json", "outcome": "outcome.json"}
+    right = {"seed": LARGEST_SEED, "recording": "folder", "mnist": "file", "level": "full"}
+    right |= {"ensembles": "folder", "out": "new/er", "report": "new/report.json", "outcome": "outcome.json"}
     assert asked.problem(SimpleNamespace(option=SimpleNamespace(**{**FINE, **right}))) is None
     assert sorted(path.name for path in place.iterdir()) == ["file", "folder"]
 

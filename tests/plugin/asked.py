@@ -29,6 +29,8 @@ def problems(config: pytest.Config) -> Iterator[str]:
         yield f"--recording={option.recording} is no folder; {remedy}"
     if option.mnist and not os.path.exists(option.mnist):
         yield f"--mnist={option.mnist} does not exist; name an .npz file of MNIST or a folder of its four IDX files"
+    if option.mnist and not reads_mnist(config):
+        yield f"--mnist={option.mnist} is full MNIST, which no test of this run reads; add --dataset mnist or --level full"
     if option.ensembles and not any(Path(option.ensembles, f"{model}.csv").is_file() for model in MODELS):
         remedy = as_called(f"python -m cnnspec calibrate --out {option.ensembles} makes one")
         yield f"--ensembles={option.ensembles} holds no ensemble, a CSV per model such as model1.csv; {remedy}"
@@ -39,6 +41,12 @@ def problems(config: pytest.Config) -> Iterator[str]:
                 check_writable(path, folder)
         except OSError as error:
             yield f"--{name}={path} cannot be written ({error.strerror}); name {'a folder' if folder else 'a file'} that can"
+
+
+def reads_mnist(config: pytest.Config) -> bool:
+    """Whether full MNIST was asked for, for every training or for the comparison with the notebook."""
+    option = config.option
+    return option.dataset == "mnist" or option.level == "full" or "replication" in option.markexpr
 
 
 def is_folder(report: str | None) -> bool:

@@ -13,6 +13,7 @@ import pytest
 
 from cnnspec.reports import verdicts
 from tests.plugin import group
+from tests.plugin.asked import reads_mnist
 
 LEVELS = {  # name -> what it says about itself in the verdict
     "quick": "quick: before anything trains. It cannot see what only a training, a saved model or another process shows.",
@@ -63,7 +64,7 @@ def belongs(item: pytest.Item, level: str, config: pytest.Config) -> bool:
     if module == REPLICAS:
         return bool(config.option.replicas > 1)
     if item.get_closest_marker("replication"):
-        return level == "full" or config.option.dataset == "mnist" or "replication" in config.option.markexpr
+        return reads_mnist(config)
     if level != "quick" or module not in verdict.TIERS:
         return True
     return module in QUICK and not item.get_closest_marker("slow")

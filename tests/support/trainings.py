@@ -48,7 +48,8 @@ class Settings:
         words += [f"--device {self.device}"] if self.device != "auto" else []
         words += [f"--tf32 {self.tf32}"] if self.tf32 != "as-shipped" else []
         words += [f"--ensembles={self.own_ensembles}"] if self.own_ensembles else []
-        return " ".join(words + ([f"--mnist={self.mnist}"] if self.mnist else []))
+        words += [f"--mnist={self.mnist}"] if self.mnist and self.dataset == "mnist" else []
+        return " ".join(words)
 
 
 def settings(config: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Settings:
@@ -74,8 +75,8 @@ def settings(config: pytest.Config, tmp_path_factory: pytest.TempPathFactory) ->
 
 @functools.lru_cache(maxsize=1)
 def data(dataset: str, path: str | None) -> mnist.Dataset:
-    """The digits, read once per process."""
-    return mnist.load(dataset, path)
+    """The digits, read once per process. A file of full MNIST is for the trainings that take it: one level has both sets."""
+    return mnist.load(dataset, path if dataset == "mnist" else None)
 
 
 def name_of(model: str, number: int) -> str:
