@@ -8,6 +8,11 @@ import syrupy
 from cnnspec.facts import reading
 
 
+def pytest_configure(config):
+    """Make every warning that points at a line of this project an error, in the tiers of the same run too."""
+    config.addinivalue_line("filterwarnings", "error:::(cnnspec|tests)[.]")
+
+
 @pytest.fixture
 def bare_project(pytester, monkeypatch):
     """A pytester project with this project's conftest.py, no configuration and no tests."""

@@ -15,7 +15,8 @@ import pytest
 from cnnspec.shapes import counted
 
 EVENT = "/jax/core/compile/backend_compile_duration"
-_seconds: list[float] = []  # of each compilation of this process
+NAME = "cnnspec compilations"  # of the workers' message
+_seconds: list[float] = []  # of each compilation of this process, and of the workers that it hands its tests to
 
 
 @pytest.hookimpl(trylast=True)
@@ -34,9 +35,21 @@ def heard(event: str, seconds: float, **_: Any) -> None:
         _seconds.append(seconds)
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker of pytest-xdist tells its compilations."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput[NAME] = _seconds
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add a worker's compilations. One that died tells none."""
+    _seconds.extend(getattr(node, "workeroutput", {}).get(NAME, []))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Write how often and how long XLA compiled in this process; others, of pytest-xdist too, are not counted."""
+    """Write how often and how long XLA compiled, in all workers together; processes that tests start are not counted."""
     if _seconds:
         kept = ", kept in JAX_COMPILATION_CACHE_DIR" if os.environ.get("JAX_COMPILATION_CACHE_DIR") else ""
         terminalreporter.line(told(_seconds) + kept)

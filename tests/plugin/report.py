@@ -86,8 +86,8 @@ class Reporter:
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if self.config.option.collectonly or facts.missing(self.config):
-            return
+        if self.config.option.collectonly or facts.missing(self.config) or hasattr(self.config, "workerinput"):
+            return  # a worker of xdist has a terminal too, which nobody sees
         report, path = self.gathered(terminalreporter), None
         if any(sum(count.values()) for count in report.tiers.values()):
             whole = report.whole or partial.all_asked_for(self.collected, self.deselected, self.broken)

@@ -64,8 +64,8 @@ REPLICATED = "REPLICATED: the notebook and fresh runs of this stack are plausibl
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Write the verdict of this run, from what the tests reported."""
-    if config.option.collectonly:
-        return
+    if config.option.collectonly or hasattr(config, "workerinput"):
+        return  # a worker of xdist has a terminal too, which nobody sees
     terminal = terminalreporter
     counts, properties, seen = found(terminal)
     if not any(sum(count.values()) for count in counts.values()):
