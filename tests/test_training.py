@@ -18,7 +18,7 @@ from cnnspec.calls import as_called
 from cnnspec.ensembles import bands, distance, quantities, store
 from cnnspec.facts import notebook, reading
 from cnnspec.names import MODELS
-from tests.support import checks, ensembles, known_differences
+from tests.support import checks, ensembles, known_differences, numerics
 
 
 def pytest_generate_tests(metafunc):
@@ -135,7 +135,7 @@ def test_evaluate_agrees_with_validation(trained, settings, model):
         f"{model} on {settings.dataset}: evaluated test loss",
         run.history["val_loss"][-1],
         run.scores["test_loss"],
-        reading.tolerance("evaluate_agrees_with_validation"),
+        numerics.with_products(reading.tolerance("evaluate_agrees_with_validation")),
         source="the last epoch's val_loss of the same run",
         next="pytest tests/test_lockstep.py; then compare how this Keras averages losses in fit and in evaluate",
     )

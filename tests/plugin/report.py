@@ -64,6 +64,11 @@ class Reporter:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self.collected = [item.nodeid for item in session.items if tier(item.nodeid)]
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
+        """What a worker will run is known before it ends: a run that is ended from outside names the tests not reached."""
+        self.collected = [nodeid for nodeid in ids if tier(nodeid)]
+
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
         self.deselected |= {item.nodeid: partial.why_deselected(item) for item in items if tier(item.nodeid)}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -86,6 +87,16 @@ def element_bound(layer: str, quantity: str) -> tuple[float, str]:
     """Largest accepted error of a single element, in roundings of its scale in the declared precision, and the reason."""
     entry = reading.tolerance(f"elements.{layer}")
     return entry[quantity] * max(1.0, UNIT_ROUNDOFF[declared(layer)] / UNIT_ROUNDOFF["float32"]), entry["why"]
+
+
+def with_products(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """A tolerance whose `relative` holds for float32, widened by its `roundoffs` of the products' lowest declared precision.
+
+    Two batch sizes may have kernels of another precision each, where a GPU's library chooses them by measuring.
+    """
+    roundoff = UNIT_ROUNDOFF[declared()]
+    widened = entry["roundoffs"] * roundoff if roundoff > UNIT_ROUNDOFF["float32"] else 0.0
+    return {**entry, "relative": entry["relative"] + widened}
 
 
 def bound(layer: str, quantity: str) -> tuple[float, str]:
