@@ -43,6 +43,16 @@ def test_lines_of_a_training_are_seen(bare_project, workers):
     assert ended.ret in (0, 2)
 
 
+@pytest.mark.parametrize("workers", [[], ["-n2"]], ids=["one process", "two workers"])
+def test_a_failure_is_told_when_it_happens(bare_project, workers):
+    """By the name of the test and in one line, before the tests that come after it; once."""
+    bare_project.makepyfile(test_data="def test_a(): assert 1 == 2, 'it is\\nnot so'\n" + "def test_b(): pass\n")
+    ended = bare_project.runpytest_subprocess("-q", "-p", "no:benchmark", *workers)
+    (line,) = (number for number, line in enumerate(ended.outlines) if line.startswith("failed: "))
+    assert ended.outlines[line] == "failed: test_data.py::test_a: AssertionError: it is"
+    assert line < next(number for number, line in enumerate(ended.outlines) if "100%" in line)
+
+
 def test_nobody_is_told_outside_a_run():
     """The last listener hears a line; when it has gone, the one before it does."""
     heard, heard_inside = [], []

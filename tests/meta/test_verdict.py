@@ -67,25 +67,29 @@ def test_the_verdict_of_counts(found, properties, level, missed, expected):
 
 
 def test_outcomes_are_counted_by_module():
-    """Of passed tests the call alone, of others every part; a module that could not be collected has failed."""
+    """Of passed tests the call alone, of others every part; a module that could not be collected has failed, and a test that
+    may differ on this stack and does not has passed.
+    """
     broken = types.SimpleNamespace(nodeid="tests/test_modes.py", when="collect")
     terminal = Terminal(
         passed=[reported("tests/test_exact.py::a", ("x", 1), when=when) for when in ("setup", "call", "teardown")],
         failed=[reported("tests/test_exact.py::b", ("y", 2), when="setup"), reported("tests/meta/test_a.py::c", ("z", 3))],
         skipped=[reported("tests/test_data.py::d", when="setup")],
         error=[broken],
+        xpassed=[reported("tests/test_state.py::e")],
     )
     found, properties, seen = verdict.found(terminal)
+    assert found["test_state"] == {"passed": 1, "failed": 0, "skipped": 0, "xfailed": 0}
     assert found["test_exact"] == {"passed": 1, "failed": 1, "skipped": 0, "xfailed": 0}
     assert found["test_data"] == {"passed": 0, "failed": 0, "skipped": 1, "xfailed": 0}
     assert found["test_modes"] == {"passed": 0, "failed": 1, "skipped": 0, "xfailed": 0}
-    assert sum(sum(count.values()) for count in found.values()) == 4
+    assert sum(sum(count.values()) for count in found.values()) == 5
     assert properties == [("x", 1), ("y", 2)]
     assert seen == {
         "tests/test_exact.py::a",
         "tests/test_exact.py::b",
         "tests/meta/test_a.py::c",
-        *(["tests/test_data.py::d", "tests/test_modes.py"]),
+        *(["tests/test_data.py::d", "tests/test_modes.py", "tests/test_state.py::e"]),
     }
 
 

@@ -12,6 +12,21 @@ from tests.support import progress
 
 def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(progress.told_to(lambda line: write(config, line)))
+    if not hasattr(config, "workerinput"):  # workers send their reports to this process
+        config.pluginmanager.register(Failures(config), "cnnspec-failures")
+
+
+class Failures:
+    """Names a failure when it happens: pytest tells it at the end, which a run that is killed does not reach."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            from tests.plugin.report import reason
+
+            write(self.config, f"failed: {report.nodeid}: {reason('failed', report)}")
 
 
 def write(config: pytest.Config, line: str) -> None:

@@ -52,7 +52,7 @@ class Reporter:
         elif where:
             self.file = Path(where).absolute()
         self.started = time.monotonic()
-        self.collected: list[str] = []
+        self.collected: list[str] = []  # tests that were not left out
         self.deselected: dict[str, str] = {}  # test -> reason
         self.broken: list[str] = []  # modules that could not be collected
 
@@ -62,12 +62,12 @@ class Reporter:
         return path if whole or (self.file and not partial.holds_whole_report(path)) else path.parent / PARTIAL / path.name
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        self.collected = [item.nodeid for item in session.items if tier(item.nodeid)]
+        self.collected = [item.nodeid for item in session.items if required(item.nodeid)]
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
         """What a worker will run is known before it ends: a run that is ended from outside names the tests not reached."""
-        self.collected = [nodeid for nodeid in ids if tier(nodeid)]
+        self.collected = [nodeid for nodeid in ids if required(nodeid)]
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
         self.deselected |= {item.nodeid: partial.why_deselected(item) for item in items if tier(item.nodeid)}
@@ -156,10 +156,17 @@ class Reporter:
 
 
 def tier(nodeid: str) -> bool:
-    """Whether a test belongs to a tier of the verdict. Tests asked for by name and tests of the suite itself do not."""
+    """Whether a test belongs to a tier of every whole run. Tests asked for by name and tests of the suite itself do not."""
     from tests.plugin import levels, verdict
 
     return levels.module_of(nodeid) in verdict.TIERS
+
+
+def required(nodeid: str) -> bool:
+    """Whether a test that was not left out must have run for a verdict: those of the tiers, and of what was asked for."""
+    from tests.plugin import levels, verdict
+
+    return levels.module_of(nodeid) in verdict.TIERS | verdict.ASKED_FOR
 
 
 def environment(variables: Mapping[str, str] = os.environ) -> str | None:

@@ -48,6 +48,8 @@ ASKED_FOR = {
 NOTEBOOK, FRESH = "the notebook", "a fresh run"  # whose training is placed among stored runs on full MNIST
 UNDECIDED = "undecided"  # what a test records that had too few stored runs, beside those of a band
 OUTCOMES = ("passed", "failed", "skipped", "xfailed")
+# pytest's category -> outcome. A test that may differ on this stack, and does not, passed: a strict one has failed.
+CATEGORIES = {**{outcome: outcome for outcome in OUTCOMES}, "error": "failed", "xpassed": "passed"}
 WORDS = {"xfailed": "known difference"}
 SHOWN = (
     "test loss, last epoch",
@@ -134,10 +136,10 @@ def found(terminal: pytest.TerminalReporter) -> tuple[dict[str, dict[str, int]],
 
 def outcomes(terminal: pytest.TerminalReporter) -> Iterator[tuple[str, str, Any]]:
     """(module, outcome, report) of every test that pytest reported, and of every module that could not be collected."""
-    for outcome in (*OUTCOMES, "error"):
-        for report in terminal.getreports(outcome):
+    for category, outcome in CATEGORIES.items():
+        for report in terminal.getreports(category):
             if report.when == "call" or outcome != "passed":
-                yield Path(report.nodeid.split("::")[0]).stem, "failed" if outcome == "error" else outcome, report
+                yield Path(report.nodeid.split("::")[0]).stem, outcome, report
 
 
 def properties_of(report: Any) -> list[Property]:

@@ -134,6 +134,23 @@ def test_sigterm_is_told_and_keeps_the_whole_report(whole):
     assert "the run ended before this test" in outcome(whole)["reason"]
 
 
+def test_replication_that_was_not_reached(whole):
+    """Where it was asked for and the run ended before it was through, there is no pass, although some of it passed."""
+    whole.makepyfile(
+        test_replication="import os, signal\n\ndef test_a(): pass\n"
+        "def test_end(): os.kill(os.getpid(), signal.SIGTERM)\ndef test_b(): pass\n"
+    )
+    ended = whole.runpytest_subprocess("-p", "no:benchmark", "-p", "no:xdist", "--level=full")
+    assert verdict.PARTIAL in ended.outlines
+    assert set(reports(whole).values()) == {"no verdict"}
+
+
+def test_workers_write_no_report_of_their_part(whole):
+    """`pytest -n 2` leaves one report, of all tests; its workers, whose terminals nobody sees, leave none."""
+    whole.runpytest_subprocess("-p", "no:benchmark", "-n2")
+    assert list(reports(whole).values()) == ["pass"]
+
+
 def test_two_reports_at_once(tmp_path):
     """Whichever of two runs ends first, the report of the part does not replace that of the whole."""
     for _ in range(20):
