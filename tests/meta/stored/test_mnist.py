@@ -1,6 +1,7 @@
 """What do the stored runs on full MNIST show about the notebook, and about the optimizer that its page cut off?
 
-The runs under `baselines/ensembles/mnist` were trained with Adam, those under `mnist-adadelta` with Adadelta(1.0).
+The runs under `baselines/ensembles/mnist` were trained with Adam, those under `mnist-adadelta` with Adadelta(1.0), and those
+under `mnist-h100` with Adam on a GPU.
 """
 
 import inspect
@@ -24,10 +25,13 @@ SEEDS = {
     "adadelta": {"model1": 8, "model2": 8, "model4": 8},
 }
 COUNTED = [(optimizer, model, least) for optimizer, models in SEEDS.items() for model, least in models.items()]
-FILES = [(optimizer, path) for optimizer, folder in FOLDERS.items() for path in sorted(folder.glob("*.csv"))]
+H100 = ENSEMBLES / "mnist-h100"
+FILES = [
+    (optimizer, path) for optimizer, folder in [*FOLDERS.items(), ("adam", H100)] for path in sorted(folder.glob("*.csv"))
+]
 
 
-@pytest.mark.parametrize(("optimizer", "path"), FILES, ids=lambda value: getattr(value, "stem", value))
+@pytest.mark.parametrize(("optimizer", "path"), FILES, ids=[f"{path.parent.name}-{path.stem}" for _, path in FILES])
 def test_the_runs_are_the_notebooks_training(optimizer, path):
     """Ten epochs of full MNIST in batches of 128, with the folder's optimizer."""
     frame = store.read(path)
@@ -130,3 +134,21 @@ def test_a_difference_that_is_not_detected_is_in_the_readme():
         assert all(place.plausible for place in places)
     text = " ".join((ENSEMBLES / "README.md").read_text(encoding="utf-8").split())
     assert f"({'; '.join(said)})" in text, said
+
+
+def test_a_gpu_is_in_the_readme():
+    """baselines/ensembles/README.md holds the last losses of the runs on an H100, and their distance from the stored runs.
+
+    Each is a plausible member of the runs on a CPU, by its distance and by its farthest value.
+    """
+    reference, rows = membership.stored(FOLDERS["adam"], notebook.trained_models()), []
+    for model in notebook.trained_models():
+        path = H100 / f"{model}.csv"
+        (curves,), (row,) = store.curves(path, 10, "mnist"), store.read(path).itertuples()
+        residuals = reference.residuals(membership.judged(curves), reference.runs[model])
+        places = [reference.plausibility(residuals, figure) for figure in (membership.distance, membership.farthest)]
+        assert all(place.plausible for place in places)
+        losses = f"{row.final_test_loss:.4f} | {row.final_train_loss:.4f}"
+        rows.append(f"| {model} | {losses} | {places[0].value:.2f} SD | {places[1].value:.2f} SD |")
+    table = "\n".join(rows)
+    assert table in (ENSEMBLES / "README.md").read_text(encoding="utf-8"), f"the rows are now\n{table}"
