@@ -1,4 +1,4 @@
-"""A plugin: what healthy GPUs do, imitated on a CPU with Keras 3 on TensorFlow: IMITATED=tf32, autotuning or atomics.
+"""A plugin: what healthy GPUs do, imitated on a CPU with Keras 3 on TensorFlow: IMITATED names one of IMITATIONS.
 
 The stack tells that it computes on a GPU, as the real one does, and whether TF32 is on.
 """
@@ -13,6 +13,7 @@ import pytest
 
 LAST_BIT = 2.0**-23  # of a float32, relative
 FIRST_CALLS = 3  # of a layer, in which autotuning takes another algorithm
+LARGE_BATCH = 64  # the least for which a library that measures takes a kernel in TF32, where it takes none for smaller ones
 
 
 def told_as_a_gpu(tf32: Callable[[], str]) -> None:
@@ -33,15 +34,20 @@ def in_tf32(array: Any) -> Any:
     return tf.bitcast(tf.bitwise.bitwise_and(bits + 0x0FFF + even, -8192), tf.float32)
 
 
-def product(plain: Callable[[Any, Any], Any], on: bool) -> Callable[[Any, Any], Any]:
-    """A product whose operands are rounded to TF32, forward and backward, where it is on when the step is compiled."""
-    import tensorflow as tf
+def product(plain: Callable[[Any, Any], Any], on: bool, least: int = 0) -> Callable[[Any, Any], Any]:
+    """A product whose operands are rounded to TF32, forward and backward, where it is on when the step is compiled.
 
-    def rounded(array: Any) -> Any:
-        return in_tf32(array) if on else tf.identity(array)
+    Batches of fewer than `least` images are computed in float32 all the same.
+    """
+    import tensorflow as tf
 
     @tf.custom_gradient
     def computed(inputs: Any, kernel: Any) -> Any:
+        large = tf.shape(inputs)[0] >= least
+
+        def rounded(array: Any) -> Any:
+            return tf.where(large, in_tf32(array), array) if on else tf.identity(array)
+
         def back(upstream: Any) -> Any:
             with tf.GradientTape() as tape:
                 operands = [rounded(inputs), rounded(kernel)]
@@ -54,8 +60,8 @@ def product(plain: Callable[[Any, Any], Any], on: bool) -> Callable[[Any, Any], 
     return lambda inputs, kernel: computed(tf.convert_to_tensor(inputs), tf.convert_to_tensor(kernel))
 
 
-def tf32() -> None:
-    """Products of convolutions and Dense in TF32, as an Ampere GPU computes them as shipped."""
+def tf32(least: int = 0) -> None:
+    """Products of convolutions and Dense in TF32, as an Ampere GPU computes them as shipped; `least` as in `product`."""
     import tensorflow as tf
     from keras import layers
 
@@ -66,7 +72,7 @@ def tf32() -> None:
 
     def convolution(original: Any) -> Any:
         def convolution_op(self: Any, inputs: Any, kernel: Any) -> Any:
-            return product(lambda a, b: original(self, a, b), bool(on()))(inputs, kernel)
+            return product(lambda a, b: original(self, a, b), bool(on()), least)(inputs, kernel)
 
         return convolution_op
 
@@ -74,7 +80,7 @@ def tf32() -> None:
         def call(self: Any, inputs: Any, training: Any = None) -> Any:
             if symbolic(inputs):
                 return original(self, inputs, training=training)
-            outputs = product(tf.matmul, bool(on()))(inputs, self.kernel)
+            outputs = product(tf.matmul, bool(on()), least)(inputs, self.kernel)
             outputs = outputs + tf.convert_to_tensor(self.bias) if self.use_bias else outputs
             return self.activation(outputs) if self.activation is not None else outputs
 
@@ -82,6 +88,11 @@ def tf32() -> None:
 
     wrapped(layers.Conv2D, "convolution_op", convolution)
     wrapped(layers.Dense, "call", dense)
+
+
+def tf32_by_batch() -> None:
+    """TF32 for large batches alone: JAX on an H100 has other kernels for 128 images than for 32."""
+    tf32(LARGE_BATCH)
 
 
 def atomics() -> None:
@@ -120,7 +131,7 @@ def autotuning() -> None:
     gradients_of(layers.Conv2D, kernel=change)
 
 
-IMITATIONS = {"tf32": tf32, "atomics": atomics, "autotuning": autotuning}
+IMITATIONS = {"tf32": tf32, "tf32 by batch": tf32_by_batch, "atomics": atomics, "autotuning": autotuning}
 
 
 def pytest_configure(config: pytest.Config) -> None:
