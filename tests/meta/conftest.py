@@ -7,10 +7,15 @@ import syrupy
 
 from cnnspec.facts import reading
 
+LATE = ("PytestUnraisableExceptionWarning", "PytestUnhandledThreadExceptionWarning")
+
 
 def pytest_configure(config):
-    """Make every warning that points at a line of this project an error, in the tiers of the same run too."""
-    config.addinivalue_line("filterwarnings", "error:::(cnnspec|tests)[.]")
+    """Make every warning that points at a line of this project an error, in the tiers of the same run too, and what fails
+    in a thread or when an object is thrown away.
+    """
+    for filter_ in ("error:::(cnnspec|tests)[.]", *(f"error::pytest.{kind}" for kind in LATE)):
+        config.addinivalue_line("filterwarnings", filter_)
 
 
 @pytest.fixture
