@@ -11,7 +11,7 @@ import pytest
 
 import cnnspec
 from cnnspec import __main__ as command_line
-from cnnspec import errors, mnist, training
+from cnnspec import command_checks, errors, mnist, training
 from cnnspec.ensembles import calibrate, likelihood
 from cnnspec.errors import NonFiniteLoss
 from cnnspec.facts import notebook
@@ -295,3 +295,48 @@ def test_a_model_that_diverges(monkeypatch):
     monkeypatch.setitem(training.OPTIMIZERS, "adam", lambda: keras.optimizers.SGD(1e30))
     with pytest.raises(NonFiniteLoss, match=r"model4 on mnist5k with seed 0: \w+ is (nan|inf) in epoch \d"):
         training.train("model4", few, epochs=3, verbose=0)
+
+
+REQUIRED = {  # words of a command that lack an option -> the option
+    "trajectory": (["trajectory", "--models", "model1"], "--out"),
+    "paired": (["paired"], "--out"),
+    "bisect": (["bisect", "--good", "1.0", "--bad", "2.0"], "--package"),
+    "bisect without a good release": (["bisect", "--package", "keras", "--bad", "2.0"], "--good"),
+    "bisect without a bad release": (["bisect", "--package", "keras", "--good", "2.0"], "--bad"),
+    "calibrate": (["calibrate"], "--out"),
+}
+
+
+@pytest.mark.parametrize(("words", "option"), REQUIRED.values(), ids=REQUIRED)
+def test_an_option_that_is_required(words, option, capsys):
+    """The command ends with code 2 and names the option; nothing runs."""
+    with pytest.raises(SystemExit) as ended:
+        command_line.main(words)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith(f"the following arguments are required: {option}")
+
+
+PROGRAMS = {  # how it was started -> what its usage calls it
+    ("/opt/bin/cnnspec", "report"): "cnnspec",
+    ("/opt/cnnspec/__main__.py", "cnnspec.json"): "python -m cnnspec",
+    ("-c", "cnnspec"): "python -m cnnspec",
+}
+
+
+@pytest.mark.parametrize(("words", "name"), PROGRAMS.items(), ids=[" ".join(words) for words in PROGRAMS])
+def test_the_name_of_the_program(monkeypatch, words, name):
+    """Usage and messages advise the command as it was called, by the first word of the command line alone."""
+    monkeypatch.setattr("sys.argv", list(words))
+    assert command_line.parser().prog == name
+
+
+def test_a_result_that_cannot_be_written(monkeypatch, tmp_path):
+    """A full disk, which no look at the place tells before, is an error with the path and what to do."""
+
+    def full(path, text):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(command_checks, "write_whole", full)
+    words = f"{tmp_path}/a.html cannot be written \\(No space left on device\\); name a file in a folder that you can write"
+    with pytest.raises(errors.OutUnusable, match=words):
+        command_checks.write_result(tmp_path / "a.html", "text")
