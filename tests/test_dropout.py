@@ -18,6 +18,7 @@ from cnnspec.names import MODELS
 from tests.support import chance, checks, masks, numerics, steps
 from tests.support.checks import Finding
 
+pytestmark = pytest.mark.usefixtures("tf32_off")
 FALSE_ALARM = 1e-6
 RATES = sorted({layer["rate"] for model in MODELS for layer in notebook.layers(model) if "rate" in layer})
 SHAPE = (12, 12, 64)  # what model1's first Dropout is given: 1.2 million draws in a step

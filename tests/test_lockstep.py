@@ -16,6 +16,7 @@ from cnnspec.names import MODELS
 from cnnspec.trajectory import fit_in_float64, fit_recordings, fitted, start
 from tests.support import bookkeeping, checks, in_turn, known_differences, lockstep
 
+pytestmark = pytest.mark.usefixtures("tf32_off")
 STORED = reading.BASELINES / "trajectories"
 FOLDERS = {convention: folder for folder, convention in fit_in_float64.CONVENTIONS.items()}
 NEXT = (

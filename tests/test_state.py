@@ -20,6 +20,7 @@ from cnnspec.training import compile_model
 from tests.support import bench, checks, known_differences, numerics
 from tests.support.checks import Finding
 
+pytestmark = pytest.mark.usefixtures("tf32_off")
 NEXT = "compare compiled steps with eager ones (run_eagerly=True in compile), and this batch size with another"
 STEPS = (1, 128, 1)  # batch sizes one after the other: a batch of one first, and after another
 

@@ -95,6 +95,22 @@ def tf32_by_batch() -> None:
     tf32(LARGE_BATCH)
 
 
+def compiled_by_xla() -> None:
+    """Steps, predictions and evaluations compiled by XLA: what Keras 3 on TensorFlow takes as soon as there is a GPU."""
+    from keras.src.trainers import trainer
+
+    from tests.meta.faults.catalogue.patching import wrapped
+
+    def resolved(original: Any) -> Any:
+        def _resolve_auto_jit_compile(self: Any) -> bool:
+            return bool(trainer.model_supports_jit(self))
+
+        return _resolve_auto_jit_compile
+
+    told_as_a_gpu(lambda: "off")
+    wrapped(trainer.Trainer, "_resolve_auto_jit_compile", resolved)
+
+
 def atomics() -> None:
     """The last bit of a convolution's kernel gradient falls this way or that in each execution."""
     import tensorflow as tf
@@ -131,7 +147,13 @@ def autotuning() -> None:
     gradients_of(layers.Conv2D, kernel=change)
 
 
-IMITATIONS = {"tf32": tf32, "tf32 by batch": tf32_by_batch, "atomics": atomics, "autotuning": autotuning}
+IMITATIONS = {
+    "tf32": tf32,
+    "tf32 by batch": tf32_by_batch,
+    "XLA": compiled_by_xla,
+    "atomics": atomics,
+    "autotuning": autotuning,
+}
 
 
 def pytest_configure(config: pytest.Config) -> None:

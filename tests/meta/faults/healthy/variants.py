@@ -77,6 +77,7 @@ VARIANTS = {
     "a throttled CPU": Variant("The process is stopped half of the time.", throttled=True),
     "imitated TF32": imitation("tf32", "An Ampere GPU as shipped: products in TF32, and TensorFlow says so."),
     "imitated TF32 by batch": imitation("tf32 by batch", "A GPU whose library takes TF32 for large batches alone."),
+    "imitated steps by XLA": imitation("XLA", "A GPU, on which Keras 3 compiles every step and call by XLA."),
     "imitated autotuning": imitation("autotuning", "A GPU that sums a kernel's gradient by another algorithm at first."),
     "imitated atomics": imitation("atomics", "A GPU that sums a kernel's gradient in another order each time."),
     "JAX": Variant("Keras on JAX.", {"KERAS_BACKEND": "jax"}, interpreter="jax"),
