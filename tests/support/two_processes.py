@@ -1,7 +1,7 @@
 """`python -m tests.support.two_processes NAME` trains MODELS; NAME is one of PROCESSES.
 
 It prints JSON: {"deterministic": bool, "device": its name, "path": how its steps are compiled, model: SHA-256 of weights and
-losses with seed 0, …, "another seed": SHA-256}. What determinism needs on each device stands in `determinism.py`.
+losses with seed 0, …, "kernels of two seeds": two SHA-256}. What determinism needs on each device: `determinism.py`.
 """
 
 from __future__ import annotations
@@ -32,9 +32,11 @@ if TYPE_CHECKING:
 SAMPLES = 300  # two full batches and a partial one
 MODELS = ("model1", "model4")  # model1: unseeded initialisers, two dropouts; model4: every kind of layer
 HARNESSED = "model4"
-# The second process trains HARNESSED with `training.fitting`, and again with another seed.
+# The second process trains HARNESSED with `training.fitting`, and draws the kernels of UNFIXED with two seeds.
 PROCESSES = ("first", "second")
 UNSEEDED = "drawn without a seed"
+UNFIXED = "model1"  # no kernel of it has a seed of its own
+SEEDS = "kernels of two seeds"
 BESIDE = 5  # niceness beside the other tests; with 19 they would hardly run where other jobs share the machine
 
 
@@ -111,6 +113,12 @@ def digest(model: str, seed: int, harness: bool = False) -> str:
     return hashlib.sha256(b"".join(array.tobytes() for array in built.get_weights()) + text.encode()).hexdigest()
 
 
+def kernels(seed: int) -> str:
+    """SHA-256 of the weights that UNFIXED starts with after `seed`."""
+    seed_everything(seed)
+    return hashlib.sha256(b"".join(array.tobytes() for array in ARCHITECTURES[UNFIXED]().get_weights())).hexdigest()
+
+
 def unseeded() -> str:
     """SHA-256 of what a process draws that sets no seed: a kernel of Glorot's initialiser, and numbers of NumPy."""
     kernel = draw(keras.initializers.GlorotUniform(), (4, 4))
@@ -133,12 +141,12 @@ def main(name: str, parent: str = "") -> None:
     if parent:
         end_with(int(parent))
     stack.settle()
-    found: dict[str, bool | str] = {UNSEEDED: unseeded()}  # before anything sets a seed
+    found: dict[str, bool | str | list[str]] = {UNSEEDED: unseeded()}  # before anything sets a seed
     found |= {"deterministic": switch_determinism_on(), "device": stack.used_name()}
     second = name == "second"
     found |= {model: digest(model, 0, harness=second and model == HARNESSED) for model in MODELS}
     if second:
-        found["another seed"] = digest(HARNESSED, 1, harness=True)
+        found[SEEDS] = [kernels(0), kernels(1)]
     print(json.dumps(found | {"path": determinism.path(_paths)}))
 
 
