@@ -77,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--kind", action="append", choices=KINDS, help="only faults of this kind; may be repeated")
     found.add_argument("--list", action="store_true", help="print names, kinds and stories, and run nothing")
     found.add_argument("--out", type=Path, metavar="CSV", help="where results are stored (default: baselines/faults)")
-    found.add_argument("--jobs", type=int, default=1, metavar="N", help="faults at once; they share the cores (default: 1)")
+    found.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at once; they share the cores (default: 1)")
     found.add_argument("--again", action="store_true", help="run what is stored again")
     found.add_argument("--level", choices=LEVELS[:2], default="default", help="level of the runs (default: default)")
     found.add_argument(

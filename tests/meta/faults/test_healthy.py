@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -77,6 +79,41 @@ def test_only_what_passes_is_green(tmp_path, monkeypatch, capsys):
     assert command_line.main([*options, "nobody"]) == 2
     assert command_line.main([*options, "JAX", "--python", "jax"]) == 2
     assert command_line.main(["--healthy", "--list"]) == 0
+
+
+def test_variants_run_at_once(tmp_path, monkeypatch):
+    """As many as --jobs says, each in a thread that waits for its process."""
+    together = threading.Barrier(2, timeout=30)
+    monkeypatch.setattr(running, "run_one", lambda name, *given: together.wait() >= 0 and {"variant": name})
+    options = SimpleNamespace(jobs=2, level="quick")
+    found = running.rows_of(["1 thread", "2 threads", "4 threads", "as it is"], options, {}, tmp_path)
+    assert {row["variant"] for row in found} == {"1 thread", "2 threads", "4 threads", "as it is"}
+
+
+def test_runs_end_with_the_command(tmp_path, monkeypatch):
+    """Where the command is ended, the runs that go on are, and none begins."""
+    begun, started = [], threading.Event()
+
+    def run_one(name, *given):
+        begun.append(name)
+        if name == "1 thread":
+            started.wait(30)
+            return {"variant": name}
+        with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"], start_new_session=True) as process:
+            running._processes.add(process)
+            started.set()
+            process.wait()
+        running._processes.discard(process)
+        return {"variant": name}
+
+    monkeypatch.setattr(running, "run_one", run_one)
+    found = running.rows_of(
+        ["1 thread", "2 threads", "4 threads", "as it is"], SimpleNamespace(jobs=2, level="quick"), {}, tmp_path
+    )
+    assert next(found) == {"variant": "1 thread"}
+    found.close()
+    assert "as it is" not in begun
+    assert not running._processes
 
 
 def test_a_variant_is_a_command_and_an_environment(monkeypatch):

@@ -1,4 +1,4 @@
-"""The suite in each healthy variant, one after the other, each in a new process; results are stored as they come."""
+"""The suite in each healthy variant, some at once, each in a new process; results are stored as they come."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from tests.meta.faults.healthy.variants import CLONE, READ_ONLY, VARIANTS, WITH_
 LOGS = PROJECT / "runs" / "healthy"
 SLICE = 0.1  # seconds that a throttled process runs, and then stands still
 ALL_GREEN, RED, WRONG = 0, 1, 2
+_processes: set[subprocess.Popen[bytes]] = set()  # of the runs that go on
 
 
 def run(names: Sequence[str], options: argparse.Namespace) -> int:
@@ -47,15 +49,32 @@ def run(names: Sequence[str], options: argparse.Namespace) -> int:
     print(f"{len(names)} variants, {len(due)} to run", flush=True)
     for name in left_out:
         print(f"{name}: not run; it needs --python {VARIANTS[name].interpreter}=PATH of an interpreter", flush=True)
-    for number, name in enumerate(due, start=1):
-        row = run_one(name, options.level, pythons, logs)
+    for number, row in enumerate(rows_of(due, options, pythons, logs), start=1):
         STORED.add(out, row)
         reason = f": {row['first_failed']}" if row["verdict"] != "pass" else ""
-        print(f"{name}: {row['verdict']}, {row['seconds']} s; {len(due) - number} left{reason}", flush=True)
+        print(f"{row['variant']}: {row['verdict']}, {row['seconds']} s; {len(due) - number} left{reason}", flush=True)
     rows = [row for row in STORED.read(out) if row["variant"] in names] if out.exists() else []
     red = [row["variant"] for row in rows if row["verdict"] != "pass"]
     print(f"{len(rows) - len(red)} of {len(rows)} stored variants pass" + (f"; not: {', '.join(red)}" if red else ""))
     return RED if red or not rows else ALL_GREEN
+
+
+def rows_of(
+    names: Sequence[str], options: argparse.Namespace, pythons: Mapping[str, str], logs: Path
+) -> Iterator[dict[str, str]]:
+    """The row of each variant as its run ends, `options.jobs` at once. Where this ends before, so do the runs."""
+    with ThreadPoolExecutor(options.jobs) as pool:
+        due = [pool.submit(run_one, name, options.level, pythons, logs) for name in names]
+        try:
+            for each in as_completed(due):
+                yield each.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            while not all(each.done() for each in due):  # one may only just begin
+                for process in list(_processes):
+                    with suppress(ProcessLookupError):  # it has just ended
+                        os.killpg(process.pid, signal.SIGKILL)
+                time.sleep(SLICE)
 
 
 def identity(name: str, level: str) -> dict[str, str]:
@@ -81,11 +100,9 @@ def run_one(name: str, level: str, pythons: Mapping[str, str], logs: Path) -> di
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-            try:
-                wait(process, variant.throttled)
-            finally:
-                if process.poll() is None:
-                    os.killpg(process.pid, signal.SIGKILL)
+            _processes.add(process)
+            wait(process, variant.throttled)
+            _processes.discard(process)
         seconds = time.monotonic() - began
         return row_of(name, level, report, process.returncode, seconds)
 
