@@ -32,6 +32,9 @@ FILES = {  # -> known difference: that the optimizer is lost, or that the file c
 }
 # A GPU may choose another algorithm, or add in another order, the second time; a CPU repeats its bits.
 RELATIVE = 1e-3 if stack.on_gpu() else 0.0
+# Of what a weight moves in STEPS steps, where it cannot be the same bits: Adam takes a step of nearly its rate by a gradient
+# near zero, whose sign rounding decides. 0.7 % where a GPU's atomic additions were imitated.
+MOVEMENT = 0.05
 NEXT = "look at this Keras' saving formats; its release notes may name a change"
 
 
@@ -80,6 +83,7 @@ def state(model):
         "class": type(model.optimizer).__name__,
         "step": int(bench.as_array(model.optimizer.iterations)),
         "slots": probes.optimizer_arrays(model.optimizer),
+        "weights": model.get_weights(),
     }
 
 
@@ -106,6 +110,18 @@ def same(subject, expected, obtained):
             source="the saved model, bit for bit" if not RELATIVE else "the saved model",
             next=NEXT,
         )
+
+
+def moved_alike(subject, before, expected, obtained):
+    """Weights after further steps are the same bits; on a GPU they have moved alike, as a whole."""
+    __tracebackhide__ = True
+    if not RELATIVE or not np.size(before) or np.array_equal(before, expected):
+        same(subject, expected, obtained)
+        return
+    moved = [np.asarray(array, np.float64) - before for array in (expected, obtained)]
+    off = float(np.linalg.norm(moved[1] - moved[0]) / np.linalg.norm(moved[0]))
+    name = f"{subject}: difference from the saved model's, relative to their movement"
+    checks.at_most(name, off, MOVEMENT, source="a GPU's order of summation", next=NEXT)
 
 
 def unloaded(file):
@@ -136,8 +152,8 @@ def test_a_loaded_model_trains_on(file):
         same(f"{MODEL} from {file}: slot {number} of Adam", *pair)
     more_losses, more_weights = go_on(model)
     same(f"{MODEL} from {file}: losses of the next {STEPS} steps", losses, more_losses)
-    for number, pair in enumerate(zip(weights, more_weights, strict=True), 1):
-        same(f"{MODEL} from {file}: weight {number} after {STEPS} more steps", *pair)
+    for number, arrays in enumerate(zip(expected["weights"], weights, more_weights, strict=True), 1):
+        moved_alike(f"{MODEL} from {file}: weight {number} after {STEPS} more steps", *arrays)
 
 
 def test_saved_weights():

@@ -62,7 +62,7 @@ TRAININGS: dict[Any, Any] = {**REASON, ...: BY_EPOCH}
 TOLERANCES: dict[Any, Any] = {
     "numerics": {str: LIMITS},
     "elements": {str: LIMITS},
-    **dict.fromkeys(("trajectory", "trajectory_keras_2", "trajectory_2019", "trajectory_2019_anew"), TRAJECTORIES),
+    **dict.fromkeys(("trajectory", "trajectory_other_kernels", "trajectory_2019", "trajectory_2019_anew"), TRAJECTORIES),
     "lockstep": {"bookkeeping": LIMITS, ...: TRAININGS},
     **{name: {str: TRAININGS} for name in ("lockstep_keras_2", "paired", "paired_keras_2")},
     "bands": {str: {"shift": LIMIT, **REASON}},
