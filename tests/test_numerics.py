@@ -27,6 +27,7 @@ NORMALISED_IN_TRAINING = "output_in_training" if KERAS_VERSION >= (3, 0) else "o
 DIFFERS = ("BatchNormalization",)  # layers whose output in training is another than in inference; dropout is off
 SURE, SURE_RATE = 16.0, 2.0**20  # a logit beside zeros: probabilities of 1e-7; a rate at which they move a weight of zero
 CERTAIN = 600.0  # a logit beside zeros, whose exponential overflows
+ROUNDINGS_OF_ONE = 4 * 2.0**-24
 UNDECIDED = 1e-6  # of a layer's root mean square: rounding decides whether a sum so near zero passes ReLU
 NORMALISED = notebook.normalised_models()  # they compute differently in training and in inference; dropout is off here
 pytestmark = pytest.mark.usefixtures("tf32_off")  # the limits are float32's; tests/test_exact.py judges what is shipped
@@ -341,11 +342,12 @@ def test_saturated_softmax():
     checks.near_float64(
         f"loss of a saturated softmax ({exact:.4f} exact, {clipped:.4f} clipped at 1e-7)", findings, next=NEXT
     )
-    checks.equal(
-        f"probabilities of logits of {CERTAIN:g} and zeros, whose exponentials float32 does not have",
-        x[0].tolist(),
-        model.predict(x, verbose=0)[0].tolist(),
-        source="softmax, 1 and 0 to float32's last bit",
+    off = float(np.abs(np.asarray(model.predict(x, verbose=0), np.float64) - x).max())
+    checks.at_most(
+        f"probabilities of logits of {CERTAIN:g} and zeros, whose exponentials float32 does not have: distance from 1 and 0",
+        off,
+        ROUNDINGS_OF_ONE,
+        source="softmax, to four roundings of float32: without oneDNN TensorFlow 2.21 gives 1 − 2^-24",
         next=NEXT,
     )
 
