@@ -55,7 +55,7 @@ VARIANT_COLUMNS: dict[str, Any] = {
     **dict.fromkeys(("passed", "failed", "skipped", "known_differences"), COUNT),
     "first_failed": TEXT,
     "seconds": Number(0, 1e6),
-    "tightest": Number(0, 1e6),  # the largest share of its tolerance that a check used
+    "tightest": Number(0, 1e12),  # the largest share of its tolerance that a check used
     "tightest_check": TEXT,
     "run": Text(LEVELS),
     "seed": SEED,

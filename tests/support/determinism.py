@@ -1,6 +1,6 @@
 """What each backend needs to give the same bits twice, what it cannot give, and which path was then tested.
 
-On a CPU one thread adds in one order. On GPUs, by documentation and by reports, never run here:
+On a CPU one thread adds in one order. On GPUs, by documentation and by reports; JAX and PyTorch ran on an H100:
 
 - TensorFlow: `enable_op_determinism`. XLA has then no gradient of max pooling (tensorflow#69417). Keras 3.0 to 3.3 compile
   with XLA on a GPU if nothing is said, so it is switched off; later Keras and Keras 2 do not use it there.
@@ -27,6 +27,15 @@ JAX_CANNOT = (
     "model here has max pooling; asked for was one choice of algorithms, --xla_gpu_autotune_level=0"
 )
 BY_XLA = (3, 0), (3, 3)  # Keras that compiles with XLA on a GPU, also where determinism is on
+
+
+def needs_seeds() -> bool:
+    """Whether the user switched TensorFlow's deterministic operations on: random ones without a seed are errors then."""
+    if backend() != "tensorflow":
+        return False
+    from tensorflow.python.framework import config
+
+    return bool(config.is_op_determinism_enabled())
 
 
 def environment(variables: Mapping[str, str], device: Accelerator | None) -> dict[str, str]:
