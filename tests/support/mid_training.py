@@ -19,7 +19,7 @@ from cnnspec.oracle.optimizers import adam_update
 from cnnspec.paired import setting
 from cnnspec.training import fitting
 from cnnspec.trajectory.watching import arrays_of
-from tests.support import lockstep, numerics
+from tests.support import determinism, lockstep, numerics
 from tests.support.checks import Finding
 
 JUDGED = numerics.CHEAPEST  # the two have every kind of layer; a step in float64 costs a second each
@@ -74,7 +74,9 @@ def findings(model: str, taken: Step) -> list[Finding]:
     loss, gradients = float64.loss_and_gradients(taken.x, taken.y)
     settings = notebook.globals_toml()["compile"]["optimizer_settings"]
     rule = {name: settings[name]["value"] for name in ("learning_rate", "beta_1", "beta_2", "epsilon")}
-    bounds = reading.tolerance(f"mid_training.{'normalised' if model in notebook.normalised_models() else 'plain'}")
+    normalised = model in notebook.normalised_models()
+    bounds = reading.tolerance(f"mid_training.{'normalised' if normalised else 'plain'}")
+    kind_of_gradient = "gradient_deterministic" if normalised and determinism.needs_seeds() else "gradient"
 
     def found(name: str, kind: str, obtained: Any, expected: Any) -> Finding:
         return Finding(name, numerics.error(obtained, expected), bounds[kind], bounds["why"])
@@ -90,6 +92,6 @@ def findings(model: str, taken: Step) -> list[Finding]:
         (m, v), (new_m, _) = next(moments)
         due, _ = adam_update(was, gradient, (m, v, taken.before.steps), **rule)
         obtained = (new_m - rule["beta_1"] * m) / (1 - rule["beta_1"])
-        results.append(found(f"gradient of {name}", "gradient", obtained, gradient))
+        results.append(found(f"gradient of {name}", kind_of_gradient, obtained, gradient))
         results.append(found(f"movement of {name}", "movement", now - was, due - was))
     return results

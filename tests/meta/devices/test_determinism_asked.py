@@ -9,7 +9,7 @@ from cnnspec import stack
 from cnnspec.devices.accelerators import Accelerator
 from tests import test_determinism
 from tests.support import determinism, two_processes
-from tests.support.two_processes import HARNESSED, MODELS, PROCESSES
+from tests.support.two_processes import HARNESSED, MODELS, PROCESSES, SEEDS
 
 GPU = Accelerator("GPU:0", "CUDA", "NVIDIA H100", (9, 0))
 TPU = Accelerator("tpu:0", "TPU", "TPU v4")
@@ -172,3 +172,10 @@ def test_the_processes_start_with_it(monkeypatch):
     monkeypatch.setattr(two_processes.stack, "settle", lambda: sys.exit("settled"))
     with pytest.raises(SystemExit, match="settled"):
         two_processes.main("first")
+
+
+def test_two_seeds_must_differ():
+    """The same kernels from two seeds are a failure, other ones are not."""
+    test_determinism.test_another_seed_differs(told(**{SEEDS: ["bits", "other bits"]}))
+    with pytest.raises(pytest.fail.Exception, match="seeds 0 and 1 give the same weights to start with"):
+        test_determinism.test_another_seed_differs(told(**{SEEDS: ["bits", "bits"]}))
