@@ -109,3 +109,11 @@ def test_capabilities_are_read():
     assert capability((9, 0)) == capability("9.0") == (9, 0)
     assert capability("12.1") == (12, 1)
     assert capability("gfx942") is None
+
+
+@pytest.mark.parametrize(("precision", "relative"), [("float32", 1e-5), ("tf32", 1e-5 + 2.0**-11)])
+def test_a_tolerance_that_products_widen(monkeypatch, precision, relative):
+    """By the declared precision's unit roundoff where that is below float32's, and by nothing else."""
+    monkeypatch.setattr(numerics, "declared", lambda layer="": precision)
+    widened = numerics.with_products({"relative": 1e-5, "roundoffs": 1, "why": "rounding"})
+    assert widened == {"relative": relative, "roundoffs": 1, "why": "rounding"}

@@ -1,14 +1,16 @@
 """Does a run of a part of the suite leave the report of a whole run as it is, and does the outcome say why?"""
 
 import json
+import signal
 import threading
 
 import pytest
+from xdist import workermanage
 
 from cnnspec.reports.report import Report
 from tests.meta.reports.made_reports import made
 from tests.meta.reports.test_reporting import names
-from tests.plugin import places, verdict
+from tests.plugin import ending, places, verdict
 from tests.support import two_processes
 
 FINE = "def test_fine(): pass\ndef test_too(): pass\n"
@@ -132,6 +134,19 @@ def test_sigterm_is_told_and_keeps_the_whole_report(whole):
     assert (whole.path / "reports" / path).read_bytes() == before
     assert reports(whole) == {path: "pass", f"partial/{path}": "no verdict"}
     assert "the run ended before this test" in outcome(whole)["reason"]
+
+
+def test_sigterm_does_not_wait_for_workers(monkeypatch):
+    """The run is interrupted, a second signal ends it at once, and xdist's workers get a second in the place of ten."""
+    monkeypatch.setattr(workermanage.NodeManager, "EXIT_TIMEOUT", 10)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(KeyboardInterrupt, match="SIGTERM: the run was ended from outside"):
+            ending.interrupt(signal.SIGTERM, None)
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert workermanage.NodeManager.EXIT_TIMEOUT == 1
 
 
 def test_replication_that_was_not_reached(whole):
