@@ -89,9 +89,9 @@ def current() -> dict[str, Any]:
     """The stack as a flat dict of strings and numbers, for JSON.
 
     Keys: python, platform, keras, backend, framework (name and version), numpy, device, cpu, cores, threads, memory_gib,
-    precision; keras_package, if it is not keras; onednn; of an accelerator that is used its api, capability, slice (of MIG),
-    driver, cuda, cudnn, rocm or runtime as they run, tf32 or products, as far as the framework gives them; and unused, the
-    accelerators that are there and not used.
+    precision; keras_package, if it is not keras; onednn; xla, where it chooses what it compiles; of an accelerator that is
+    used its api, capability, slice (of MIG), driver, cuda, cudnn, rocm or runtime as they run, tf32 or products, as far as
+    the framework gives them; and unused, the accelerators that are there and not used.
     """
     name = backend()
     facts = {
@@ -172,6 +172,11 @@ def on_gpu() -> bool:
     return bool(current()["device"] != "CPU")
 
 
+def by_xla() -> bool:
+    """Whether XLA compiles TensorFlow's steps although `compile` does not ask for it: on a GPU, or in clusters."""
+    return backend() == "tensorflow" and (on_gpu() or "xla" in current())
+
+
 def tf32_off() -> AbstractContextManager[None]:
     """Switch TF32 off during a block; no effect without a GPU. On a TPU, products are then in float32."""
     return _FRAMEWORKS[backend()].tf32_off()
@@ -201,6 +206,8 @@ def _tensorflow_facts() -> dict[str, Any]:
     facts = accelerator_facts(of_tensorflow)
     facts["threads"] = tensorflow.config.threading.get_intra_op_parallelism_threads() or available_cores()
     facts["onednn"] = {"0": "off", "1": "on"}.get(os.environ.get("TF_ENABLE_ONEDNN_OPTS", ""), "as built")
+    if of_tensorflow.clusters():
+        facts["xla"] = "clusters"
     return facts
 
 

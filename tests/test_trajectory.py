@@ -14,7 +14,7 @@ import pytest
 from packaging.version import Version
 
 from cnnspec import mnist, stack
-from cnnspec.compat import KERAS_VERSION, backend
+from cnnspec.compat import KERAS_VERSION
 from cnnspec.facts import notebook, reading
 from cnnspec.names import MODELS
 from cnnspec.trajectory import in_float64, on_stack, recordings, start
@@ -40,7 +40,7 @@ def expected(model, optimizer):
 
 def limits(name):
     """The limits of a trajectory's distance from float64; some differ for Keras 2, and where TensorFlow compiles by XLA."""
-    other = KERAS_VERSION < (3, 0) or (backend() == "tensorflow" and stack.on_gpu())  # there Keras 3 compiles by XLA
+    other = KERAS_VERSION < (3, 0) or stack.by_xla()
     if other and name in reading.tolerance("trajectory_other_kernels"):
         return reading.tolerance(f"trajectory_other_kernels.{name}")
     return reading.tolerance(f"trajectory.{name}")

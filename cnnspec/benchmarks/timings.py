@@ -41,7 +41,7 @@ TIMING = {
 RUN = {"date": NAME, "command": TEXT, "timings": [TIMING]}
 MEMORY = Number(0, 1e9, whole=True, null=True)
 FILE = {"hardware": NAME, "stack": {**STACK, "memory_gib": MEMORY}, "dataset": Text(DATASETS), "runs": [RUN]}
-SAME_STACK = ("python", "keras", "framework", "device", "threads", "precision", "onednn", "tf32", "cuda", "cudnn")
+SAME_STACK = ("python", "keras", "framework", "device", "threads", "precision", "onednn", "xla", "tf32", "cuda", "cudnn")
 
 
 class Key(NamedTuple):

@@ -75,6 +75,19 @@ def tf32_off() -> Iterator[None]:
         switch.enable_tensor_float_32_execution(before)
 
 
+def clusters() -> bool:
+    """Whether TensorFlow lets XLA compile clusters of operations that nobody asked it to compile.
+
+    `tf.config.optimizer.set_jit` asks for it, and TF_XLA_FLAGS, whose --tf_xla_auto_jit holds on a CPU only beside
+    --tf_xla_cpu_global_jit. TensorFlow tells of the first alone.
+    """
+    words = os.environ.get("TF_XLA_FLAGS", "").replace("--", "").split()
+    flags = dict((word + "=true").split("=")[:2] for word in words)
+    level, on_cpu = flags.get("tf_xla_auto_jit", "0"), flags.get("tf_xla_cpu_global_jit", "false") not in ("false", "0")
+    asked = level not in ("0", "-1") and (on_cpu or used() is not None)
+    return asked or bool(importlib.import_module("tensorflow").config.optimizer.get_jit())
+
+
 def libraries(device: Accelerator) -> dict[str, str]:
     """{driver, cuda, cudnn, rocm: version} as they run; where a library does not tell, as TensorFlow was built with it."""
     found = versions.of(device.api)

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 # What the description of a stack tells of its device, in this order, where it is known; SAID has words for some.
-TOLD = ("api", "slice", "capability", "driver", "runtime", "cuda", "cudnn", "rocm", "onednn", "tf32", "products", "unused")
-SAID = {"api": "by", "slice": "MIG slice", "capability": "compute capability", "unused": "not used:"}
+TOLD = (
+    *("api", "slice", "capability", "driver", "runtime", "cuda", "cudnn", "rocm"),
+    *("onednn", "xla", "tf32", "products", "unused"),
+)
+SAID = {"api": "by", "slice": "MIG slice", "capability": "compute capability", "xla": "XLA", "unused": "not used:"}
 
 
 def describe(facts: Mapping[str, Any]) -> tuple[str, str]:
