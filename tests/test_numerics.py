@@ -24,7 +24,6 @@ from tests.support.exact import on_stack
 BATCHES = (1, 32, 96, 128)  # 128 trains; 96 is the last, partial batch of an epoch of full MNIST: 60000 mod 128
 TRAINED = 128  # the batch whose elements are compared one by one, and which follows others in one process
 NORMALISED_IN_TRAINING = "output_in_training" if KERAS_VERSION >= (3, 0) else "output_in_training_fused"
-DIFFERS = ("BatchNormalization",)  # layers whose output in training is another than in inference; dropout is off
 SURE, SURE_RATE = 16.0, 2.0**20  # a logit beside zeros: probabilities of 1e-7; a rate at which they move a weight of zero
 CERTAIN = 600.0  # a logit beside zeros, whose exponential overflows
 ROUNDINGS_OF_ONE = 4 * 2.0**-24
@@ -46,12 +45,12 @@ def digits(batch):
     return data.x_train[:batch], data.y_train[:batch]
 
 
-def black(batch):
-    """Black images: every channel is constant over each image and over the batch."""
-    return np.zeros_like(digits(batch)[0]), digits(batch)[1]
+def black():
+    """A black image: every channel is constant. One alone, so that no further batch size has to be traced."""
+    return np.zeros_like(digits(1)[0]), digits(1)[1]
 
 
-IMAGES = {**{f"batch of {batch}": functools.partial(digits, batch) for batch in BATCHES}, "black images": lambda: black(8)}
+IMAGES = {**{f"batch of {batch}": functools.partial(digits, batch) for batch in BATCHES}, "a black image": black}
 
 
 def finding(layer, quantity, name, obtained, expected, open_part=0.0):
@@ -72,7 +71,7 @@ def element_finding(layer, quantity, name, obtained, expected, scale, undecided=
 # Every size for the two models that cost least, which have every kind of layer. For the others fewer: `test_exact.py` has
 # every element of each of their products and poolings at 32, 96 and 128, which in float64 would cost as much as all else.
 SIZES = {model: tuple(IMAGES) for model in numerics.CHEAPEST}
-FEW = ("batch of 1", "batch of 32", "black images")
+FEW = ("batch of 1", "batch of 32", "a black image")
 # `--level quick`: the batch that trains, of one model that has every kind of layer.
 QUICK = (numerics.CHEAPEST[-1], f"batch of {TRAINED}")
 
@@ -121,38 +120,27 @@ def test_loss():
 
 
 OUTPUTS = [
-    pytest.param(
-        model, training, images, id=f"{model}-{'training' if training else 'inference'}-{images}", marks=slow(model, images)
-    )
+    pytest.param(model, images, id=f"{model}-inference-{images}", marks=slow(model, images))
     for model in MODELS
-    for training in ((False, True) if model in NORMALISED else (False,))
     for images in images_of(model)
 ]
 
 
-@pytest.mark.parametrize(("model", "training", "images"), OUTPUTS)
-def test_layer_outputs(model, training, images):
-    """Every layer's output is float64's within its limit, in inference; in training that of the layers that differ there."""
+@pytest.mark.parametrize(("model", "images"), OUTPUTS)
+def test_layer_outputs(model, images):
+    """Every layer's output in inference is float64's within its limit; in training: `test_layer_gradients`."""
     x, _ = IMAGES[images]()
     opened, findings = probes.opened(model), []
     before = x
-    for row, (layer, weights, output) in enumerate(
-        zip(layers(model), opened.drawn, opened.outputs(x, training), strict=True), 1
-    ):
-        if training and layer["class"] not in DIFFERS:
-            before = output
-            continue
-        expected, _ = run_layer(layer, weights, before, training)
-        quantity = NORMALISED_IN_TRAINING if training and layer["class"] == "BatchNormalization" else "output"
+    for row, (layer, weights, output) in enumerate(zip(layers(model), opened.drawn, opened.outputs(x), strict=True), 1):
+        expected, _ = run_layer(layer, weights, before, training=False)
         name = f"layer {row} ({layer['class']})"
-        findings.append(finding(layer["class"], quantity, name, output, expected))
+        findings.append(finding(layer["class"], "output", name, output, expected))
         if len(x) == TRAINED and layer["class"] in numerics.PRODUCTS and layer["activation"] != "softmax":
             scale = elements.Scales(layer, weights, before).output()
             findings.append(element_finding(layer["class"], "output", name, output, expected, scale))
         before = output
-    checks.near_float64(
-        f"{model}, {images}, {'training' if training else 'inference'}: output of each layer", findings, next=NEXT
-    )
+    checks.near_float64(f"{model}, {images}, inference: output of each layer", findings, next=NEXT)
 
 
 BATCHED = (
@@ -161,7 +149,6 @@ BATCHED = (
     "batch of 128",
 )  # of a batch of one the last BatchNormalization passes no gradient back
 
-# With equal images every gradient before a BatchNormalization is a sum that cancels: only rounding is left to compare.
 GRADIENTS = [
     pytest.param(
         model,
@@ -173,40 +160,52 @@ GRADIENTS = [
     )
     for model in MODELS
     for images in images_of(model)
-    if images != "black images" or model not in NORMALISED
 ]
 
 
 @pytest.mark.parametrize(("model", "images"), GRADIENTS)
 def test_layer_gradients(model, images):
-    """The loss's gradients at every layer's input and of every weight are float64's within their limits."""
+    """In a training step the loss's gradients at every layer's input and of every weight are float64's within their limits.
+
+    So are the outputs of the layers that compute otherwise in training than in inference. On a black image every gradient
+    before a BatchNormalization is a sum that cancels: only rounding would be compared.
+    """
     x, y = IMAGES[images]()
     opened, findings = probes.opened(model), []
-    outputs = opened.outputs(x, training=True)
     if len(x) == TRAINED:  # right after another size: what it leaves behind must not matter
-        opened.gradients(*digits(32))
-    obtained = opened.gradients(x, y)
-    inputs = [x, *outputs[:-1]]
+        opened.step(*digits(32))
+    obtained = opened.step(x, y)
+    cancels = images == "a black image" and model in NORMALISED
     for row, layer in enumerate(layers(model), 1):
         name = f"layer {row} ({layer['class']})"
-        weights, before = opened.drawn[row - 1], inputs[row - 1]
-        if row == len(inputs):  # the last layer, whose formula includes the loss
+        weights, before = opened.drawn[row - 1], obtained.inputs[row - 1]
+        if row == len(obtained.inputs):  # the last layer, whose formula includes the loss
             network = Network([layer], [weights])
             _, (weight_gradients,) = network.loss_and_gradients(before, y)
             (input_gradient,) = network.input_gradients
             open_input, open_weights = 0.0, [0.0, 0.0]
         else:
             z, pullback = run_layer({**layer, "activation": "linear"}, weights, before, training=True)
-            passing = outputs[row - 1] > 0 if layer.get("activation") == "relu" else np.ones(z.shape, bool)
+            if layer["class"] == "BatchNormalization":
+                output = finding(layer["class"], NORMALISED_IN_TRAINING, f"{name}, output", obtained.inputs[row], z)
+                findings.append(output)
+            if cancels:
+                continue
+            passing = obtained.inputs[row] > 0 if layer.get("activation") == "relu" else np.ones(z.shape, bool)
             near_zero = np.abs(z) <= UNDECIDED * np.sqrt(np.mean(z**2))
             undecided = near_zero & (layer.get("activation") == "relu")
-            input_gradient, weight_gradients = pullback(obtained.inputs[row] * passing)
-            open_input, open_weights = part_of(layer, weights, before, obtained.inputs[row] * undecided)
+            input_gradient, weight_gradients = pullback(obtained.input_gradients[row] * passing)
+            open_input, open_weights = part_of(layer, weights, before, obtained.input_gradients[row] * undecided)
             if len(x) == TRAINED and layer["class"] in numerics.PRODUCTS:
                 scales = elements.Scales(layer, weights, before)
-                pairs = (obtained.inputs[row - 1], *obtained.weights[row - 1]), (input_gradient, *weight_gradients)
-                judged = scales.gradients(obtained.inputs[row] * passing)
-                allowed = scales.gradients(obtained.inputs[row] * undecided) if undecided.any() else (0.0, [0.0, 0.0])
+                pairs = (
+                    (obtained.input_gradients[row - 1], *obtained.weight_gradients[row - 1]),
+                    (input_gradient, *weight_gradients),
+                )
+                judged = scales.gradients(obtained.input_gradients[row] * passing)
+                allowed = (
+                    scales.gradients(obtained.input_gradients[row] * undecided) if undecided.any() else (0.0, [0.0, 0.0])
+                )
                 names = ("input", "weight 1", "weight 2")
                 for what, mine, due, scale, spare in zip(
                     names, *pairs, (judged[0], *judged[1]), (allowed[0], *allowed[1]), strict=True
@@ -215,14 +214,19 @@ def test_layer_gradients(model, images):
                     findings.append(element_finding(layer["class"], kind, f"{name}, {what}", mine, due, scale, spare))
         here = functools.partial(finding, layer["class"])
         if layer["class"] == "MaxPooling2D":
-            pooled = (ties_together(layer, before, array) for array in (obtained.inputs[row - 1], input_gradient))
+            pooled = (ties_together(layer, before, array) for array in (obtained.input_gradients[row - 1], input_gradient))
             findings.append(here("input_gradient", f"{name}, input", *pooled))
         else:
-            pair = obtained.inputs[row - 1], input_gradient
+            pair = obtained.input_gradients[row - 1], input_gradient
             findings.append(here("input_gradient", f"{name}, input", *pair, open_input))
         expected = [gradient for gradient in weight_gradients if gradient is not None]
-        for place, pair in enumerate(zip(obtained.weights[row - 1], expected, strict=True)):
-            findings.append(here("weight_gradient", f"{name}, weight {place + 1}", *pair, open_weights[place]))
+        for place, pair in enumerate(zip(obtained.weight_gradients[row - 1], expected, strict=True)):
+            what = f"{name}, weight {place + 1}"
+            if layer["class"] == "BatchNormalization" and not pair[1].any():  # a batch of one, equal to its mean
+                scale = elements.normalised(layer["epsilon"], before, obtained.input_gradients[row])
+                findings.append(element_finding(layer["class"], "weight_gradient", what, *pair, scale))
+            else:
+                findings.append(here("weight_gradient", what, *pair, open_weights[place]))
     checks.near_float64(f"{model}, {images}: gradients of each layer", findings, next=NEXT)
 
 
@@ -258,10 +262,10 @@ def test_whole_model(model):
     x, y = digits(32)
     opened = probes.opened(model)
     network = Network(layers(model), opened.drawn)
-    predicted = opened.outputs(x, training=False)[-1]
+    predicted = opened.outputs(x)[-1]
     findings = [whole("inference", "probabilities", predicted, network.predict(x))]
     loss, _ = network.loss_and_gradients(x, y)
-    findings.append(whole("training", "loss in training", opened.gradients(x, y).loss, loss))
+    findings.append(whole("training", "loss in training", opened.step(x, y).loss, loss))
     checks.near_float64(f"{model}, batch of 32: the whole model", findings, next=NEXT)
 
 
@@ -358,11 +362,11 @@ def test_batch_composition(model):
     x, _ = digits(96)
     order = np.random.RandomState(3).permutation(96)
     opened = probes.opened(model)
-    together = opened.outputs(x, training=False)[-1]
+    together = opened.outputs(x)[-1]
     others = {
-        "permuted": (opened.outputs(x[order], training=False)[-1], together[order]),
-        "first 32": (opened.outputs(x[:32], training=False)[-1], together[:32]),
-        "alone": (opened.outputs(x[5:6], training=False)[-1], together[5:6]),
+        "permuted": (opened.outputs(x[order])[-1], together[order]),
+        "first 32": (opened.outputs(x[:32])[-1], together[:32]),
+        "alone": (opened.outputs(x[5:6])[-1], together[5:6]),
     }
     findings = [whole("inference", name, *pair) for name, pair in others.items()]
     checks.near_float64(f"{model}, inference: probabilities of the same images in another batch", findings, next=NEXT)
@@ -377,7 +381,7 @@ def test_max_pooling_ties():
     model.layers[-1].set_weights(drawn)
     opened = probes.Probe(model)
     y = np.eye(3, dtype="float32")[:1]
-    gradient = opened.gradients(x, y).inputs[0][0, :, :, 0]
+    gradient = opened.step(x, y).input_gradients[0][0, :, :, 0]
     expected = np.zeros((4, 4))
     network = Network([{"class": "Flatten"}, {"class": "Dense", "units": 3, "activation": "softmax"}], [[], drawn])
     network.loss_and_gradients(np.zeros((1, 2, 2, 1)), y)

@@ -81,15 +81,14 @@ def test_moving_statistics(model):
     data = mnist.load("mnist5k")
     x, y = data.x_train[:32], data.y_train[:32]
     opened = probes.opened(model)
-    outputs = [x, *opened.outputs(x, training=True)]
-    opened.gradients(x, y)
+    inputs = opened.step(x, y).inputs
     convention = "keras-3" if KERAS_VERSION >= (3, 0) else "tf.keras"
     findings = []
     for row, layer in enumerate(notebook.layers(model), 1):
         if layer["class"] != "BatchNormalization":
             continue
         start = [np.asarray(array, np.float64) for array in opened.drawn[row - 1][2:]]
-        end = moving_statistics(layer, start, outputs[row - 1], convention)
+        end = moving_statistics(layer, start, inputs[row - 1], convention)
         for name, was, expected, obtained in zip(
             ("mean", "variance"), start, end, opened.layers[row - 1].get_weights()[2:], strict=True
         ):

@@ -41,6 +41,15 @@ class Scales:
         return input_scale, [np.sqrt(sums) * np.linalg.norm(flat, axis=0), np.abs(flat).sum(axis=0)]
 
 
+def normalised(epsilon: float, inputs: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    """The same for the gradient of a BatchNormalization's gamma: Σ |g x| / √(variance + ε), per channel (the last axis).
+
+    Where every image is the same, x is its own mean: the gradient is exactly zero, and rounding is all that can be found.
+    """
+    axes, x = tuple(range(inputs.ndim - 1)), np.asarray(inputs, np.float64)
+    return np.abs(gradient * x).sum(axis=axes) / np.sqrt(x.var(axis=axes) + epsilon)
+
+
 class Element(NamedTuple):
     """The worst element of a tensor: its place, its two values, its error in units of the rounding of its scale."""
 

@@ -1,14 +1,16 @@
 """What a model of the stack under test computes inside: each layer's output, and the gradients at its input and weights.
 
-This works with every backend. Outputs come from a functional model of all layers. Gradients come from one
+This works with every backend. Outputs in inference come from a functional model of all layers. Gradients come from one
 `train_on_batch` with momentum SGD, whose velocity after a step is −gradient. A trainable array of zeros is added before
-every layer; its gradient is the loss's gradient at this place.
+every layer; its gradient is the loss's gradient at this place. What the layer gets in that step is kept beside it: another
+program, for example one that only predicts, may round otherwise, and choose otherwise where a pooling or ReLU is near a tie.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from typing import Any
 
 import keras
@@ -37,27 +39,29 @@ class Offset(keras.layers.Layer):
         return input_shape
 
 
-class InTraining(keras.layers.Layer):
-    """Calls a layer in training mode, also where the model around it predicts."""
+class Tap(Offset):
+    """An Offset that keeps what it passes on in a step of training."""
 
-    def __init__(self, layer: keras.layers.Layer) -> None:
-        super().__init__()
-        self.layer = layer
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        super().build(input_shape)
+        shape = tuple(self.offset.shape)
+        self.passed = self.add_weight(shape=shape, initializer="zeros", name="passed", trainable=False)
 
-    def call(self, inputs: Any) -> Any:
-        return self.layer(inputs, training=True)
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        return self.layer.compute_output_shape(input_shape)
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        output = super().call(inputs)
+        if training:  # the rest of a smaller batch is zeros, as the offset itself
+            self.passed.assign(ops.concatenate([output, self.offset[ops.shape(inputs)[0] :]], axis=0))
+        return output
 
 
 @dataclasses.dataclass
-class Gradients:
-    """The result of one training step: the loss, and the gradients at each layer's input and of its trainable weights."""
+class Step:
+    """A training step: its loss; what each layer gets, the gradient there, and those of the layer's trainable weights."""
 
     loss: float
     inputs: list[np.ndarray]
-    weights: list[list[np.ndarray]]
+    input_gradients: list[np.ndarray]
+    weight_gradients: list[list[np.ndarray]]
 
 
 class Probe:
@@ -66,29 +70,21 @@ class Probe:
     def __init__(self, model: keras.Model) -> None:
         self.layers = model.layers
         self.drawn = [layer.get_weights() for layer in self.layers]
-        predicting = self._observed(training=False)
-        normalises = any(type(layer).__name__ == "BatchNormalization" for layer in self.layers)
-        self._models = {False: predicting, True: self._observed(training=True) if normalises else predicting}
-        self._tapped = self._with_offsets(model.inputs[0].shape[1:])
+        self._predicting = self._with_all_outputs(model.inputs[0].shape[1:])
+        self._tapped = self._with_taps(model.inputs[0].shape[1:])
         self._moved = False
 
-    def _observed(self, training: bool) -> keras.Model:
-        """A functional model from images to the outputs of all layers, in training or in inference."""
-        images = keras.Input(shape=self.layers[0].input.shape[1:])
-        outputs, x = [], images
-        for layer in self.layers:
-            switches = (
-                training and type(layer).__name__ == "BatchNormalization"
-            )  # only it differs in training: dropout is off
-            x = InTraining(layer)(x) if switches else layer(x)
-            outputs.append(x)
+    def _with_all_outputs(self, shape: tuple[int, ...]) -> keras.Model:
+        """A functional model from images to the outputs of all layers; a `layer.output` may come from a chain of its own."""
+        images = keras.Input(shape=shape)
+        outputs = list(itertools.accumulate(self.layers, lambda x, layer: layer(x), initial=images))[1:]
         return keras.Model(images, outputs)
 
-    def _with_offsets(self, shape: tuple[int, ...]) -> keras.Model:
-        """The compiled model with an Offset before every layer."""
+    def _with_taps(self, shape: tuple[int, ...]) -> keras.Model:
+        """The compiled model with a Tap before every layer."""
         tapped = keras.Sequential([keras.Input(shape=shape)])
         for layer in self.layers:
-            tapped.add(Offset())
+            tapped.add(Tap())
             tapped.add(layer)
         tapped.compile(
             loss=keras.losses.categorical_crossentropy,
@@ -98,37 +94,37 @@ class Probe:
         return tapped
 
     def restore(self) -> None:
-        """Put back the drawn weights, and zeros into the offsets, if a call changed them."""
+        """Put back the drawn weights, and the zeros of the taps, if a step changed them."""
         if not self._moved:
             return
         self._moved = False
         for layer, weights in zip(self.layers, self.drawn, strict=True):
             layer.set_weights(weights)
         for layer in self._tapped.layers:
-            if isinstance(layer, Offset):
-                layer.set_weights([np.zeros_like(array) for array in layer.get_weights()])
+            if isinstance(layer, Tap):
+                layer.offset.assign(np.zeros(tuple(layer.offset.shape), "float32"))
 
-    def outputs(self, x: np.ndarray, training: bool) -> list[np.ndarray]:
-        """Output of every layer for images x, as NumPy arrays."""
+    def outputs(self, x: np.ndarray) -> list[np.ndarray]:
+        """Output of every layer for images x in inference, as NumPy arrays."""
         self.restore()
-        self._moved = training  # it changes the moving statistics
-        return self._models[training].predict_on_batch(x)
+        return self._predicting.predict_on_batch(x)
 
-    def gradients(self, x: np.ndarray, y: np.ndarray) -> Gradients:
-        """Gradients of the notebook's loss on one batch, in training."""
+    def step(self, x: np.ndarray, y: np.ndarray) -> Step:
+        """A step on one batch by the notebook's loss, from the drawn weights."""
         self.restore()
         self._moved = True
         loss = loss_of_step(self._tapped, x, y)
         slots = optimizer_arrays(self._tapped.optimizer)
         found = iter([np.where(np.abs(slot) <= FORGOTTEN, 0, -slot) for slot in slots])
-        inputs, weights = [], []
+        inputs, input_gradients, weight_gradients = [], [], []
         for layer in self._tapped.layers:
             mine = [next(found) for _ in layer.trainable_variables]
-            if isinstance(layer, Offset):
-                inputs.append(mine[0][: len(x)])
+            if isinstance(layer, Tap):
+                inputs.append(layer.passed.numpy()[: len(x)])
+                input_gradients.append(mine[0][: len(x)])
             else:
-                weights.append(mine)
-        return Gradients(loss, inputs, weights)
+                weight_gradients.append(mine)
+        return Step(loss, inputs, input_gradients, weight_gradients)
 
 
 @functools.cache
