@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import keras
@@ -63,9 +64,19 @@ def start_early(session: pytest.Session) -> None:
     if wanted and not session.config.option.collectonly and "PYTEST_XDIST_WORKER" not in os.environ:
         for process in started().values():
             session.config.add_cleanup(process.kill)
-            if hasattr(os, "setpriority"):
-                # Set here, not with preexec_fn: Python would fork, and JAX warns of forks of a multithreaded process.
-                os.setpriority(os.PRIO_PROCESS, process.pid, BESIDE)
+            give_way(process.pid)
+
+
+def give_way(process: int) -> None:
+    """Let a process have at least the niceness BESIDE, where the system knows one and allows it.
+
+    It is not set with preexec_fn: Python would fork, and JAX warns of forks of a multithreaded process.
+    """
+    if not hasattr(os, "setpriority"):
+        return
+    with suppress(OSError):  # to be nice is no condition; some sandboxes forbid the call
+        own = os.getpriority(os.PRIO_PROCESS, process)
+        os.setpriority(os.PRIO_PROCESS, process, max(own, BESIDE))  # only root may make it smaller
 
 
 def switch_determinism_on() -> bool:

@@ -116,7 +116,9 @@ def command(variant: Variant, pythons: Mapping[str, str], level: str, seed: int,
     root = hasattr(os, "geteuid") and os.geteuid() == 0
     if not variant.network:
         found = ["unshare", "--net", *([] if root else ["--map-root-user"]), *found]
-    return [*POWERLESS, *found] if variant.place == READ_ONLY and root else found
+    if variant.niceness:
+        found = ["nice", "-n", str(variant.niceness), *found]
+    return [*POWERLESS, *found] if root and (variant.place == READ_ONLY or variant.niceness) else found
 
 
 def environment(variant: Variant, project: Path) -> dict[str, str]:

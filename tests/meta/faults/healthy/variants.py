@@ -28,6 +28,7 @@ class Variant(NamedTuple):
     interpreter: str = HERE
     network: bool = True
     throttled: bool = False
+    niceness: int = 0
 
 
 def threads(number: int) -> dict[str, str | None]:
@@ -84,6 +85,7 @@ VARIANTS = {
     "PyTorch": Variant("Keras on PyTorch.", {"KERAS_BACKEND": "torch"}, interpreter="torch"),
     "tf_keras": Variant("Keras 2 on the newest TensorFlow.", {"TF_USE_LEGACY_KERAS": "1"}, interpreter="tf_keras"),
     "another NumPy": Variant("An older NumPy.", interpreter="numpy"),
+    "a low priority": Variant("The run is nice to others, and no superuser, who alone may be less so.", niceness=10),
 }
 FIRST_SEED = 2000  # the seed of the first variant; each has its own
 
