@@ -167,8 +167,8 @@ GRADIENTS = [
 def test_layer_gradients(model, images):
     """In a training step the loss's gradients at every layer's input and of every weight are float64's within their limits.
 
-    So are the outputs of the layers that compute otherwise in training than in inference. On a black image every gradient
-    before a BatchNormalization is a sum that cancels: only rounding would be compared.
+    So is what each layer gives to the next in that step. On a black image every gradient before a BatchNormalization is a
+    sum that cancels: only rounding would be compared.
     """
     x, y = IMAGES[images]()
     opened, findings = probes.opened(model), []
@@ -176,6 +176,7 @@ def test_layer_gradients(model, images):
         opened.step(*digits(32))
     obtained = opened.step(x, y)
     cancels = images == "a black image" and model in NORMALISED
+    findings.append(finding("Flatten", "output", "images, as the first layer gets them", obtained.inputs[0], x))
     for row, layer in enumerate(layers(model), 1):
         name = f"layer {row} ({layer['class']})"
         weights, before = opened.drawn[row - 1], obtained.inputs[row - 1]
@@ -186,32 +187,23 @@ def test_layer_gradients(model, images):
             open_input, open_weights = 0.0, [0.0, 0.0]
         else:
             z, pullback = run_layer({**layer, "activation": "linear"}, weights, before, training=True)
-            if layer["class"] == "BatchNormalization":
-                output = finding(layer["class"], NORMALISED_IN_TRAINING, f"{name}, output", obtained.inputs[row], z)
-                findings.append(output)
+            rectified = layer.get("activation") == "relu"
+            quantity = NORMALISED_IN_TRAINING if layer["class"] == "BatchNormalization" else "output"
+            output = np.maximum(z, 0) if rectified else z
+            findings.append(finding(layer["class"], quantity, f"{name}, output", obtained.inputs[row], output))
             if cancels:
                 continue
-            passing = obtained.inputs[row] > 0 if layer.get("activation") == "relu" else np.ones(z.shape, bool)
+            passing = obtained.inputs[row] > 0 if rectified else np.ones(z.shape, bool)
             near_zero = np.abs(z) <= UNDECIDED * np.sqrt(np.mean(z**2))
-            undecided = near_zero & (layer.get("activation") == "relu")
+            undecided = near_zero & rectified
             input_gradient, weight_gradients = pullback(obtained.input_gradients[row] * passing)
             open_input, open_weights = part_of(layer, weights, before, obtained.input_gradients[row] * undecided)
             if len(x) == TRAINED and layer["class"] in numerics.PRODUCTS:
+                gradient = obtained.input_gradients[row]
                 scales = elements.Scales(layer, weights, before)
-                pairs = (
-                    (obtained.input_gradients[row - 1], *obtained.weight_gradients[row - 1]),
-                    (input_gradient, *weight_gradients),
-                )
-                judged = scales.gradients(obtained.input_gradients[row] * passing)
-                allowed = (
-                    scales.gradients(obtained.input_gradients[row] * undecided) if undecided.any() else (0.0, [0.0, 0.0])
-                )
-                names = ("input", "weight 1", "weight 2")
-                for what, mine, due, scale, spare in zip(
-                    names, *pairs, (judged[0], *judged[1]), (allowed[0], *allowed[1]), strict=True
-                ):
-                    kind = "input_gradient" if what == "input" else "weight_gradient"
-                    findings.append(element_finding(layer["class"], kind, f"{name}, {what}", mine, due, scale, spare))
+                mine = obtained.input_gradients[row - 1], *obtained.weight_gradients[row - 1]
+                due = input_gradient, *weight_gradients
+                findings += worst_of_gradients(layer, name, scales, gradient * passing, gradient * undecided, mine, due)
         here = functools.partial(finding, layer["class"])
         if layer["class"] == "MaxPooling2D":
             pooled = (ties_together(layer, before, array) for array in (obtained.input_gradients[row - 1], input_gradient))
@@ -227,7 +219,24 @@ def test_layer_gradients(model, images):
                 findings.append(element_finding(layer["class"], "weight_gradient", what, *pair, scale))
             else:
                 findings.append(here("weight_gradient", what, *pair, open_weights[place]))
-    checks.near_float64(f"{model}, {images}: gradients of each layer", findings, next=NEXT)
+    checks.near_float64(f"{model}, {images}: outputs and gradients of each layer in a step", findings, next=NEXT)
+
+
+def worst_of_gradients(layer, name, scales, gradient, undecided, obtained, expected):
+    """The worst element of each gradient of a layer of products: that of its input, of its kernel and of its bias.
+
+    `gradient` is the one at the layer's output, and `undecided` its part that may be there or not, by rounding alone.
+    """
+    input_scale, weight_scales = scales.gradients(gradient)
+    input_spare, weight_spares = scales.gradients(undecided) if undecided.any() else (0.0, [0.0, 0.0])
+    rows = zip(
+        ("input", "weight 1", "weight 2"),
+        ("input_gradient", "weight_gradient", "weight_gradient"),
+        *(obtained, expected, (input_scale, *weight_scales), (input_spare, *weight_spares)),
+        strict=True,
+    )
+    for what, quantity, mine, due, scale, spare in rows:
+        yield element_finding(layer["class"], quantity, f"{name}, {what}", mine, due, scale, spare)
 
 
 def part_of(layer, weights, inputs, gradient):
