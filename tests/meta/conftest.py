@@ -7,14 +7,16 @@ import syrupy
 
 from cnnspec.facts import reading
 
-LATE = ("PytestUnraisableExceptionWarning", "PytestUnhandledThreadExceptionWarning")
+KINDS = (  # of pytest's own warnings: tests that it cannot collect or judge, and what fails late
+    *("Collection", "ReturnNotNone", "AssertRewrite", "UnknownMark", "UnraisableException", "UnhandledThreadException"),
+)
 
 
 def pytest_configure(config):
-    """Make every warning that points at a line of this project an error, in the tiers of the same run too, and what fails
-    in a thread or when an object is thrown away.
+    """Make every warning that points at a line of this project an error, in the tiers of the same run too, and some of
+    pytest's own.
     """
-    for filter_ in ("error:::(cnnspec|tests)[.]", *(f"error::pytest.{kind}" for kind in LATE)):
+    for filter_ in ("error:::(cnnspec|tests)[.]", *(f"error::pytest.Pytest{kind}Warning" for kind in KINDS)):
         config.addinivalue_line("filterwarnings", filter_)
 
 
