@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from cnnspec.devices import asked
-from cnnspec.names import DATASETS, LARGEST_SEED, LEVELS, MODELS
+from cnnspec.names import DATASETS, LARGEST_SEED, LEVELS, MODELS, OPTIMIZERS
 
 
 def add_models(command: argparse.ArgumentParser) -> None:
@@ -35,7 +35,7 @@ def add_data_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--epochs", type=positive, default=10, help="number of epochs (default: 10, as in the notebook)")
     command.add_argument(
         "--optimizer",
-        choices=("adam", "adadelta"),
+        choices=OPTIMIZERS,
         default="adam",
         help="default: adam, which the notebook most likely used",
     )

@@ -18,6 +18,7 @@ SAMPLES = {  # data set -> number of its images (train, test)
     "mnist": (60000, 10000),
 }
 DATASETS = tuple(SAMPLES)
+OPTIMIZERS = ("adam", "adadelta", "adagrad", "adamax")  # In [8], cut off after the A: those whose second letter fits
 LARGEST_SEED = 2**32 - 1  # NumPy takes no larger one
 LEVELS = ("quick", "default", "full")  # how much of the suite a run takes
 RESULTS = {"Test Loss": "test_loss", "Train Loss": "train_loss"}  # In [46]: row of the results table -> score of a run

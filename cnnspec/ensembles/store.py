@@ -17,11 +17,9 @@ from cnnspec.ensembles.rows import IDENTITY, PER_EPOCH, SAME, SCORES, STACK
 from cnnspec.errors import EnsembleError
 from cnnspec.facts import reading
 from cnnspec.files import locked, with_row, write_whole
-from cnnspec.names import DATASETS
+from cnnspec.names import DATASETS, OPTIMIZERS
 from cnnspec.runs import TrainingRun
 from cnnspec.shapes import Number
-
-OPTIMIZERS = ("adam", "adadelta")  # that `calibrate` takes
 
 
 def row_of(run: TrainingRun) -> dict[str, str]:
@@ -38,7 +36,8 @@ def row_of(run: TrainingRun) -> dict[str, str]:
 def command(path: Path, runs: int = 24, row: Mapping[str, str] | None = None) -> str:
     """The command that makes the ensemble at `path`, with the settings of one of its rows, else those its folder names."""
     dataset = "mnist5k" if path.parent.name.startswith("mnist5k") else "mnist"
-    optimizer = "adadelta" if "adadelta" in path.parent.name else "adam"
+    last = path.parent.name.rpartition("-")[2]
+    optimizer = last if last in OPTIMIZERS else OPTIMIZERS[0]
     named = {"dataset": dataset, "optimizer": optimizer, "epochs": "10", **(row or {})}
     settings = " ".join(f"--{key} {named[key]}" for key in ("dataset", "optimizer", "epochs"))
     return f"python -m cnnspec calibrate --models {path.stem} {settings} --runs {runs} --out {path.parent}"

@@ -64,6 +64,8 @@ FOLDERS = {  # folder -> settings in the command that makes its ensembles
     "mnist5k": "--dataset mnist5k --optimizer adam",
     "mnist": "--dataset mnist --optimizer adam",
     "mnist-adadelta": "--dataset mnist --optimizer adadelta",
+    "mnist-adamax": "--dataset mnist --optimizer adamax",
+    "mnist-h100": "--dataset mnist --optimizer adam",
 }
 
 
