@@ -1,14 +1,15 @@
 """Does every comparison fail when it must, with a message that is complete in itself?"""
 
 import dataclasses
+import inspect
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from cnnspec.ensembles import bands, quantities
-from cnnspec.trajectory.start import Trajectory
 from tests.support import chance, checks, ensembles
 
 LOSS = quantities.log_loss("loss", -1)
@@ -18,9 +19,14 @@ BAND = bands.Band(mean=math.log(0.1), deviation=0.05, size=24, runs=1, alpha=1e-
 
 
 def failure(check, *arguments, **named):
-    """The text of a check's failure; the test fails if the check passes."""
+    """The text of a check's failure; the test fails if the check passes.
+
+    The message is printed without a traceback. A debugger stops at the line that called the check, not inside it.
+    """
     with pytest.raises(pytest.fail.Exception) as error:
         check(*arguments, **named)
+    assert not error.value.pytrace
+    assert error.traceback.filter(error)[-1].path == Path(__file__)
     return str(error.value)
 
 
@@ -36,15 +42,35 @@ def test_equal():
     ]
 
 
+CHECKS = (checks.equal, checks.same_settings, checks.close, checks.at_most, checks.near_float64, checks.in_modes)
+
+
+@pytest.mark.parametrize("check", [*CHECKS, checks.same_path, checks.fail], ids=lambda check: check.__name__)
+def test_the_next_command_is_named(check):
+    """Source and next command are given by name, so that none is taken for the other or for a value."""
+    kinds = {name: each.kind for name, each in inspect.signature(check).parameters.items()}
+    named = [name for name, kind in kinds.items() if kind == inspect.Parameter.KEYWORD_ONLY]
+    assert named == [name for name in ("source", "sources", "next", "once_more") if name in kinds]
+
+
 SETTINGS = {  # expected, obtained, lines of the message
     "changed": ({"a": 1}, {"a": 2}, ["a: expected 1 (from here), obtained 2"]),
     "missing": ({"a": 1}, {}, ["a: expected 1 (from here), the stack has no such setting"]),
-    "extra and on": ({}, {"b": 3}, ["b: obtained 3, a setting that 2019 did not have and that is not off"]),
+    **{
+        f"extra and on, {value}": (
+            {},
+            {"b": value},
+            [f"b: obtained {value}, a setting that 2019 did not have and that is not off"],
+        )
+        for value in (3, 1, -1, True)
+    },
     "two at once": (
         {"a": 1, "c": "x"},
         {"a": 2, "c": "y"},
         ["a: expected 1 (from here), obtained 2", "c: expected 'x' (from here), obtained 'y'"],
     ),
+    "a number is no pair": ({"a": (1, 1)}, {"a": 1}, ["a: expected (1, 1) (from here), obtained 1"]),
+    "a pair is no number": ({"a": 1}, {"a": (1, 1)}, ["a: expected 1 (from here), obtained (1, 1)"]),
     "a bool is no number": ({"a": True}, {"a": 1}, ["a: expected True (from here), obtained 1"]),
     "float": ({"a": 0.001}, {"a": 0.0010001}, ["a: expected 0.001 (from here), obtained 0.0010001"]),
     "nan": ({"a": 0.001}, {"a": math.nan}, ["a: expected 0.001 (from here), obtained nan"]),
@@ -66,7 +92,7 @@ def test_same_settings_passes():
     expected = {"learning_rate": 0.001, "beta_1": 0.9, "strides": (1, 1), "seed": None, "smoothing": 0.0}
     obtained = {"learning_rate": 0.0010000000474974513, "strides": [1, 1], "seed": None, "smoothing": 0.0}
     obtained["beta_1"] = np.float32(0.9)  # Keras 2.13 to 2.15 give settings as NumPy numbers
-    later = {"weight_decay": None, "use_ema": False, "renorm_clipping": {}}
+    later = {"weight_decay": None, "use_ema": False, "renorm_clipping": {}, "label_smoothing": 0.0}
     checks.same_settings("settings", expected, obtained | later, sources=dict.fromkeys(expected, "here"), next="do this")
 
 
@@ -94,6 +120,17 @@ def test_close_passes():
     """Values within the tolerance pass on both sides."""
     for obtained in (1.00009, 0.99991):
         checks.close("loss", 1.0, obtained, {"relative": 1e-4, "why": "rounding"}, source="the log", next="do this")
+
+
+def test_the_limit_itself_passes():
+    """An error of exactly its limit passes: of 0.5, which has no rounding."""
+    checks.close("loss", 2.0, 3.0, {"relative": 0.5, "why": "rounding"}, source="the log", next="do this")
+    found = [checks.Finding("layer 1", 0.5, 0.5, "rounding")]
+    checks.near_float64("model1", found, next="do this")
+    wrong = [checks.Finding("layer 2", 1.0, 0.5, "rounding")]
+    assert failure(checks.in_modes, "model1", {"eager": found, "jit": wrong}, next="do this").startswith(
+        "model1: wrong in jit, right in eager\n"
+    )
 
 
 @pytest.mark.parametrize(("value", "words"), [(0.15, "above"), (0.07, "below"), (math.inf, "above"), (math.nan, "below")])
@@ -179,73 +216,37 @@ def test_near_float64_fails(error):
     checks.near_float64("model1", findings[:1], next="do this")
 
 
-PATH = Trajectory(np.array([2.0, 1.0]), np.array([[1.0, 4.0], [1.1, 4.1]]), np.full((2, 2), 0.5))
-TOLERANCE = {key: {"first": 1e-3, "growth": 2.0, "most": 1.5e-3} for key in ("loss", "norm")} | {
-    "probability": 0.01,
-    "why": "x",
-}
-LEFT = {  # (array, index, factor), and the line of the message
-    "loss": (
-        ("losses", 0, 1.01),
-        "first difference: step 1, loss: expected 2, obtained 2.02, relative error 0.01, limit 0.001",
+MODES = {  # errors by mode, the limit is 1 -> the first lines of the message
+    "one of two": (
+        {"eager": 0.0, "jit": 2.0},
+        ["model1: wrong in jit, right in eager", "jit, layer 1: relative error 2, limit 1"],
     ),
-    "norm": (
-        ("norms", (1, 1), 1.01),
-        "first difference: step 2, norm of b: expected 4.1, obtained 4.141, relative error 0.01, limit 0.0015",
+    "one of three": (
+        {"eager": 0.0, "jit": math.nan, "graph": 0.0},
+        ["model1: wrong in jit, right in eager, graph", "jit, layer 1: relative error nan, limit 1"],
     ),
-    "nan": (("losses", 1, math.nan), "first difference: step 2, loss: expected 1, obtained nan"),
-    "probabilities": (("probabilities", ..., 1.1), "probabilities after the last step: mean difference 0.05, limit 0.01"),
+    "both": (
+        {"eager": 3.0, "jit": 2.0},
+        [
+            "model1: wrong in eager, jit, right in no other mode",
+            "eager, layer 1: relative error 3, limit 1",
+            "jit, layer 1: relative error 2, limit 1",
+        ],
+    ),
 }
 
 
-@pytest.mark.parametrize(("change", "message"), LEFT.values(), ids=LEFT)
-def test_same_path_fails(change, message):
-    """The message names the first step and variable that differ, with the limit of this step."""
-    array, index, factor = change
-    changed = getattr(PATH, array).copy()
-    changed[index] *= factor
-    moved = PATH._replace(**{array: changed})
-    assert message in failure(
-        checks.same_path, "model1", ["a", "b"], PATH, moved, TOLERANCE, source="float64", next="do this"
-    )
-
-
-@pytest.mark.parametrize(("again", "message"), [(1.0, "once more has the same losses"), (1.5, "another loss in step 2: ")])
-def test_same_path_once_more(again, message):
-    """Where a trajectory fails, the message tells whether the same training again has the same losses."""
-    moved = PATH._replace(losses=PATH.losses * [1.0, 1.2])
-    second = moved._replace(losses=moved.losses * [1.0, again])
-    told = failure(
-        checks.same_path,
-        *("model1", ["a", "b"], PATH, moved, TOLERANCE),
-        source="float64",
-        next="do this",
-        once_more=lambda: second,
-    )
-    assert message in told
-    assert ("intermittent" in told) == (again != 1.0)
-
-
-def test_same_path_passes():
-    """Errors below the limit of their step pass."""
-    moved = Trajectory(PATH.losses * 1.0009, PATH.norms * 0.9991, PATH.probabilities + 0.009)
-    checks.same_path("model1", ["a", "b"], PATH, moved, TOLERANCE, source="float64", next="do this")
-
-
-LATE = TOLERANCE | {"loss": {"first": 1e-3, "growth": 100.0}}  # 10 % in the second step
-del LATE["probability"]
-
-
-def test_a_bound_that_is_too_wide_judges_nothing():
-    """A step whose bound is above that of trajectory_useful is not judged; a loss that is no number fails there too."""
-    assert [checks.steps_judged(table["loss"], 2) for table in (TOLERANCE, LATE)] == [2, 1]
-    for loss, fails in ((1.5, False), (math.nan, True), (math.inf, True)):
-        moved = PATH._replace(losses=np.array([2.0, loss]), probabilities=PATH.probabilities * 2)
-        arguments = ("model1", ["a", "b"], PATH, moved, LATE)
-        if fails:
-            assert "step 2, loss" in failure(checks.same_path, *arguments, source="float64", next="do this")
-        else:
-            checks.same_path(*arguments, source="float64", next="do this")
+@pytest.mark.parametrize(("errors", "lines"), MODES.values(), ids=MODES)
+def test_in_modes(errors, lines):
+    """The message says in which modes a tensor is wrong and in which right; right in all modes passes."""
+    found = {mode: [checks.Finding("layer 1", error, 1.0, "rounding")] for mode, error in errors.items()}
+    text = failure(checks.in_modes, "model1", found, next="do this")
+    assert [line.strip() for line in text.splitlines()][: len(lines) + 1] == [
+        *lines,
+        "expected  the float64 implementation in cnnspec/oracle/",
+    ]
+    near = [checks.Finding("layer 1", 0.5, 1.0, "rounding")]
+    checks.in_modes("model1", {mode: near for mode in errors}, next="do this")
 
 
 DRAWS = np.random.default_rng(5).uniform(-1, 1, 5000)

@@ -39,6 +39,10 @@ CASES = {  # check and arguments, the margins that it must note
         (checks.close, ("loss", 2.0, 3.0, {"relative": 0.1, "why": "w"}), {"source": "theory"}),
         {"difference": 5.0},
     ),
+    "close to zero": (
+        (checks.close, ("loss", 0.0, 0.0, {"relative": 0.1, "why": "w"}), {"source": "theory"}),
+        {"difference": 0.0},
+    ),
     "band": (
         (
             ensembles.within_band,
@@ -69,6 +73,14 @@ CASES = {  # check and arguments, the margins that it must note
         {"loss": 0.5, "norm": 0.1, "probabilities": 0.2},
     ),
     "path, failed": (same_path((1.004, 1.0), (1.0, 1.0), 0.3), {"loss": 4.0, "norm": 0.0, "probabilities": 3.0}),
+    "path, without a bound of probabilities": (
+        (
+            checks.same_path,
+            ("path", ["kernel"], WAS, path(probability=0.9), {k: v for k, v in TOLERANCE.items() if k != "probability"}),
+            {"source": "theory"},
+        ),
+        {"loss": 0.0, "norm": 0.0},
+    ),
     "proportion": (
         (chance.proportion, ("zeros", 60, 100, 0.5, 1e-6), {}),
         {"zeros": stats.norm.isf(stats.binomtest(60, 100, 0.5).pvalue / 2) / stats.norm.isf(0.5e-6)},

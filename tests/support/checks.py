@@ -72,7 +72,7 @@ def same_settings(
 def same_value(expected: Any, obtained: Any) -> bool:
     """Equality of settings. Floats are compared with float32's precision, in which a framework stores them."""
     if isinstance(expected, float) and isinstance(obtained, (int, float, np.floating)):
-        return math.isclose(expected, obtained, rel_tol=1e-7, abs_tol=0.0) or (expected == obtained == 0)
+        return math.isclose(expected, obtained, rel_tol=1e-7, abs_tol=0.0)
     if isinstance(expected, (list, tuple)) and isinstance(obtained, (list, tuple)):
         return list(expected) == list(obtained)
     return expected == obtained and isinstance(expected, bool) == isinstance(obtained, bool)

@@ -45,7 +45,7 @@ GROUPS = {
     "bands": group("cnnspec/ensembles", "bands quantities", "bands ensemble_rows small_ensembles"),
     "distance": group("cnnspec/ensembles", "distance", "distance"),
     "replication": group("cnnspec/ensembles", "equivalence likelihood membership", "equivalence membership"),
-    "checks": group("tests/support", "checks margins", "checks margins"),
+    "checks": group("tests/support", "checks margins", "checks margins same_path"),
     "oracle": group(
         "cnnspec/oracle", "layers network optimizers", "oracle/layers oracle/network oracle/optimizers oracle/refusals"
     ),
