@@ -72,14 +72,12 @@ class Cloud:
     @property
     def large_enough(self) -> bool:
         """Whether the limit is at most `bands.WIDEST` times that of infinitely many stored runs."""
-        if self.size < 2:
-            return False
         known = math.sqrt(float(stats.chi2.isf(self.alpha, len(self.bands))))
         return self.limit * self.scale <= bands.WIDEST * known * math.sqrt(1 / next(iter(self.bands.values())).runs)
 
     @property
     def runs_needed(self) -> int:
-        """Size of the smallest ensemble that would be large enough."""
+        """Size of the smallest ensemble that would be large enough, at least 3: fewer detect hardly anything."""
         size = 3
         while not self.of_size(size).large_enough:
             size += 1
@@ -118,7 +116,7 @@ class Cloud:
             return math.inf
         if self.size < 2:
             return 0.0  # without a spread nothing is far
-        return math.sqrt(max(float(found @ self.inverse @ found), 0.0)) / self.scale
+        return math.sqrt(float(found @ self.inverse @ found)) / self.scale
 
 
 def cloud(ensemble: Sequence[Curves], judged: Mapping[str, tuple[Quantity, Band]]) -> Cloud:

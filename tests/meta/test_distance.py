@@ -5,8 +5,9 @@ import math
 
 import numpy as np
 import pytest
+from scipy import special, stats
 
-from cnnspec.ensembles import bands, distance, false_alarms, store
+from cnnspec.ensembles import bands, distance, false_alarms, quantities, store
 from cnnspec.facts import reading
 from cnnspec.names import MODELS
 from tests.plugin.trainings import EPOCHS
@@ -16,9 +17,9 @@ FOLDER = reading.BASELINES / "ensembles" / "mnist5k"
 NAMES = ["test loss, untrained", "loss, last epoch"]
 
 
-def made(correlation, size=24, alpha=1e-4):
+def made(correlation, size=24, alpha=1e-4, runs=1):
     """A Cloud of two quantities of mean 0 and deviation 1."""
-    band = bands.Band(0.0, 1.0, size, 1, alpha)
+    band = bands.Band(0.0, 1.0, size, runs, alpha)
     matrix = distance.shrunk(np.array([[1.0, correlation], [correlation, 1.0]]))
     return distance.Cloud(dict.fromkeys(NAMES, band), np.linalg.inv(matrix), alpha)
 
@@ -40,6 +41,110 @@ def test_distance_by_hand():
 def test_the_limit_by_hand():
     """F(0.95; 2, 23) = 3.4221 from a printed table: the limit of two quantities is the root of twice that."""
     assert distance.limit(24, 2, 0.05) == pytest.approx(math.sqrt(2 * 3.4221), rel=1e-4)
+
+
+def test_the_rate_by_hand():
+    """Half of 0.001 is shared by the four models; after more than one epoch a sixteenth of that."""
+    assert [distance.alpha(epochs) for epochs in (1, 2)] == pytest.approx([0.000125, 0.000125 / 16])
+
+
+def test_residuals_by_hand():
+    """A residual is the distance from its own mean in its own standard deviations."""
+    bands_of = {name: bands.Band(5.0, 2.0, 24, 1, 1e-4) for name in NAMES} | {NAMES[0]: bands.Band(1.0, 4.0, 24, 1, 1e-4)}
+    cloud = dataclasses.replace(made(0.0), bands=bands_of)
+    assert cloud.residuals(dict(zip(NAMES, (-1.0, 9.0), strict=True))) == dict(zip(NAMES, (-0.5, 2.0), strict=True))
+
+
+def test_correlations_of_several_models_are_shrunk():
+    """Each matrix of a stack: 0.7 of what was there, and 0.3 more on the diagonal."""
+    found = distance.shrunk(np.ones((2, 4, 3, 3)))
+    np.testing.assert_allclose(found, np.broadcast_to(np.full((3, 3), 0.7) + 0.3 * np.eye(3), (2, 4, 3, 3)))
+
+
+def limit_of_two(size, alpha):
+    """The limit of two quantities in closed form: F's upper tail for 2 and ν degrees of freedom is (1 + 2F/ν)^(−ν/2)."""
+    freedom = size - 1
+    return math.sqrt(freedom * (alpha ** (-2 / freedom) - 1))
+
+
+@pytest.mark.parametrize("size", [2, 3, 24])
+def test_the_limit_of_two_quantities_in_closed_form(size):
+    """From two stored runs on there is a limit; fewer accept anything."""
+    assert distance.limit(size, 2, 0.01) == pytest.approx(limit_of_two(size, 0.01))
+    assert distance.limit(1, 2, 0.01) == distance.limit(0, 2, 0.01) == bands.LARGEST == 300
+
+
+@pytest.mark.parametrize("alpha", [0.5, 0.2, 0.05, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6])
+@pytest.mark.parametrize("runs", [1, 4])
+def test_how_many_runs_are_needed_in_closed_form(runs, alpha):
+    """The limit is at most twice that of χ², whose upper tail for two quantities is exp(−x/2); three runs at least."""
+    reach = math.sqrt(-2 * math.log(alpha) / runs)
+    enough = [limit_of_two(size, alpha) * math.sqrt(1 / runs + 1 / size) <= 2 * reach for size in range(3, 100)]
+    cloud = made(0.5, size=5, alpha=alpha, runs=runs)
+    assert cloud.runs_needed == 3 + enough.index(True)
+    assert [cloud.of_size(size).large_enough for size in range(3, 100)] == enough
+    assert not any(cloud.of_size(size).large_enough for size in (0, 1))
+
+
+@pytest.mark.parametrize(("size", "alpha"), [(24, 1e-4), (24, 0.94), (3, 0.01)])
+def test_the_smallest_shift_is_detected_with_the_declared_power(size, alpha):
+    """A noncentral F is a mixture of beta distributions with Poisson's weights: their upper tails add up to 0.95."""
+    cloud = made(0.5, size=size, alpha=alpha, runs=2)
+    off = cloud.smallest_shift**2 * cloud.inverse.sum() / (1 / 2 + 1 / size)
+    freedom, terms = size - 1, np.arange(5000)
+    tails = special.betainc(freedom / 2, 1 + terms, freedom / (freedom + limit_of_two(size, alpha) ** 2))
+    assert tails @ stats.poisson.pmf(terms, off / 2) == pytest.approx(0.95, abs=1e-6)
+
+
+def test_two_runs_detect_no_shift():
+    """No shift is promised to be detected by two stored runs."""
+    assert made(0.5, size=2).smallest_shift == math.inf
+
+
+def test_one_run_has_no_distance():
+    """Without a spread nothing is far; two stored runs have one."""
+    values = dict.fromkeys(NAMES, 1.0)
+    assert [made(0.8, size=size).distance(values) for size in (0, 1)] == [0.0, 0.0]
+    assert made(0.8, size=2).distance(values) == pytest.approx(math.sqrt(2 / 1.56 / (1 + 1 / 2)))
+
+
+def test_a_cloud_is_not_changed():
+    """What a run is judged by stays as it was computed."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        made(0.5).alpha = 0.5
+
+
+METRICS = ("loss", "val_loss", "train_loss")
+LOGARITHMS = np.array([[-9.0, -5.0, -7.0], [-8.0, -1.0, -7.5], [-7.0, -3.0, -8.0]])  # runs, metrics
+
+
+def cloud_of(logarithms):
+    """The Cloud of runs of one epoch from the logarithms of three losses; the last is not judged: it accepts chance."""
+    runs = [{metric: [math.exp(value)] for metric, value in zip(METRICS, run, strict=True)} for run in logarithms]
+    judged = {}
+    for column, metric in enumerate(METRICS):
+        quantity = quantities.log_loss(metric, -1)
+        judged[metric] = quantity, bands.band(quantity, [run[column] for run in logarithms], 0.4)
+    useless = dataclasses.replace(judged["train_loss"][1], size=100, chance=-100.0)
+    return distance.cloud(runs, judged | {"train_loss": (judged["train_loss"][0], useless)})
+
+
+def test_a_cloud_by_hand():
+    """Deviations 1 and 2 and a covariance of 1: the correlation is 0.5, shrunk to 0.35; its inverse by hand."""
+    cloud = cloud_of(LOGARITHMS)
+    assert list(cloud.bands) == ["loss", "val_loss"]
+    assert cloud.inverse == pytest.approx(np.array([[1, -0.35], [-0.35, 1]]) / (1 - 0.35**2))
+    assert cloud.alpha == pytest.approx(0.000125)
+
+
+def test_two_runs_are_wholly_correlated():
+    """Of two runs all residuals are ±1/√2: the correlation is 1, shrunk to 0.7."""
+    assert cloud_of(LOGARITHMS[:2]).inverse == pytest.approx(np.array([[1, -0.7], [-0.7, 1]]) / (1 - 0.7**2))
+
+
+def test_one_run_has_no_correlation():
+    """The cloud of one run is round."""
+    np.testing.assert_array_equal(cloud_of(LOGARITHMS[:1]).inverse, np.eye(2))
 
 
 @pytest.mark.parametrize("epochs", [EPOCHS, 10])
