@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.signal import correlate
 
-from cnnspec.oracle.layers import moving_statistics, run_layer, weight_shapes
+from cnnspec.oracle.layers import moving_statistics, padding_amounts, run_layer, weight_shapes
 from tests.meta.oracle.cases import (
     DROPOUT,
     FLATTEN,
@@ -40,6 +40,7 @@ WINDOWS = {
     "3x3 valid": ((6, 5), (3, 3), (1, 1), "valid", ((0, 0), (0, 0)), (4, 3)),
     "3x2 valid stride 2": ((6, 7), (3, 2), (2, 2), "valid", ((0, 0), (0, 0)), (2, 3)),
     "3x3 valid stride 3": ((10, 9), (3, 3), (3, 3), "valid", ((0, 0), (0, 0)), (3, 3)),
+    "3x3 valid, one window": ((3, 3), (3, 3), (1, 1), "valid", ((0, 0), (0, 0)), (1, 1)),
     "3x3 same": ((4, 5), (3, 3), (1, 1), "same", ((1, 1), (1, 1)), (4, 5)),
     "2x2 same": ((4, 5), (2, 2), (1, 1), "same", ((0, 1), (0, 1)), (4, 5)),
     "2x2 same stride 2": ((6, 5), (2, 2), (2, 2), "same", ((0, 0), (0, 1)), (3, 3)),
@@ -64,6 +65,13 @@ LAYERS = {
         for name, (size, *window, _, _) in WINDOWS.items()
     },
     "conv relu": (conv2d((3, 3), (1, 1), "same", "relu"), HELD, random(2, 4, 5, 2), False, None),
+    "conv softmax": (
+        conv2d((3, 3), (1, 1), "same", "softmax"),
+        kernel_and_bias(3, 3, 2, 3),
+        random(2, 4, 5, 2),
+        False,
+        None,
+    ),
     "batch norm, images, training": (batch_normalization(), STATISTICS, random(2, 3, 4, 3), True, None),
     "batch norm, images, inference": (batch_normalization(), STATISTICS, random(2, 3, 4, 3), False, None),
     "batch norm, vectors, training": (batch_normalization(), STATISTICS, random(5, 3), True, None),
@@ -103,6 +111,14 @@ BY_WINDOW = pytest.mark.parametrize(
 
 
 @BY_WINDOW
+def test_padding_by_hand(size, window, strides, padding, margins, out):
+    """The size of the output and the padding before and after, along each axis."""
+    for axis in (0, 1):
+        expected = out[axis], *margins[axis]
+        assert padding_amounts(size[axis], window[axis], strides[axis], padding) == expected
+
+
+@BY_WINDOW
 def test_a_convolution_is_scipys_correlation(size, window, strides, padding, margins, out):
     """A convolution is SciPy's correlation plus the bias, for every window, stride and padding."""
     x, kernel, bias = random(2, *size, 2), random(*window, 2, 3, seed=1), random(3, seed=2)
@@ -139,12 +155,12 @@ def test_ties_in_max_pooling_go_to_the_first_maximum_in_row_major_order():
 
 
 def test_batch_normalization_by_hand():
-    """BatchNormalization by hand. In training: means 2 and 7, variances 1 and 49, with epsilon 15 SDs of 4 and 8."""
+    """It infers unless told to train. In training: means 2 and 7, variances 1 and 49, with epsilon 15 SDs of 4 and 8."""
     x = np.array([[1.0, 0.0], [3.0, 14.0]])
     weights = [np.array([2.0, 8.0]), np.array([5.0, 0.0]), np.array([1.0, 7.0]), np.array([10.0, 1.0])]
     output, _ = run_layer(batch_normalization(epsilon=15), weights, x, training=True)
     np.testing.assert_allclose(output, [[4.5, -7.0], [5.5, 7.0]], rtol=SAME_FORMULA)
-    output, _ = run_layer(batch_normalization(epsilon=15), weights, x, training=False)
+    output, _ = run_layer(batch_normalization(epsilon=15), weights, x)
     np.testing.assert_allclose(output, [[5.0, -14.0], [5.0 + 4 / 5, 14.0]], rtol=SAME_FORMULA)
 
 
@@ -186,12 +202,14 @@ def test_moving_statistics_are_those_that_each_keras_keeps(convention, shape, re
 
 
 def test_moving_statistics_by_hand():
-    """Moving statistics by hand: means 2 and 7, biased variances 1 and 49, momentum 0.75."""
+    """Means 2 and 7, biased variances 1 and 49, momentum 0.75; after 2019's first step they are the batch's."""
     x = np.array([[1.0, 0.0], [3.0, 14.0]])
     moving = [np.array([10.0, 3.0]), np.array([5.0, 1.0])]
     mean, variance = moving_statistics(batch_normalization(momentum=0.75), moving, x)
     np.testing.assert_allclose(mean, [8.0, 4.0], rtol=SAME_FORMULA)
     np.testing.assert_allclose(variance, [4.0, 13.0], rtol=SAME_FORMULA)
+    mean, _ = moving_statistics(batch_normalization(momentum=0.75), moving, x, "keras-2.2.4")
+    np.testing.assert_allclose(mean, [2.0, 7.0], rtol=SAME_FORMULA)
 
 
 def test_dense_by_hand_and_the_gradient_of_relu_at_zero_is_zero():

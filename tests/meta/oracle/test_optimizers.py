@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pytest
 
 from cnnspec.oracle.optimizers import adam_update, optimize, sgd_update
 from tests.meta.oracle.cases import SAME_FORMULA
@@ -41,6 +42,13 @@ def test_ten_steps_of_adam_are_the_papers_algorithm():
     np.testing.assert_allclose(slots[0][0][1], v, rtol=SAME_FORMULA)
     assert slots[0][0][2] == 10
     np.testing.assert_array_equal(weights[0][1], [7.0] * 3)  # no gradient, no change
+
+
+@pytest.mark.parametrize(("update", "rates"), [(sgd_update, [0.1]), (adam_update, [0.1, 0.9, 0.999, 1e-7])])
+def test_rates_are_named(update, rates):
+    """Rates that are given by their place are refused, so that none is taken for another."""
+    with pytest.raises(TypeError, match="positional argument"):
+        update(1.0, 1.0, None, *rates)
 
 
 def test_gradient_descent_by_hand():

@@ -45,6 +45,31 @@ def test_a_layer_without_a_formula_is_refused(layer, input_shape, message):
         weight_shapes([layer], input_shape)
 
 
+ASSUMED = {  # setting: (the value that the formulas assume, another)
+    "use_bias": (True, False),
+    "dilation_rate": ((1, 1), (2, 1)),
+    "groups": (1, 2),
+    "data_format": ("channels_last", "channels_first"),
+    "axis": (-1, 1),
+    "center": (True, False),
+    "scale": (True, False),
+    "renorm": (False, True),
+    "noise_shape": (None, (1, 4)),
+    "kernel_regularizer": (None, "l2"),
+    "bias_regularizer": (None, "l2"),
+    "activity_regularizer": (None, "l2"),
+}
+
+
+@pytest.mark.parametrize(("setting", "values"), ASSUMED.items(), ids=ASSUMED)
+def test_only_what_the_formulas_assume_is_taken(setting, values):
+    """A setting with the value that the formulas assume changes nothing; with any other it is refused."""
+    assumed, other = values
+    assert weight_shapes([{**CONV, setting: assumed}], IMAGE) == weight_shapes([CONV], IMAGE)
+    with pytest.raises(ValueError, match=f"Conv2D with {setting}=.* has no formula here"):
+        weight_shapes([{**CONV, setting: other}], IMAGE)
+
+
 NEEDED = r"Conv2D on inputs \(6, 5, 1\) needs weights \{'kernel': \(3, 3, 1, 3\), 'bias': \(3,\)\}, got \[\(3,"
 VECTOR_WEIGHTS = [kernel_and_bias(4, 3)]
 SOFTMAX = [dense("softmax")]
