@@ -6,9 +6,11 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import special, stats
 
 from cnnspec.ensembles import bands, distance, quantities
 from cnnspec.ensembles.bands import Band, band
+from cnnspec.facts import reading
 from cnnspec.facts.reading import BASELINES
 from cnnspec.names import MODELS
 from tests.plugin.trainings import EPOCHS
@@ -98,13 +100,106 @@ def test_a_count_that_never_varies_keeps_a_spread():
     assert reference.deviation == pytest.approx(1 / math.sqrt(12) / (1001 * p * (1 - p)))
 
 
-@pytest.mark.parametrize("errors", [0, 1, 500, 1000])
-def test_counts_are_measured_and_shown(errors):
-    """The number of errors becomes its logit, finite at both ends, and is shown as itself; no value shows more than all."""
-    value = ERRORS.measure({"val_accuracy": [1 - errors / 1000]})
-    assert value == pytest.approx(math.log((errors + 0.5) / (1000.5 - errors)))
-    assert ERRORS.show(value) == f"{errors:.1f}"
-    assert (ERRORS.show(-40.0), ERRORS.show(40.0)) == ("0.0", "1000.0")
+def test_the_constants():
+    """What is declared: the rate of a whole run of the suite, and what a band without a spread holds."""
+    assert (bands.FALSE_ALARM_RATE, bands.POWER, bands.WIDEST, bands.LARGEST) == (0.001, 0.95, 2.0, 300.0)
+    assert pytest.approx(1e-7 / 12**0.5, rel=1e-12) == bands.ROUNDING
+
+
+def test_the_rate_of_a_band_by_hand():
+    """Half of 0.001 for the bands and the table: 7 quantities after one epoch, 11 after more, and 2 cells, of 4 models."""
+    assert [bands.alpha(epochs) for epochs in (1, 2)] == pytest.approx([0.0005 / (4 * 9), 0.0005 / 16 / (4 * 13)])
+
+
+FACTORS = {(4, 8): 1 / 4 + 1 / 8, (1, 2): 1 + 1 / 2, (1, 1): 2.0, (1, 0): 2.0}  # new runs, stored runs -> square
+
+
+@pytest.mark.parametrize(("counts", "square"), FACTORS.items())
+def test_the_standard_error_by_hand(counts, square):
+    """√(1/K + 1/N) times the deviation; no stored run counts as one."""
+    runs, size = counts
+    assert Band(0.0, 3.0, size, runs, 0.1).factor == pytest.approx(math.sqrt(square))
+    assert Band(0.0, 3.0, size, runs, 0.1).scale == pytest.approx(3 * math.sqrt(square))
+
+
+def test_two_runs_in_closed_form():
+    """t of one degree of freedom is Cauchy's: tan(π (1 − α) / 2). One run has no t."""
+    two = Band(0.0, 3.0, 2, 4, 0.1)
+    assert two.critical == pytest.approx(math.tan(math.pi * 0.45))
+    assert two.half_width == pytest.approx(math.tan(math.pi * 0.45) * 3 * math.sqrt(3 / 4))
+    assert two.width == pytest.approx(math.tan(math.pi * 0.45) * math.sqrt(3 / 4) / (1.6448536 / 2))
+    assert Band(0.0, 3.0, 1, 4, 0.1).critical == math.inf
+    assert Band(0.0, 1.0, 2, 1, 0.9).runs_needed == 2  # tan(π / 20) · √1.5 / 0.12566 = 1.54
+
+
+@pytest.mark.parametrize(("size", "alpha"), [(24, 1e-4), (24, 0.5), (3, 1e-4)])
+def test_the_smallest_shift_is_detected_with_the_declared_power(size, alpha):
+    """Integrated over the deviation s of the stored runs: the share of Φ(shift / scale − t s) is 0.95."""
+    found = Band(0.0, 2.0, size, 4, alpha)
+    off, freedom = found.smallest_shift / (2.0 * math.sqrt(1 / 4 + 1 / size)), size - 1
+    critical = stats.t.isf(alpha / 2, freedom)
+    s = (np.arange(400_000) + 0.5) / 1e5  # in σ: χ of the degrees of freedom, divided by their root
+    weights = stats.chi.pdf(s * math.sqrt(freedom), freedom) * math.sqrt(freedom) / 1e5
+    assert weights @ special.ndtr(off - critical * s) == pytest.approx(0.95, abs=1e-6)
+
+
+def test_two_runs_detect_no_shift():
+    """No shift that a training can have is promised to be detected by two stored runs."""
+    assert Band(0.0, 1.0, 2, 1, 0.5).smallest_shift == bands.LARGEST
+
+
+def test_the_ends_of_what_is_conclusive(monkeypatch):
+    """A band as wide as allowed is large enough, one that ends at chance accepts it, the largest shift allowed is useful."""
+    five = Band(0.0, 1.0, 5, 1, 0.01)
+    monkeypatch.setattr(bands, "WIDEST", five.width)
+    assert five.large_enough
+    assert Band(0.0, 1.0, 1, 1, 0.01, chance=bands.LARGEST).accepts_chance
+    assert Band(0.0, 1.0, 1, 1, 0.01, most=bands.LARGEST).useful
+
+
+def test_few_values_by_hand():
+    """The band of no value lies around 0, that of one around it, each with a deviation of 1 and no limit of a shift."""
+    assert band(LOSS, [], alpha=0.01, shift=0.5) == Band(0.0, 1.0, 0, 1, 0.01, (), LOSS.chance)
+    assert band(LOSS, [0.1], alpha=0.01, shift=0.5) == Band(0.1, 1.0, 1, 1, 0.01, (0.1,) * 5, LOSS.chance)
+    two = band(LOSS, [1.0, 3.0], alpha=0.01)
+    assert (two.mean, two.deviation, two.size) == (2.0, pytest.approx(math.sqrt(2)), 2)
+    assert bands.weakness(LOSS, two).startswith("with 2 runs the band is ")
+
+
+def test_quartiles_by_hand():
+    """Least value, lower quartile, median, upper quartile and greatest value."""
+    assert band(LOSS, [4, 3, 1, 2, 0], alpha=0.01).quartiles == (0, 1, 2, 3, 4)
+
+
+def test_a_band_is_not_changed():
+    """What a run is judged by stays as it was computed."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        USEFUL.mean = 0.0
+
+
+def run(loss, epochs):
+    """The curves of a run whose loss and accuracy are the same in every epoch."""
+    losses = dict.fromkeys(("untrained_loss", "loss", "val_loss", "train_loss"), [loss] * epochs)
+    return losses | dict.fromkeys(("accuracy", "val_accuracy", "train_accuracy"), [0.9] * epochs)
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_the_bands_of_an_ensemble(epochs):
+    """A band for each quantity after as many epochs, at their rate, with the shift that `tolerances.toml` states."""
+    found = bands.by_quantity([run(0.1, epochs), run(0.4, epochs)], "mnist5k")
+    assert list(found) == quantities.names(epochs)
+    quantity, loss = found["loss, last epoch"]
+    shift = reading.tolerance("bands.loss, last epoch")["shift"]
+    assert loss == band(quantity, [math.log(0.1), math.log(0.4)], bands.alpha(epochs), 1, shift)
+    assert loss.runs == 1
+    assert bands.mean(quantity, [run(0.1, epochs), run(0.4, epochs)]) == pytest.approx(math.log(0.2))
+
+
+def test_no_run_has_the_bands_of_two_epochs():
+    """An ensemble without runs has every quantity, and none of its bands is conclusive."""
+    found = bands.by_quantity([], "mnist5k")
+    assert list(found) == quantities.names(2)
+    assert not any(each.conclusive for _, each in found.values())
 
 
 TABLE = BASELINES / "snapshots" / f"mnist5k-{EPOCHS}-epochs" / "test_results_table.csv"
@@ -130,13 +225,6 @@ def test_a_band_that_says_nothing_is_not_conclusive(change, reason):
     assert bands.weakness(LOSS, weak) == reason
 
 
-def test_chance_by_hand():
-    """A uniform guess has a loss of ln 10 and 90 % errors; before training that is no fault."""
-    assert {name for name, quantity in QUANTITIES.items() if quantity.chance == math.inf} == {"test loss, untrained"}
-    assert LOSS.show(LOSS.chance) == "2.3026"
-    assert float(ERRORS.show(ERRORS.chance)) == pytest.approx(900, abs=1)
-
-
 def test_the_largest_useful_shift_is_in_real_units():
     """A shift of 0.5 is half more of a loss, and half of all images for errors."""
     losses = band(LOSS, [0.0, 0.1], alpha=0.01, shift=0.5)
@@ -149,44 +237,6 @@ def test_the_largest_useful_shift_is_in_real_units():
 def test_nan_is_never_within():
     """A NaN lies outside every band."""
     assert Band(0.0, 1.0, 24, 1, 0.01).used(math.nan) == math.inf
-
-
-CURVES = {
-    "untrained_loss": [math.exp(2)],
-    "loss": [1.0, 0.5],
-    "val_loss": [0.8, 0.2],
-    "train_loss": [0.1],
-    "accuracy": [0.5, 0.9],
-    "val_accuracy": [0.6, 0.951],
-    "train_accuracy": [0.99],
-}
-EXPECTED = {  # by hand, with 4,000 train and 1,000 test images
-    "test loss, untrained": 2.0,
-    "loss, first epoch": 0.0,
-    "loss, last epoch": math.log(0.5),
-    "loss, area under the log curve": math.log(0.5) / 2,
-    "test loss, first epoch": math.log(0.8),
-    "test loss, last epoch": math.log(0.2),
-    "test loss, area under the log curve": (math.log(0.8) + math.log(0.2)) / 2,
-    "train loss, evaluated": math.log(0.1),
-    "errors while training, last epoch": math.log(400.5 / 3600.5),
-    "test errors": math.log(49.5 / 951.5),
-    "train errors, evaluated": math.log(40.5 / 3960.5),
-}
-
-
-def test_quantities():
-    """Every quantity, from a run of two epochs."""
-    obtained = {name: quantity.measure(CURVES) for name, quantity in QUANTITIES.items()}
-    assert obtained == pytest.approx(EXPECTED)
-
-
-def test_one_epoch_has_each_quantity_once():
-    """After one epoch the first is the last, and the area its loss: no number is judged twice."""
-    once = {metric: values[:1] for metric, values in CURVES.items()} | {"accuracy": [0.4]}
-    obtained = [quantity.measure(once) for quantity in quantities.of("mnist5k", 1).values()]
-    assert len(set(obtained)) == len(obtained) == 7
-    assert {quantity.measure(once) for quantity in QUANTITIES.values()} == set(obtained)
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 10])

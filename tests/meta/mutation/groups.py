@@ -42,7 +42,7 @@ GROUPS = {
     "files": group("cnnspec", "files", "files ensemble_rows damage/writers"),
     "content": group("cnnspec", "content shapes", "files data_files ensemble_rows reports/malformed damage/readers"),
     "digits": group("cnnspec", "digit_files", "digit_files data_files"),
-    "bands": group("cnnspec/ensembles", "bands quantities", "bands ensemble_rows small_ensembles"),
+    "bands": group("cnnspec/ensembles", "bands quantities", "bands quantities"),
     "distance": group("cnnspec/ensembles", "distance", "distance"),
     "replication": group("cnnspec/ensembles", "equivalence likelihood membership", "equivalence membership"),
     "checks": group("tests/support", "checks margins", "checks margins same_path"),
