@@ -3,10 +3,12 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from cnnspec import __main__ as command_line
 from cnnspec.ensembles import equivalence
+from cnnspec.errors import EnsembleError
 from cnnspec.facts.reading import BASELINES
 
 
@@ -17,7 +19,9 @@ def sample(ratio, runs, spread, generator):
 CASES = {  # true ratio, runs, spread of the logarithm -> verdict
     "equal, narrow": (1.0, 24, 0.02, "equivalent"),
     "a difference within the margin": (1.05, 24, 0.01, "equivalent"),
-    "far apart": (1.3, 24, 0.02, "different"),
+    "far above": (1.3, 24, 0.02, "different"),
+    "a smaller one within the margin": (0.95, 24, 0.01, "equivalent"),
+    "far below": (0.7, 24, 0.02, "different"),
     "equal, wide": (1.0, 4, 0.5, "cannot tell"),
 }
 
@@ -63,6 +67,63 @@ def test_losses_without_a_spread(ratio, verdict):
     assert found[3] == verdict
 
 
+def test_the_margin_itself_is_equivalent(monkeypatch):
+    """With a margin of 100 %, losses that are twice the others are just equivalent."""
+    monkeypatch.setattr(equivalence, "MARGIN", 1.0)
+    assert equivalence.compare([1.0] * 2, [2.0] * 2)[3] == "equivalent"
+    assert equivalence.compare([1.0] * 2, [2.1] * 2)[3] == "different"
+
+
+def test_ratios_are_numbers_however_far_apart():
+    """A ratio beyond e^±300 is told as that."""
+    for first, second, expected in ((1e-200, 1e200, math.exp(300)), (1e200, 1e-200, math.exp(-300))):
+        assert equivalence.compare([first] * 2, [second] * 2) == (*[pytest.approx(expected, rel=1e-12)] * 3, "different")
+
+
+def some_runs(folder, lines):
+    """A folder with some of the stored runs of model1 on mnist5k, and their frame."""
+    folder.mkdir()
+    header, *rows = (
+        (BASELINES / "ensembles" / "mnist5k" / "model1.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    )
+    (folder / "model1.csv").write_text(header + "".join(rows[lines]), encoding="utf-8")
+    return folder, pd.read_csv(folder / "model1.csv")
+
+
+@pytest.mark.parametrize("epochs", [1, 10])
+def test_the_table_is_of_the_last_epoch(tmp_path, epochs):
+    """A row per model that both folders hold and per loss: the ratio of the geometric means after as many epochs."""
+    (first, some), (second, others) = some_runs(tmp_path / "a", slice(14)), some_runs(tmp_path / "b", slice(14, None))
+    (second / "model2.csv").write_text("", encoding="utf-8")  # in one folder only: not read
+    found = equivalence.table(first, str(second), epochs)
+    assert found.model.tolist() == ["model1"] * 3
+    assert found.runs.tolist() == ["14, 10"] * 3
+    assert list(found.columns) == ["model", "loss", "runs", "ratio", "90% interval", "verdict"]
+    columns = {"loss": f"loss_{epochs}", "val_loss": f"val_loss_{epochs}", "train_loss": f"train_loss_{epochs}"}
+    for loss, column in columns.items():
+        ratio = math.exp(np.log(others[column]).mean() - np.log(some[column]).mean())
+        (row,) = found[found.loss == loss].to_dict("records")
+        assert row["ratio"] == f"{ratio:.3f}"
+        least, most = row["90% interval"].split(" to ")
+        assert float(least) < ratio < float(most)
+
+
+def test_folders_without_a_model_in_common_are_refused(tmp_path):
+    """The message names both folders."""
+    first, _ = some_runs(tmp_path / "a", slice(2))
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "model2.csv").write_text("", encoding="utf-8")
+    for folders in ((first, tmp_path / "b"), (tmp_path / "b", first)):
+        with pytest.raises(EnsembleError, match=f"{folders[0]} and {folders[1]} hold no model in common; name folders of"):
+            equivalence.table(*folders, 10)
+
+
+def test_two_runs_are_enough(tmp_path):
+    """Two runs have a spread."""
+    first, _ = some_runs(tmp_path / "a", slice(2))
+    assert equivalence.table(first, first, 10).ratio.tolist() == ["1.000"] * 3
+
+
 def first_runs(folder, number):
     """A folder with the first stored runs of model1 on mnist5k."""
     folder.mkdir()
@@ -82,6 +143,7 @@ def test_too_few_runs_are_refused(tmp_path, capsys, number, words):
         assert errors.startswith(
             f"error: {few / 'model1.csv'} holds {words}, and at least 2 are needed; add runs: python -m"
         )
+        assert " --runs 24 --out " in errors
     assert number == 0 or "--dataset mnist5k --optimizer adam --epochs 10 " in errors
 
 

@@ -44,7 +44,7 @@ GROUPS = {
     "digits": group("cnnspec", "digit_files", "digit_files data_files"),
     "bands": group("cnnspec/ensembles", "bands quantities", "bands quantities"),
     "distance": group("cnnspec/ensembles", "distance", "distance"),
-    "replication": group("cnnspec/ensembles", "equivalence likelihood membership", "equivalence membership"),
+    "replication": group("cnnspec/ensembles", "equivalence likelihood membership", "equivalence likelihood plausibility"),
     "checks": group("tests/support", "checks margins", "checks margins same_path"),
     "oracle": group(
         "cnnspec/oracle", "layers network optimizers", "oracle/layers oracle/network oracle/optimizers oracle/refusals"
