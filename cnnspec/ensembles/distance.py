@@ -125,6 +125,8 @@ def cloud(ensemble: Sequence[Curves], judged: Mapping[str, tuple[Quantity, Band]
     values = np.array([[quantity.measure(run) for quantity, _ in pairs.values()] for run in ensemble])
     found = {name: band for name, (_, band) in pairs.items()}
     deviations = np.array([band.deviation for band in found.values()])
-    residuals = (values - values.mean(axis=0)) / deviations if len(values) > 1 else values
-    correlation = residuals.T @ residuals / (len(values) - 1) if len(values) > 1 else np.eye(len(found))
+    correlation = np.eye(len(found))
+    if len(values) > 1:
+        residuals = (values - values.mean(axis=0)) / deviations
+        correlation = residuals.T @ residuals / (len(values) - 1)
     return Cloud(found, np.linalg.inv(shrunk(correlation)), alpha(bands.epochs_of(ensemble)))
