@@ -81,19 +81,22 @@ def test_how_many_runs_are_needed_in_closed_form(runs, alpha):
     reach = math.sqrt(-2 * math.log(alpha) / runs)
     enough = [limit_of_two(size, alpha) * math.sqrt(1 / runs + 1 / size) <= 2 * reach for size in range(3, 100)]
     cloud = made(0.5, size=5, alpha=alpha, runs=runs)
-    assert cloud.runs_needed == 3 + enough.index(True)
     assert [cloud.of_size(size).large_enough for size in range(3, 100)] == enough
     assert not any(cloud.of_size(size).large_enough for size in (0, 1))
+    assert cloud.runs_needed == 3 + enough.index(True)
 
 
-@pytest.mark.parametrize(("size", "alpha"), [(24, 1e-4), (24, 0.94), (3, 0.01)])
-def test_the_smallest_shift_is_detected_with_the_declared_power(size, alpha):
+@pytest.mark.parametrize(("count", "size", "alpha"), [(2, 24, 1e-4), (2, 24, 0.94), (2, 3, 0.01), (11, 3, 1e-4)])
+def test_the_smallest_shift_is_detected_with_the_declared_power(count, size, alpha):
     """A noncentral F is a mixture of beta distributions with Poisson's weights: their upper tails add up to 0.95."""
-    cloud = made(0.5, size=size, alpha=alpha, runs=2)
+    matrix = distance.shrunk(np.eye(count) / 2 + 0.5)
+    band = bands.Band(0.0, 1.0, size, 2, alpha)
+    cloud = distance.Cloud({f"quantity {number}": band for number in range(count)}, np.linalg.inv(matrix), alpha)
     off = cloud.smallest_shift**2 * cloud.inverse.sum() / (1 / 2 + 1 / size)
-    freedom, terms = size - 1, np.arange(5000)
-    tails = special.betainc(freedom / 2, 1 + terms, freedom / (freedom + limit_of_two(size, alpha) ** 2))
-    assert tails @ stats.poisson.pmf(terms, off / 2) == pytest.approx(0.95, abs=1e-6)
+    freedom, terms = size - 1, np.arange(int(off) + 1000)
+    part = freedom / (freedom + count * stats.f.isf(alpha, count, freedom))
+    tails = special.betainc(freedom / 2, count / 2 + terms, part)
+    assert tails @ stats.poisson.pmf(terms, off / 2) == pytest.approx(0.95, abs=1e-5)
 
 
 def test_two_runs_detect_no_shift():
