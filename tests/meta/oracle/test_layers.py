@@ -218,6 +218,13 @@ def test_moving_statistics_by_hand():
     np.testing.assert_allclose(mean, [2.0, 7.0], rtol=SAME_FORMULA)
 
 
+def test_an_unbiased_variance_counts_batch_height_and_width():
+    """tf.keras divides the variance of 2 images of 3 x 4 by 23, not by 24, in each of their channels."""
+    x, none = random(2, 3, 4, 5), [np.zeros(5), np.zeros(5)]
+    _, variance = moving_statistics(batch_normalization(momentum=0.75), none, x, "tf.keras")
+    np.testing.assert_allclose(variance, 0.25 * x.reshape(24, 5).var(axis=0, ddof=1), rtol=SAME_FORMULA)
+
+
 def test_dense_by_hand_and_the_gradient_of_relu_at_zero_is_zero():
     """Dense with ReLU by hand; where its sum is exactly 0 the gradient is 0."""
     kernel, bias = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, -6.0]]), np.array([10.0, -9.0, 1.0])
