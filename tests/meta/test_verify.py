@@ -4,7 +4,6 @@ A project of a few fast tests with the conftest.py of this project takes the pla
 """
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -167,80 +166,6 @@ def test_long():
     assert (told["verdict"], Path(told["report"]).parent.name) == ("no verdict", "partial")
     assert "test_long (and 4 more): the run ended before this test: it was interrupted" in told["reason"]
     assert list((tmp_path / "out" / "reports").glob("*.json")) == []
-
-
-def test_nothing_can_be_written(tmp_path, capfd):
-    """A file in the place of the folder: no verdict before anything runs, one line, and the option that helps."""
-    (tmp_path / "file").touch()
-    assert command_line.main(["verify", "--out", str(tmp_path / "file" / "in")]) == 2
-    assert f"no verdict (exit code 2): nothing can be written to {tmp_path / 'file' / 'in'} (" in capfd.readouterr().out
-    assert command_line.main(["bench", "--out", str(tmp_path / "file" / "in")]) == 2
-    assert "name a folder for the report: --out DIR" in capfd.readouterr().err
-
-
-@pytest.mark.parametrize("option", ["--snapshot-update", "--store-figures"])
-def test_an_installed_baseline_is_not_moved(monkeypatch, capfd, option):
-    """From a wheel no baseline is changed; in a clone the option goes to pytest."""
-    assert verify.own([option]) == [option]
-    monkeypatch.setattr(verify, "INSTALLED", True)
-    assert command_line.main(["verify", "--json", "--", option]) == 2
-    assert f"{option} would change the installed package" in json.loads(capfd.readouterr().out)["reason"]
-
-
-def test_options_reach_pytest(monkeypatch, tmp_path):
-    """Level, device and ensembles are pytest's options; without them pytest's defaults hold; what follows -- comes last."""
-    asked = []
-    monkeypatch.setattr(
-        verify, "run", lambda arguments, where, quiet=False: (asked.append((arguments, where)), (None, 0))[1]
-    )
-    command_line.main(["verify", "--out", str(tmp_path)])
-    command_line.main(["verify", "--out", str(tmp_path), "--level", "quick", "--device", "cpu", "--ensembles", "own"])
-    command_line.main(["verify", "--out", str(tmp_path), "--", "tests/test_exact.py::test_sum", "-x"])
-    command_line.main(["bench", "--out", str(tmp_path)])
-    kept = [f"--report={tmp_path / 'reports'}{os.sep}", f"--out={tmp_path / 'runs' / 'verify'}"]
-    assert asked[0] == (kept, verify.places([]))
-    assert asked[1][0] == [*kept, "--device=cpu", "--level=quick", f"--ensembles={Path.cwd() / 'own'}"]
-    assert asked[2] == ([*kept, str(verify.PROJECT / "tests" / "test_exact.py::test_sum"), "-x"], [])
-    assert asked[3][1] == [str(verify.PROJECT / "tests" / "benchmarks" / "test_epochs.py")]
-    assert "--benchmark-enable" in asked[3][0]
-
-
-def test_places_are_those_of_pytest():
-    """Without a place the suite is what pytest's own configuration names, and it exists."""
-    found = verify.places(["-k", "stack"])
-    assert found
-    assert all(Path(place).exists() for place in found)
-    assert verify.places([str(verify.PROJECT / "tests" / "test_stack.py")]) == []
-    assert verify.own(["tests/nothing.py", "--mnist=tests/x"]) == ["tests/nothing.py", "--mnist=tests/x"]
-
-
-CODES = {  # outcome, exit code of pytest -> exit code of verify
-    "pass": ("pass", 0, 0),
-    "pass, but a test elsewhere failed": ("pass", 1, 1),
-    "pass, but pytest broke afterwards": ("pass", 3, 2),
-    "fail": ("fail", 1, 1),
-    "fail, then interrupted": ("fail", 2, 1),
-    "in part": ("no verdict", 0, 2),
-    "cannot tell": ("cannot tell", 2, 2),
-    "a verdict of another name": ("perhaps", 0, 2),
-    "no outcome": (None, 0, 2),
-    "no outcome, failed": (None, 1, 2),
-}
-
-
-@pytest.mark.parametrize(("found", "code", "expected"), CODES.values(), ids=CODES)
-def test_only_a_known_pass_is_0(found, code, expected):
-    """0 takes a verdict `pass` and a pytest that ended with 0."""
-    assert verify.judged(found and {"verdict": found, "reason": None}, code)[1] == expected
-
-
-def test_places_of_modules_are_absolute():
-    """A relative PYTHONPATH still leads there from the folder of the suite; its processes find their modules."""
-    found = verify.environment({"PYTHONPATH": f"lib{os.pathsep}/opt", "PYTHONSAFEPATH": "1", "HOME": "/h"})
-    assert found["PYTHONPATH"].split(os.pathsep) == [os.path.abspath("lib"), "/opt"]
-    assert "PYTHONSAFEPATH" not in found
-    assert found["HOME"] == "/h"
-    assert verify.environment({"PYTHONPATH": ""})["PYTHONPATH"] == ""
 
 
 def test_cannot_tell_is_exit_code_2_of_pytest_too(suite, capfd):

@@ -37,7 +37,7 @@ GROUPS = {
     "calls": group("cnnspec", "calls errors", "calls files command_line reports/report"),
     "names": group("cnnspec", "names", "timings stored/baselines command_line"),
     "commands": group("cnnspec", "__main__ command_checks", "reports/report reports/malformed command_line asked"),
-    "verify": group("cnnspec", "verify", "verify"),
+    "verify": group("cnnspec", "verify", "verify_options verify"),
     "verdict": group("tests/plugin", "verdict outcome", "verdict verdict_words"),
     "files": group("cnnspec", "files", "files ensemble_rows damage/writers"),
     "content": group("cnnspec", "content shapes", "files data_files ensemble_rows reports/malformed damage/readers"),
