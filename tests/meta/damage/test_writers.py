@@ -1,14 +1,11 @@
 """Is nothing lost where two write at once, nor where a writer is killed, and is nothing left half-written?"""
 
 import json
-import os
-import stat
 import subprocess
 import sys
 
 import pytest
 
-from cnnspec import files
 from cnnspec.facts import reading
 from tests.meta.damage.writers import WRITERS, left_over
 
@@ -40,62 +37,3 @@ def test_kills(tmp_path, kind):
     print(f"{kind}, {KILLS} kills: {found}")
     assert found["written"] >= KILLS
     assert (found["lost"], found["torn"], found["parts left"]) == (0, 0, 0)
-
-
-def test_what_a_killed_writer_left_is_removed(tmp_path):
-    """A temporary file of a process that has ended goes with the next write; that of one that runs stays."""
-    path = tmp_path / "a.json"
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    mine, theirs = (f"{files.hidden(path)}{process}-ab{files.PART}" for process in (os.getpid(), ended.pid))
-    for name in (mine, theirs, ".a.json.elsewhere-1-ab.part", "b.json"):
-        (tmp_path / name).write_text("half")
-    files.write_whole(path, "whole")
-    left = {entry.name for entry in tmp_path.iterdir()}
-    assert left == {"a.json", mine, ".a.json.elsewhere-1-ab.part", "b.json"}
-
-
-@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)], ids=oct)
-def test_a_new_file_has_the_permissions_of_the_umask(tmp_path, mask, mode):
-    """As `open` makes it; a file that was there keeps its own."""
-    before = os.umask(mask)
-    try:
-        files.write_whole(tmp_path / "a.csv", "new")
-        assert stat.S_IMODE((tmp_path / "a.csv").stat().st_mode) == mode
-        (tmp_path / "a.csv").chmod(0o640)
-        files.write_whole(tmp_path / "a.csv", "again")
-        assert stat.S_IMODE((tmp_path / "a.csv").stat().st_mode) == 0o640
-    finally:
-        os.umask(before)
-
-
-def test_a_link_is_followed(tmp_path):
-    """What a link leads to is replaced; the link stays. A link to nothing makes the file. The lock is that of the file."""
-    (tmp_path / "there").mkdir()
-    (tmp_path / "link.csv").symlink_to(tmp_path / "there" / "a.csv")
-    for text in ("new", "again"):
-        with files.locked(tmp_path / "link.csv"):
-            files.write_whole(tmp_path / "link.csv", text)
-        assert (tmp_path / "there" / "a.csv").read_text() == text
-        assert (tmp_path / "link.csv").is_symlink()
-    assert (tmp_path / "there" / "a.csv.lock").exists()
-
-
-UNWRITABLE = {
-    "a folder for a file": ("folder", False),
-    "a file for a folder": ("file", True),
-    "below a file": ("file/below/a.json", False),
-    "a folder below a file": ("file/below", True),
-}
-
-
-@pytest.mark.parametrize(("path", "folder"), UNWRITABLE.values(), ids=UNWRITABLE)
-def test_a_path_that_cannot_be_written_is_noticed(tmp_path, path, folder):
-    """Before anything is written, and nothing is made or left; paths that can be written, also new ones, are fine."""
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "file").touch()
-    with pytest.raises(OSError, match=r"it is a|is a file"):
-        files.check_writable(tmp_path / path, folder)
-    files.check_writable(tmp_path / "new" / "and" / "newer.json")
-    files.check_writable(tmp_path / "folder", folder=True)
-    assert sorted(entry.name for entry in tmp_path.rglob("*")) == ["file", "folder"]

@@ -39,7 +39,7 @@ GROUPS = {
     "commands": group("cnnspec", "__main__ command_checks", "reports/report reports/malformed command_line asked"),
     "verify": group("cnnspec", "verify", "verify_options verify"),
     "verdict": group("tests/plugin", "verdict outcome", "verdict verdict_words"),
-    "files": group("cnnspec", "files", "files ensemble_rows damage/writers"),
+    "files": group("cnnspec", "files", "whole_files files"),
     "content": group("cnnspec", "content shapes", "files data_files ensemble_rows reports/malformed damage/readers"),
     "digits": group("cnnspec", "digit_files", "digit_files data_files"),
     "bands": group("cnnspec/ensembles", "bands quantities", "bands quantities"),
