@@ -40,7 +40,7 @@ GROUPS = {
     "verify": group("cnnspec", "verify", "verify_options verify"),
     "verdict": group("tests/plugin", "verdict outcome", "verdict verdict_words"),
     "files": group("cnnspec", "files", "whole_files files"),
-    "content": group("cnnspec", "content shapes", "files data_files ensemble_rows reports/malformed damage/readers"),
+    "content": group("cnnspec", "content shapes", "shapes content files"),
     "digits": group("cnnspec", "digit_files", "digit_files data_files"),
     "bands": group("cnnspec/ensembles", "bands quantities", "bands quantities"),
     "distance": group("cnnspec/ensembles", "distance", "distance"),
