@@ -176,4 +176,5 @@ def read_idx(path: Path, name: str, shape: tuple[int, ...]) -> np.ndarray:
     if len(data) != size:
         holds = f"more than {size}" if len(data) > size else str(len(data))
         raise DataError(f"{path} holds {holds} bytes of data where its header promises {found}; download it again")
+    check(path, name, np.dtype("uint8"), found, shape)
     return np.frombuffer(data, np.uint8).reshape(found)

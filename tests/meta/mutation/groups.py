@@ -41,7 +41,7 @@ GROUPS = {
     "verdict": group("tests/plugin", "verdict outcome", "verdict verdict_words"),
     "files": group("cnnspec", "files", "whole_files files"),
     "content": group("cnnspec", "content shapes", "shapes content files"),
-    "digits": group("cnnspec", "digit_files", "digit_files data_files"),
+    "digits": group("cnnspec", "digit_files", "digit_limits digit_files"),
     "bands": group("cnnspec/ensembles", "bands quantities", "bands quantities"),
     "distance": group("cnnspec/ensembles", "distance", "distance"),
     "replication": group("cnnspec/ensembles", "equivalence likelihood membership", "equivalence likelihood plausibility"),
