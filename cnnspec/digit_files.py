@@ -147,6 +147,8 @@ def read_idx_folder(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict
         if not found:
             raise DataError(f"{folder} holds neither {candidates[0].name} nor {candidates[1].name}; {ORIGINAL}")
         arrays[name] = read_idx(found[0], name, shapes[name])
+    for name, array in arrays.items():
+        check(folder, name, array.dtype, array.shape, shapes[name])
     return arrays
 
 
@@ -176,5 +178,4 @@ def read_idx(path: Path, name: str, shape: tuple[int, ...]) -> np.ndarray:
     if len(data) != size:
         holds = f"more than {size}" if len(data) > size else str(len(data))
         raise DataError(f"{path} holds {holds} bytes of data where its header promises {found}; download it again")
-    check(path, name, np.dtype("uint8"), found, shape)
     return np.frombuffer(data, np.uint8).reshape(found)
