@@ -1,6 +1,7 @@
 """Does `cnnspec verify` hand its options to pytest, and judge what pytest ends with, without running the suite?"""
 
 import argparse
+import io
 import json
 import os
 from pathlib import Path
@@ -12,7 +13,13 @@ from cnnspec import verify
 from cnnspec.errors import OutUnusable
 
 
-def test_nothing_can_be_written(tmp_path, capfd):
+@pytest.fixture
+def no_suite(monkeypatch):
+    """What runs the suite fails."""
+    monkeypatch.setattr(verify, "run", lambda *arguments, **named: pytest.fail("the suite was run"))
+
+
+def test_nothing_can_be_written(tmp_path, capfd, no_suite):
     """A file in the place of the folder: no verdict before anything runs, one line, and the option that helps."""
     (tmp_path / "file").touch()
     assert command_line.main(["verify", "--out", str(tmp_path / "file" / "in")]) == 2
@@ -22,7 +29,7 @@ def test_nothing_can_be_written(tmp_path, capfd):
 
 
 @pytest.mark.parametrize("option", ["--snapshot-update", "--store-figures"])
-def test_an_installed_baseline_is_not_moved(monkeypatch, capfd, option):
+def test_an_installed_baseline_is_not_moved(monkeypatch, capfd, no_suite, option):
     """From a wheel no baseline is changed; in a clone the option goes to pytest."""
     assert verify.own([option]) == [option]
     monkeypatch.setattr(verify, "INSTALLED", True)
@@ -66,6 +73,23 @@ def test_with_json_pytest_writes_to_stderr(monkeypatch, tmp_path):
     command_line.main(["verify", "--out", str(tmp_path)])
     command_line.main(["verify", "--out", str(tmp_path), "--json"])
     assert asked == [False, True]
+
+
+def test_what_is_not_asked_to_be_quiet_writes_to_stdout(monkeypatch):
+    """The suite has the command's own stdout, or its stderr in the place of it."""
+    opened = []
+
+    class Ended:
+        def __init__(self, command, env, stdout):
+            opened.append(stdout)
+
+        def wait(self):
+            return 4
+
+    monkeypatch.setattr(verify.subprocess, "Popen", Ended)
+    assert verify.run([], []) == (None, 4)
+    assert verify.run([], [], quiet=True) == (None, 4)
+    assert opened == [None, 2]
 
 
 @pytest.mark.parametrize(("code", "expected"), [(0, 0), (1, 1), (2, 2), (5, 2), (-6, 2)])
@@ -148,6 +172,14 @@ def test_an_outcome_is_told_once(capsys, outcome, words):
         assert verify.concluded(options, outcome, 2) == 2
         due = {"exit_code": 2, **dict.fromkeys(verify.FIELDS), "level": level or "default", **outcome}
         assert json.loads(capsys.readouterr().out) == due
+
+
+def test_the_verdict_is_written_at_once(monkeypatch):
+    """A program that reads the output has the last line before the command ends."""
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written))
+    verify.concluded(argparse.Namespace(json=False), verify.nothing("killed"), 2)
+    assert written.getvalue() == b"\nno verdict (exit code 2): killed\n"
 
 
 def test_an_interruption_is_waited_through():
