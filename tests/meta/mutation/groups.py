@@ -49,7 +49,7 @@ GROUPS = {
     "oracle": group(
         "cnnspec/oracle", "layers network optimizers", "oracle/layers oracle/network oracle/optimizers oracle/refusals"
     ),
-    "charts": group(REPORTS, "charts curves", "reports/page reports/page_of_many"),
+    "charts": group(REPORTS, "charts curves", "reports/charts reports/page reports/page_of_many"),
 }
 
 
