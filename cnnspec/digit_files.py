@@ -71,7 +71,7 @@ def read_npz(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.
                 return {name: read_member(path, archive, name, shape) for name, shape in shapes.items()}
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error, struct.error, ValueError, OverflowError) as error:
         damaged(path, error)
-    except (NotImplementedError, RuntimeError) as error:  # a feature of zip that Python lacks, or a password
+    except RuntimeError as error:  # also NotImplementedError: a feature of zip that Python lacks, or a password
         refused(path, brief(error))
 
 
