@@ -32,6 +32,8 @@ VERSIONS = (1, 2, 3)  # of an .npy
 MOST_AXES, LARGEST = 64, 2**63 - 1  # of an array of NumPy
 LONGEST = 200  # characters of a message that come from a file
 ZIP, NPY = b"PK", b"\x93NUMPY"
+NOT_UNPACKED = (OSError, EOFError, zlib.error)  # what Python raises for a packed file that is not whole
+NOT_WHOLE = (*NOT_UNPACKED, zipfile.BadZipFile, struct.error, ValueError, OverflowError)  # and for an .npz
 PLAIN = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # how NumPy writes the members of an .npz
 
 
@@ -69,7 +71,7 @@ def read_npz(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.
                         f"{path} lacks {', '.join(missing)}; name an .npz that holds {', '.join(shapes)}, as Keras' does"
                     )
                 return {name: read_member(path, archive, name, shape) for name, shape in shapes.items()}
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, struct.error, ValueError, OverflowError) as error:
+    except NOT_WHOLE as error:
         damaged(path, error)
     except RuntimeError as error:  # also NotImplementedError: a feature of zip that Python lacks, or a password
         refused(path, brief(error))
@@ -173,7 +175,7 @@ def read_idx(path: Path, name: str, shape: tuple[int, ...]) -> np.ndarray:
             if size > most:
                 check(path, name, np.dtype("uint8"), found, shape)
             data = file.read(size + 1)
-    except (OSError, EOFError, zlib.error) as error:
+    except NOT_UNPACKED as error:
         damaged(path, error)
     if len(data) != size:
         holds = f"more than {size}" if len(data) > size else str(len(data))
