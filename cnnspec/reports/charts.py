@@ -81,7 +81,8 @@ def ticks_of_log(low: float, high: float) -> list[float]:
 def ticks_from_zero(most: float) -> list[float]:
     """Round numbers from 0 to `most`, at most five."""
     power = 10.0 ** math.floor(math.log10(most))
-    step = next(power * part for part in (0.5, 1, 2) if most / (power * part) < 5)
+    # The last for a system whose logarithm of a power of ten lies below the whole number.
+    step = next(power * part for part in (0.5, 1, 2, 5) if most / (power * part) < 5)
     return [step * number for number in range(int(most / step) + 1)]
 
 

@@ -76,6 +76,12 @@ def test_ticks_of_bars(most, ticks):
     assert charts.ticks_from_zero(most) == pytest.approx(ticks)
 
 
+def test_ticks_where_a_logarithm_is_too_small(monkeypatch):
+    """Some systems give 2.9999999999999996 for log10(1000)."""
+    monkeypatch.setattr(charts.math, "log10", lambda value: 2.9999999999999996)
+    assert charts.ticks_from_zero(1000) == [0, 500, 1000]
+
+
 def test_a_band_has_brackets_at_both_ends():
     """At the epochs that the suite judges; a band of one epoch is as wide as its bracket can be seen in."""
     three = charts.band_shape([10, 20, 30], {"low": [9, 8, 7], "mean": [6, 5, 4], "high": [3, 2, 1]})
