@@ -35,7 +35,7 @@ GROUPS = {
     "page": group(REPORTS, "page speeds html", "reports/page reports/page_of_many reports/malformed"),
     "page of benchmarks": group(REPORTS, "benchmarks", "timings"),
     "calls": group("cnnspec", "calls errors", "calls files command_words reports/report"),
-    "names": group("cnnspec", "names", "timings stored/baselines command_words command_line"),
+    "names": group("cnnspec", "names", "names"),
     "commands": group("cnnspec", "__main__ command_checks", "command_words"),
     "verify": group("cnnspec", "verify", "verify_options verify"),
     "verdict": group("tests/plugin", "verdict outcome", "verdict verdict_words"),
