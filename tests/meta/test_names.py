@@ -7,7 +7,7 @@ from cnnspec import names
 
 
 def test_sizes():
-    """MNIST has 60,000 and 10,000 images of 28 × 28 pixels of ten digits (LeCun et al. 1998); of 5,000 a fifth is the test."""
+    """MNIST has 60,000 and 10,000 images of 28 × 28 pixels (LeCun et al. 1998); of the 5,000 a fifth is the test set."""
     assert names.IMAGE == (28, 28, 1)
     assert names.CLASSES == 10
     assert names.SAMPLES == {"mnist5k": (4000, 1000), "mnist": (60000, 10000)}
