@@ -23,6 +23,7 @@ CASES = {  # true ratio, runs, spread of the logarithm -> verdict
     "a smaller one within the margin": (0.95, 24, 0.01, "equivalent"),
     "far below": (0.7, 24, 0.02, "different"),
     "equal, wide": (1.0, 4, 0.5, "cannot tell"),
+    "equal, not so wide": (1.0, 8, 0.2, "cannot tell"),
 }
 
 

@@ -234,6 +234,8 @@ def test_dense_by_hand_and_the_gradient_of_relu_at_zero_is_zero():
     np.testing.assert_array_equal(x_gradient, [[4.0, -2.0]])
     np.testing.assert_array_equal(kernel_gradient, [[2.0, 0.0, 2.0], [1.0, 0.0, 1.0]])
     np.testing.assert_array_equal(bias_gradient, [1.0, 0.0, 1.0])
+    far, _ = run_layer(dense("relu"), [kernel, bias], np.array([[-3.0, 0.0]]))
+    np.testing.assert_array_equal(far, [[7.0, 0.0, 0.0]])  # the zeros are -15 and -8 before it
 
 
 DROPOUTS = {
