@@ -246,3 +246,9 @@ def test_the_checks_share_the_declared_rate(epochs):
     checks = len(MODELS) * len(quantities.names(epochs)) + table.size
     rate = checks * bands.alpha(epochs) + len(MODELS) * distance.alpha(epochs)
     assert rate * bands.reserve(epochs) == pytest.approx(bands.FALSE_ALARM_RATE)
+
+
+def test_epochs_of_an_ensemble():
+    """Those of its runs, of which there may be one; after two epochs there is every quantity."""
+    assert bands.epochs_of([{"loss": [1.0, 0.5, 0.2]}]) == 3
+    assert quantities.names(bands.epochs_of([])) == list(quantities.QUANTITIES)

@@ -61,6 +61,8 @@ def test_epochs_and_models_may_be_fewer(folders):
     short = {key: values[:2] for key, values in run_of("model1").items()}
     found = likelihood.table(lambda model: short, folders, models=["model1"], epochs=2)
     assert found.model.tolist() == ["model1", "all models"]
+    found = likelihood.table(run_of, folders, models=["model3", "model1"])  # one folder lacks the first
+    assert found.model.tolist() == ["model1", "all models"]
 
 
 def test_nothing_in_common_is_refused(folders, tmp_path):

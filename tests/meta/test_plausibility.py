@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import shutil
+import types
 
 import numpy as np
 import pytest
@@ -210,3 +211,17 @@ def test_ten_epochs_are_read():
     found = membership.stored(reading.BASELINES / "ensembles" / "mnist", ["model1", "model2"])
     assert list(found.runs) == ["model1", "model2"]
     assert {len(run["loss"]) for runs in found.runs.values() for run in runs} == {10}
+
+
+def test_the_bound_of_another_spread():
+    """Figures 1, 2 and 4: geometric mean 2, SD log 2; t(0.95; 2) = 2.9200 (tables), times √(1 + 1/3)."""
+    place = membership.plausibility(3.0, [1.0, 2.0, 4.0], alpha=0.05)
+    assert place.bound == pytest.approx(2 * 2 ** (2.9200 * math.sqrt(4 / 3)), rel=1e-4)
+
+
+def test_the_smallest_shift_goes_both_ways():
+    """Two of ten runs lie at −5: shifted up they leave a limit of 3.05 behind at 8.1, the others at 3.1."""
+    runs = [{"loss": np.array([place])} for place in (-5.0, -5.0, *[0.0] * 8)]
+    reference = types.SimpleNamespace(healthy=runs)
+    place = types.SimpleNamespace(bound=3.05)
+    assert membership.Reference.smallest_shift(reference, place, membership.farthest) == pytest.approx(8.1)

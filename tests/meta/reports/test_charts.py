@@ -76,6 +76,17 @@ def test_ticks_of_bars(most, ticks):
     assert charts.ticks_from_zero(most) == pytest.approx(ticks)
 
 
+def test_a_label_is_quoted():
+    """A name with quotation marks stays inside its attribute."""
+    assert 'aria-label="a &quot;b&quot; &lt;c&gt;"' in charts.svg(1, 'a "b" <c>', "")
+
+
+def test_a_bar_beyond_its_limit_stays_in_the_chart():
+    """The axis is a quarter longer than the longest bar, where no limit is."""
+    drawn = charts.limit_chart("speeds", [("a", 100, 50, "words")])
+    assert f'width="{0.8 * (charts.WIDTH - 82):.1f}"' in drawn
+
+
 def test_ticks_where_a_logarithm_is_too_small(monkeypatch):
     """Some systems give 2.9999999999999996 for log10(1000)."""
     monkeypatch.setattr(charts.math, "log10", lambda value: 2.9999999999999996)
