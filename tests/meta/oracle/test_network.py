@@ -66,6 +66,18 @@ def test_a_clipped_loss_is_bounded_and_passes_no_gradient():
     np.testing.assert_allclose(gradient, [[0.0, 0.0], [0.0, 0.0], [-1 / 6, 1 / 6]], rtol=SAME_FORMULA)
 
 
+def test_a_probability_at_the_limits_passes_its_gradient():
+    """Probabilities of exactly 0.5, clipped to 0.5 from both sides: p - target, over the number of images."""
+    _, gradient = softmax_crossentropy(np.zeros((1, 2)), np.array([[1.0, 0.0]]), clip=0.5)
+    np.testing.assert_array_equal(gradient, [[-0.5, 0.5]])
+
+
+def test_the_last_layer_is_named_where_it_is_wrong():
+    """Of two layers the message shows the last one, not the first."""
+    with pytest.raises(ValueError, match=r"has to be a Dense with activation 'softmax', not .*'units': 5"):
+        Network([dense("linear", units=4), dense("relu", units=5)], [])
+
+
 def test_a_network_clips_its_loss_on_request():
     """With `clip` the target's probability is bounded: from below for the first input, from above for the second."""
     weights = [[np.array([[0.0, 30.0], [40.0, 0.0]]), np.zeros(2)]]

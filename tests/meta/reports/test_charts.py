@@ -1,5 +1,7 @@
 """Does each part of a chart stand where it belongs?"""
 
+import re
+
 import pytest
 
 from cnnspec.reports import charts, curves
@@ -85,6 +87,21 @@ def test_a_bar_beyond_its_limit_stays_in_the_chart():
     """The axis is a quarter longer than the longest bar, where no limit is."""
     drawn = charts.limit_chart("speeds", [("a", 100, 50, "words")])
     assert f'width="{0.8 * (charts.WIDTH - 82):.1f}"' in drawn
+
+
+@pytest.mark.parametrize(("limit", "outside"), [(399, False), (401, True)])
+def test_a_limit_far_away_stands_outside(limit, outside):
+    """The axis holds limits up to four times the longest bar; of others the number stands at the end."""
+    drawn = charts.limit_chart("speeds", [("a", 100, 50, "words"), ("b", 100, limit, "words")])
+    assert (f"limit {limit}" in drawn) == outside
+
+
+def test_epochs_stand_at_equal_distances():
+    """The second of three epochs in the middle between the others, which have brackets and stay inside the chart."""
+    drawn = charts.loss_chart("a", [(0, "a", [0.3, 0.2, 0.1])], None)
+    first, second, third = (float(re.search(rf'x="([\d.]+)"[^>]*>{epoch}</text>', drawn)[1]) for epoch in (1, 2, 3))
+    assert 0 < first < second < third < charts.WIDTH
+    assert second - first == pytest.approx(third - second, abs=0.11)
 
 
 def test_ticks_where_a_logarithm_is_too_small(monkeypatch):
