@@ -219,9 +219,23 @@ def test_the_bound_of_another_spread():
     assert place.bound == pytest.approx(2 * 2 ** (2.9200 * math.sqrt(4 / 3)), rel=1e-4)
 
 
-def test_the_smallest_shift_goes_both_ways():
-    """Two of ten runs lie at −5: shifted up they leave a limit of 3.05 behind at 8.1, the others at 3.1."""
-    runs = [{"loss": np.array([place])} for place in (-5.0, -5.0, *[0.0] * 8)]
+@pytest.mark.parametrize("side", [-1, 1])
+def test_the_smallest_shift_goes_both_ways(side):
+    """Two of ten runs lie at 5 on a side: shifted to the other they leave a limit of 3.05 behind at 8.1, others at 3.1."""
+    runs = [{"loss": np.array([place])} for place in (side * 5.0, side * 5.0, *[0.0] * 8)]
     reference = types.SimpleNamespace(healthy=runs)
     place = types.SimpleNamespace(bound=3.05)
     assert membership.Reference.smallest_shift(reference, place, membership.farthest) == pytest.approx(8.1)
+
+
+def test_the_common_spread_counts_by_its_square():
+    """Variances 1 and 81, g² = √(1 · 81) = 9: model1's s² = (2 · 9 + 2 · 1) / 4 = 5, by 1 + 1/3 for a residual."""
+    made = {"model1": (-1.0, 0.0, 1.0), "model2": (-9.0, 0.0, 9.0)}
+    reference = membership.Reference({model: [{"loss": np.full(2, end)} for end in ends] for model, ends in made.items()})
+    assert reference.scales(reference.runs["model1"]) == {"loss": pytest.approx(math.sqrt(5 * 4 / 3))}
+
+
+def test_what_lies_beyond_the_bound_is_not_plausible():
+    """Nor is a NaN."""
+    places = [membership.plausibility(value, [1.0, 2.0, 4.0], alpha=0.05) for value in (1e9, math.nan)]
+    assert [place.plausible for place in places] == [False, False]

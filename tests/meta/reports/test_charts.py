@@ -177,3 +177,10 @@ def test_a_model_without_losses_has_no_chart():
         run["bands"] = {}
     (section,) = curves.sections([(0, "a", without), (1, "b", made())])
     assert section.count('class="band"') == section.count("<figure>") == 2 * len(without.trainings)
+
+
+def test_the_numbers_of_a_chart_have_a_column_for_each_epoch():
+    """Epochs count from 1; where a run is shorter there is a dash."""
+    table = curves.numbers([(0, "a", [0.2, 0.1]), (1, "b", [0.3])])
+    assert re.findall(r"<th[^>]*>([^<]*)</th>", table)[:3] == ["environment", "epoch 1", "epoch 2"]
+    assert re.findall(r"<td[^>]*>([^<]*)</td>", table)[-2:] == ["0.3000", "–"]
