@@ -24,11 +24,11 @@ epochs = 10  # In [39]
 # The notebook's optimizer is cut off at the page's edge. Adam is assumed; the others are what the letters allow too, with
 # Keras 2.2.4's defaults: baselines/notebook/assumptions.toml. Its Adagrad begins with accumulators of zero and adds 1e-7 to
 # their root; newer ones begin with 0.1 and add their epsilon under the root.
-AS_IN_2019 = {} if IS_2019 else {"initial_accumulator_value": 0.0, "epsilon": 1e-14}
+ADAGRAD_AS_IN_2019 = {} if IS_2019 else {"initial_accumulator_value": 0.0, "epsilon": 1e-14}
 OPTIMIZERS: dict[str, Callable[[], Any]] = {
     "adam": lambda: keras.optimizers.Adam(),
     "adadelta": lambda: keras.optimizers.Adadelta(1.0),
-    "adagrad": lambda: keras.optimizers.Adagrad(0.01, **AS_IN_2019),
+    "adagrad": lambda: keras.optimizers.Adagrad(0.01, **ADAGRAD_AS_IN_2019),
     "adamax": lambda: keras.optimizers.Adamax(0.002),
     # For trajectories, with the SGD_RATE of trajectory/start.py: it does not divide by the size of the gradient.
     "sgd": lambda: keras.optimizers.SGD(0.001),

@@ -1,4 +1,4 @@
-"""What the tests of reports share."""
+"""What the tests of the suite itself share."""
 
 import shutil
 
@@ -7,9 +7,8 @@ import syrupy
 
 from cnnspec.facts import reading
 
-KINDS = (  # of pytest's own warnings: tests that it cannot collect or judge, and what fails late
-    *("Collection", "ReturnNotNone", "AssertRewrite", "UnknownMark", "UnraisableException", "UnhandledThreadException"),
-)
+# Kinds of pytest's own warnings: tests that it cannot collect or judge, and what fails late.
+KINDS = ["Collection", "ReturnNotNone", "AssertRewrite", "UnknownMark", "UnraisableException", "UnhandledThreadException"]
 
 
 def pytest_configure(config):
@@ -18,6 +17,15 @@ def pytest_configure(config):
     """
     for filter_ in ("error:::(cnnspec|tests)[.]", *(f"error::pytest.Pytest{kind}Warning" for kind in KINDS)):
         config.addinivalue_line("filterwarnings", filter_)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A working folder with a file and a folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    return tmp_path
 
 
 @pytest.fixture

@@ -69,15 +69,6 @@ REFUSED = {  # options of pytest -> what is said
 }
 
 
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    """A working folder with a file and a folder."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "file").touch()
-    (tmp_path / "folder").mkdir()
-    return tmp_path
-
-
 @pytest.mark.parametrize(("options", "words"), REFUSED.values(), ids=REFUSED)
 def test_what_pytest_cannot_do(place, options, words):
     """One line names the option, its value, what is wrong, and what to do."""

@@ -194,15 +194,6 @@ def test_seeds_are_those_of_numpy(named, last):
         command_checks.check(options)
 
 
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    """A working folder with a file and a folder."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "file").touch()
-    (tmp_path / "folder").mkdir()
-    return tmp_path
-
-
 DIGITS = "no does not exist; name an .npz file of MNIST or a folder of its four IDX files"
 FOLDER, FILE = "name a folder that you can write", "name a file in a folder that you can write"
 REFUSED = {  # options -> the error, its words

@@ -55,7 +55,7 @@ class Tap(Offset):
 
 
 @dataclasses.dataclass
-class Step:
+class StepByLayer:
     """A training step: its loss; what each layer gets, the gradient there, and those of the layer's trainable weights."""
 
     loss: float
@@ -109,7 +109,7 @@ class Probe:
         self.restore()
         return self._predicting.predict_on_batch(x)
 
-    def step(self, x: np.ndarray, y: np.ndarray) -> Step:
+    def step(self, x: np.ndarray, y: np.ndarray) -> StepByLayer:
         """A step on one batch by the notebook's loss, from the drawn weights."""
         self.restore()
         self._moved = True
@@ -124,7 +124,7 @@ class Probe:
                 input_gradients.append(mine[0][: len(x)])
             else:
                 weight_gradients.append(mine)
-        return Step(loss, inputs, input_gradients, weight_gradients)
+        return StepByLayer(loss, inputs, input_gradients, weight_gradients)
 
 
 @functools.cache
