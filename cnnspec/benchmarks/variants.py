@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from cnnspec import pipeline, training
+from cnnspec import pipeline, stack, training
 from cnnspec.architectures import ARCHITECTURES
-from cnnspec.compat import backend, forget_models, seed_everything
+from cnnspec.compat import forget_models, seed_everything
 from cnnspec.mnist import Dataset
 
 
@@ -43,6 +44,7 @@ VARIANTS = {
     "TF32 off": Variant(tf32=False),
     "bare step": Variant(way="bare"),  # the least work: no metrics, no callbacks, no shuffling, data in memory
 }
+_whole_process = contextlib.ExitStack()  # settings that last until the process ends
 
 
 def unavailable(variant: Variant, backend: str, gpus: int, cores: int) -> str | None:
@@ -75,10 +77,8 @@ def prepare(model: str, variant: Variant, data: Dataset, seed: int) -> tuple[Any
         import keras
 
         keras.mixed_precision.set_global_policy(variant.precision)  # Keras 2.12 has no keras.config
-    if variant.tf32 is False and backend() == "tensorflow":
-        import tensorflow
-
-        tensorflow.config.experimental.enable_tensor_float_32_execution(False)
+    if variant.tf32 is False:
+        _whole_process.enter_context(stack.tf32_off())
     forget_models()
     seed_everything(seed)
     built = ARCHITECTURES[model]()

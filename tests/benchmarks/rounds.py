@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 SECONDS = 10.0  # for all rounds of one timing; their number is within ROUNDS
 ROUNDS = (3, 5)
-ROUND = 2.0  # least seconds of a round; short epochs are repeated
+ROUND = 2.0  # least seconds of a round; short epochs are repeated,
+REPETITIONS = 8  # but so often at most: on a GPU an epoch takes a tenth of a second
 LONGEST = 3  # at most so many times the planned number of rounds, if rounds differ too much
 JUDGED = 10  # epochs of a reference ensemble
 
@@ -35,14 +36,14 @@ def repeat(
     """Measure rounds of `once`, each after as many repetitions of `neighbour`; both return their seconds.
 
     Returns for each round the mean seconds of `once`, its fewest seconds, and the mean seconds of `neighbour`. The first
-    call of `once` warms up and is not counted. A round repeats it for about ROUND seconds. If the rounds differ too much,
-    more follow one by one, up to LONGEST times the planned number; the last ones count.
+    call of `once` warms up and is not counted. A round repeats it for about ROUND seconds, at most REPETITIONS times. If the
+    rounds differ too much, more follow one by one, up to LONGEST times the planned number; the last ones count.
     """
     means: list[float] = []
     fewest: list[float] = []
     beside: list[float] = []
     warm = once()
-    size = math.ceil(ROUND / warm)
+    size = min(math.ceil(ROUND / warm), REPETITIONS)
     count = rounds_for(size * warm)
 
     def before() -> None:
