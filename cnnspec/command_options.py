@@ -56,6 +56,7 @@ def add_device(command: argparse.ArgumentParser, each: str = "") -> None:
 
 def choose_device(options: argparse.Namespace) -> None:
     """Hide and choose devices as --device says, before the command imports the framework, which looks for them then."""
+    asked.share_memory()
     device = getattr(options, "device", "auto")
     if device != asked.EACH:
         asked.choose(device)
@@ -138,6 +139,11 @@ def add_calibrate_options(command: argparse.ArgumentParser) -> None:
     add_data_options(command)
     command.add_argument("--runs", type=positive, default=24, help="number of seeds (default: 24)")
     command.add_argument("--first-seed", type=seed, default=0, help="the first seed (default: 0)")
+    command.add_argument(
+        "--own-draw",
+        action="store_true",
+        help="leave the kernels that the notebook seeds with 1 as this stack draws them, the same in every run",
+    )
     command.add_argument(
         "--out",
         type=Path,

@@ -159,6 +159,7 @@ def calibrate(options: Namespace) -> None:
             options.mnist and options.mnist.resolve(),
             report=lambda line: print(line, flush=True),
             device=options.device,
+            redraw=not options.own_draw,
         )
     print(as_called(f"to judge a stack by these runs: pytest --dataset {options.dataset} --ensembles={options.out}"))
 

@@ -60,14 +60,17 @@ def train_in_fresh_process(
     train_each_epoch: bool = True,
     device: str = "auto",
     report: Callable[[str], object] = print,
+    redraw: bool = True,
 ) -> TrainingRun:
-    """Train in a process of its own through `python -m cnnspec train --redraw` and return the TrainingRun.
+    """Train in a process of its own through `python -m cnnspec train` and return the TrainingRun.
 
-    `report` gets a line about the epochs now and then. Raises RunFailed.
+    `redraw` draws the seeded kernels from `seed`, as `train --redraw`. `report` gets a line about the epochs now and then.
+    Raises RunFailed.
     """
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "cnnspec", "train", model, "--dataset", dataset, "--seed", str(seed)]
-        command += ["--epochs", str(epochs), "--optimizer", optimizer, "--redraw", "--out", folder, "--json-only"]
+        command += ["--epochs", str(epochs), "--optimizer", optimizer, "--out", folder, "--json-only"]
+        command += ["--redraw"] if redraw else []
         command += ["--mnist", str(mnist)] if mnist else []
         command += ["--train-each-epoch"] if train_each_epoch else []
         command += ["--device", device] if device != "auto" else []
@@ -114,13 +117,15 @@ def calibrate(
     mnist: Path | None = None,
     report: Callable[[str], object] = print,
     device: str = "auto",
+    redraw: bool = True,
 ) -> None:
     """Train every seed that the ensembles in `out` (one CSV per model) lack, and store its run.
 
     `report` gets a line after each run, and now and then one about the epochs of a long run; on a cluster the latter stand
     in the worker's log. Runs are submitted to the Executor `workers` seed by seed, so that after an interruption each model
     has about as many runs. Each row is stored when its run ends. `train_each_epoch` is on for mnist5k, where it is cheap,
-    and off for full MNIST. Raises EnsembleError for a run from another stack, RunFailed.
+    and off for full MNIST. Without `redraw` all runs start from the kernels that the stack itself draws by the notebook's
+    `he_uniform(seed=1)`. Raises EnsembleError for a run from another stack, RunFailed.
     """
     files = {model: Path(out) / f"{model}.csv" for model in models}
     stored = {model: store.seeds(file) for model, file in files.items()}
@@ -133,6 +138,7 @@ def calibrate(
         "mnist": mnist,
         "train_each_epoch": dataset == "mnist5k",
         "device": device,
+        "redraw": redraw,
         "report": report if isinstance(workers, ThreadPoolExecutor) else print,
     }
     futures = {workers.submit(train_in_fresh_process, model, dataset, seed, **settings): model for model, seed in wanted}

@@ -90,6 +90,16 @@ def test_the_trainings_of_calibrate_look_for_the_device(monkeypatch):
         assert ("--device gpu" in str(failed.value)) == expected
 
 
+@pytest.mark.parametrize(("options", "drawn"), [([], True), (["--own-draw"], False)], ids=["by default", "--own-draw"])
+def test_calibrate_redraws_unless_told_not_to(monkeypatch, tmp_path, options, drawn):
+    """Each training redraws the kernels that the notebook seeds with 1, or leaves them as the stack draws them."""
+    commands = []
+    monkeypatch.setattr(calibrate, "run_and_tell", lambda command, report: (commands.append(command), (5, ""))[1])
+    command = ["calibrate", "--models", "model2", "--runs", "1", "--out", str(tmp_path), *options]
+    assert command_line.main(command) == 7
+    assert ("--redraw" in commands[0]) == drawn
+
+
 def test_calibrate_says_how_to_judge_by_it(monkeypatch, tmp_path, capsys):
     """The last line is the command that judges a stack by the new ensemble."""
     monkeypatch.setattr(calibrate, "calibrate", lambda *arguments, **settings: None)
