@@ -193,6 +193,18 @@ def test_winograd_is_called_inexact():
     assert not findings.differing(cases.expected_of(CONVOLUTION, small).output, winograd(small)).any()
 
 
+def test_errors_in_the_last_places_are_called_inexact():
+    """A Fourier transform errs by less than a unit, to one side too, and where every term is zero; units stay faults."""
+    expected = np.zeros((3, 3, 1, 3), np.float32)
+    expected[1:] = 15440
+    terms = np.where(expected, 2.0e6, 0.0)
+    small = expected + np.float32(0.08)
+    assert findings.inexact(expected, small, terms)
+    assert not findings.inexact(expected, expected + np.float32(0.6), terms)  # would round to another integer
+    assert not findings.inexact(expected, small, terms / 10)  # too much for so few terms
+    assert not findings.inexact(expected, expected + 1, 20 * terms)
+
+
 def one_wrong(array):
     """One element is wrong by one unit."""
     array[1, 2, 3, 4] += 1
