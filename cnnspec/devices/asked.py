@@ -24,6 +24,7 @@ HIDDEN = {
     "KERAS_TORCH_DEVICE": "cpu",
     VARIABLE: "cpu",
 }
+SHARED = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}  # JAX's variable and TensorFlow's
 CHOOSING = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")  # of NVIDIA's, AMD's and Intel's GPUs
 NONE = "-1"
 EACH = "each"
@@ -74,6 +75,15 @@ def choose(device: str, environment: MutableMapping[str, str] = os.environ) -> N
     if pinned:  # the chosen one is now the only one
         environment["KERAS_TORCH_DEVICE"] = pinned.group(1)
     environment[VARIABLE] = device
+
+
+def share_memory(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Let several processes share a GPU, of which JAX and TensorFlow would take all memory: a further one finds no device.
+
+    A setting that the user made stays. Call it before the framework is imported.
+    """
+    for variable, value in SHARED.items():
+        environment.setdefault(variable, value)
 
 
 def is_core(device: str) -> bool:

@@ -1,11 +1,12 @@
 """Are threads and GPUs shared out among workers, and does a missing GPU fail the run? `devices/` has what is used."""
 
+import argparse
 import os
 from types import SimpleNamespace
 
 import pytest
 
-from cnnspec import stack
+from cnnspec import command_options, stack
 from cnnspec.compat import backend
 from cnnspec.devices import asked
 from cnnspec.devices.accelerators import Accelerator
@@ -69,6 +70,17 @@ def test_processes_share_a_gpu():
     alone = {}
     devices.share_out(alone)
     assert alone["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+
+
+def test_commands_share_a_gpu_too(monkeypatch):
+    """Two trainings by the command line at once: JAX's second process would find no GPU that has memory left."""
+    for variable in asked.SHARED:
+        monkeypatch.delenv(variable, raising=False)
+    command_options.choose_device(argparse.Namespace())
+    assert {variable: os.environ[variable] for variable in asked.SHARED} == {
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    }
 
 
 def test_cpu_hides_the_gpus():

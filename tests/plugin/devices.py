@@ -132,8 +132,7 @@ def share_out(environment: MutableMapping[str, str] = os.environ) -> None:
 
     An xdist worker gets its share of the CPU cores and, where there are several GPUs, one of them.
     """
-    environment.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # JAX and TensorFlow would take all memory of a GPU,
-    environment.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # which several processes may share
+    asked.share_memory(environment)
     environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # 0 prints a line per library loaded
     environment.setdefault("OPENBLAS_NUM_THREADS", "1")  # more threads of NumPy would take cores from the framework
     worker = environment.get("PYTEST_XDIST_WORKER", "")
