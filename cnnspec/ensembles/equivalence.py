@@ -4,6 +4,9 @@ Two stacks are equivalent in a loss if both hypotheses "the second's is larger b
 more" are rejected at ALPHA. This is the same as: the 1 − 2 ALPHA confidence interval of the ratio lies within the margin
 (Schuirmann, 1987). Welch's t is used, because the two stacks may have different spreads. An interval that leaves the margin
 does not show a difference; one that does not contain 1 does.
+
+The power is the probability that two stacks which differ by nothing are found equivalent, with the spread that the runs
+have: where it is small, "cannot tell" speaks of the number of runs.
 """
 
 from __future__ import annotations
@@ -22,19 +25,16 @@ from cnnspec.names import MODELS
 
 MARGIN = 0.10  # of the loss; stated before the 2019 ensemble was made
 ALPHA = 0.05
+POWER = 0.9  # of the number of runs that is told
+MOST_RUNS = 10_000  # more are not counted
 LOSSES = ("loss", "val_loss", "train_loss")  # in the last epoch: while training, on the test set, on the train set
 
 
 def compare(first: Sequence[float], second: Sequence[float]) -> tuple[float, float, float, str]:
     """(ratio second/first, its lower and upper confidence limit, verdict) of two samples of at least two positive losses."""
     logs = np.log(first), np.log(second)
-    parts = [values.var(ddof=1) / len(values) for values in logs]
-    error = math.sqrt(sum(parts))
     middle = float(logs[1].mean() - logs[0].mean())
-    reach = 0.0
-    if error:  # none where all losses of each sample are the same
-        weights = sum((part / sum(parts)) ** 2 / (len(values) - 1) for part, values in zip(parts, logs, strict=True))
-        reach = float(stats.t.ppf(1 - ALPHA, 1 / weights)) * error
+    reach = _reach(*_error([values.var(ddof=1) for values in logs], [len(values) for values in logs]))
     low, high = middle - reach, middle + reach
     if max(abs(low), abs(high)) <= math.log1p(MARGIN):
         verdict = "equivalent"
@@ -44,6 +44,44 @@ def compare(first: Sequence[float], second: Sequence[float]) -> tuple[float, flo
         verdict = "cannot tell"
     ratio, least, most = (math.exp(min(max(each, -bands.LARGEST), bands.LARGEST)) for each in (middle, low, high))
     return ratio, least, most, verdict
+
+
+def power(first: Sequence[float], second: Sequence[float]) -> float:
+    """Probability that stacks with equal losses, which spread as these samples do, are found equivalent by as many runs."""
+    variances = [np.log(values).var(ddof=1) for values in (first, second)]
+    return _power(*_error(variances, [len(first), len(second)]))
+
+
+def runs_needed(first: Sequence[float], second: Sequence[float]) -> int | None:
+    """The least number of runs of each stack that have a power of POWER, by the spread of these; None above MOST_RUNS."""
+    variances = [np.log(values).var(ddof=1) for values in (first, second)]
+    enough = (runs for runs in range(2, MOST_RUNS + 1) if _power(*_error(variances, [runs, runs])) >= POWER)
+    return next(enough, None)
+
+
+def _error(variances: Sequence[float], sizes: Sequence[int]) -> tuple[float, float]:
+    """(standard error, Welch's degrees of freedom) of the difference of two means."""
+    parts = [variance / size for variance, size in zip(variances, sizes, strict=True)]
+    if not sum(parts):  # all losses of each sample are the same
+        return 0.0, math.inf
+    weights = sum((part / sum(parts)) ** 2 / (size - 1) for part, size in zip(parts, sizes, strict=True))
+    return math.sqrt(sum(parts)), 1 / weights
+
+
+def _reach(error: float, freedom: float) -> float:
+    """How far the confidence interval of a difference reaches to either side."""
+    return float(stats.t.ppf(1 - ALPHA, freedom)) * error if error else 0.0
+
+
+def _power(error: float, freedom: float) -> float:
+    """Power where the true difference is 0: both tests reject if |difference| is at most the margin less the reach.
+
+    The standard error is taken as known, so that the difference has Student's t; of Phillips, 1990, less the correlation.
+    """
+    if not error:
+        return 1.0
+    room = (math.log1p(MARGIN) - _reach(error, freedom)) / error
+    return max(0.0, float(2 * stats.t.cdf(room, freedom) - 1))
 
 
 def stored_in_both(first: Path, second: Path) -> list[str]:
@@ -78,6 +116,7 @@ def table(first: str | Path, second: str | Path, epochs: int) -> pd.DataFrame:
         for loss in LOSSES:
             values = [[curves[loss][-1] for curves in runs] for runs in samples]
             ratio, low, high, verdict = compare(*values)
+            needed = runs_needed(*values)
             rows.append(
                 {
                     "model": model,
@@ -86,6 +125,8 @@ def table(first: str | Path, second: str | Path, epochs: int) -> pd.DataFrame:
                     "ratio": f"{ratio:.3f}",
                     f"{1 - 2 * ALPHA:.0%} interval": f"{low:.3f} to {high:.3f}",
                     "verdict": verdict,
+                    "power": f"{power(*values):.0%}",
+                    f"runs of each for {POWER:.0%}": f"over {MOST_RUNS}" if needed is None else str(needed),
                 }
             )
     return pd.DataFrame(rows)

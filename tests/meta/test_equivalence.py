@@ -11,6 +11,8 @@ from cnnspec.ensembles import equivalence
 from cnnspec.errors import EnsembleError
 from cnnspec.facts.reading import BASELINES
 
+MANY = "runs of each for 90%"
+
 
 def sample(ratio, runs, spread, generator):
     return 0.1 * ratio * np.exp(generator.normal(scale=spread, size=runs))
@@ -48,6 +50,40 @@ def test_by_hand():
     )  # between t(0.95; 2) = 2.920 and t(0.95; 3) = 2.353
     assert math.log(low) + math.log(high) == pytest.approx(4.0)
     assert verdict == "cannot tell"
+
+
+@pytest.mark.parametrize(("runs", "spread"), [((24, 24), 0.1), ((12, 24), 0.1), ((5, 7), 0.05), ((8, 8), 0.06)])
+def test_the_power(runs, spread):
+    """The power is how often equal stacks are found equivalent in a simulation, and the formula does not exceed it."""
+    generator = np.random.default_rng(7)
+    found = [
+        equivalence.compare(*(sample(1.0, number, spread, generator) for number in runs))[3] == "equivalent"
+        for _ in range(2000)
+    ]
+    power = equivalence.power(*(spread_exactly(number, spread) for number in runs))
+    assert np.mean(found) - 0.04 < power < np.mean(found) + 0.02
+
+
+def spread_exactly(runs, spread):
+    """Losses whose logarithms have exactly this standard deviation."""
+    logs = np.arange(runs) - (runs - 1) / 2
+    return np.exp(logs / logs.std(ddof=1) * spread)
+
+
+def test_the_runs_that_are_needed():
+    """The least number with a power of 90 %, by the power itself; equal losses need two, and some spreads more than told."""
+    samples = spread_exactly(6, 0.1), spread_exactly(9, 0.1)
+    needed = equivalence.runs_needed(*samples)
+    assert (
+        equivalence.power(*(spread_exactly(needed, 0.1),) * 2)
+        >= 0.9
+        > equivalence.power(*(spread_exactly(needed - 1, 0.1),) * 2)
+    )
+    assert 24 <= needed <= 26  # 2 (0.1 / log 1.1)² (1.645 + 1.645)² = 23.8 with the normal distribution
+    assert equivalence.runs_needed([0.1] * 2, [0.1] * 3) == 2
+    assert equivalence.power([0.1] * 2, [0.1] * 3) == 1
+    assert equivalence.runs_needed(spread_exactly(4, 5.0), spread_exactly(4, 5.0)) is None
+    assert equivalence.power(spread_exactly(4, 5.0), spread_exactly(4, 5.0)) == 0
 
 
 def test_the_error_rate():
@@ -99,7 +135,7 @@ def test_the_table_is_of_the_last_epoch(tmp_path, epochs):
     found = equivalence.table(first, str(second), epochs)
     assert found.model.tolist() == ["model1"] * 3
     assert found.runs.tolist() == ["14, 10"] * 3
-    assert list(found.columns) == ["model", "loss", "runs", "ratio", "90% interval", "verdict"]
+    assert list(found.columns) == ["model", "loss", "runs", "ratio", "90% interval", "verdict", "power", MANY]
     columns = {"loss": f"loss_{epochs}", "val_loss": f"val_loss_{epochs}", "train_loss": f"train_loss_{epochs}"}
     for loss, column in columns.items():
         ratio = math.exp(np.log(others[column]).mean() - np.log(some[column]).mean())
