@@ -1,7 +1,7 @@
 """What do the stored runs on full MNIST show about the notebook, and about the optimizer that its page cut off?
 
 The runs under `baselines/ensembles/mnist` were trained with Adam, those under `mnist-adadelta`, `mnist-adagrad` and
-`mnist-adamax` with that optimizer as Keras 2.2.4 makes it, and those under `mnist-h100` with Adam on a GPU.
+`mnist-adamax` with that optimizer as Keras 2.2.4 makes it, and those under `mnist-h100` and `mnist-h200` with Adam on a GPU.
 """
 
 import inspect
@@ -13,7 +13,7 @@ import pytest
 from scipy import stats
 
 from cnnspec import training
-from cnnspec.ensembles import likelihood, membership, store
+from cnnspec.ensembles import equivalence, likelihood, membership, store
 from cnnspec.facts import notebook, reading
 from cnnspec.names import OPTIMIZERS
 from cnnspec.reports import markdown
@@ -30,8 +30,11 @@ SEEDS = {
 }
 COUNTED = [(optimizer, model, least) for optimizer, models in SEEDS.items() for model, least in models.items()]
 H100 = ENSEMBLES / "mnist-h100"
+H200 = ENSEMBLES / "mnist-h200"
 FILES = [
-    (optimizer, path) for optimizer, folder in [*FOLDERS.items(), ("adam", H100)] for path in sorted(folder.glob("*.csv"))
+    (optimizer, path)
+    for optimizer, folder in [*FOLDERS.items(), ("adam", H100), ("adam", H200)]
+    for path in sorted(folder.glob("*.csv"))
 ]
 
 
@@ -188,3 +191,24 @@ def test_a_gpu_is_in_the_readme():
         rows.append(f"| {model} | {losses} | {places[0].value:.2f} SD | {places[1].value:.2f} SD |")
     table = "\n".join(rows)
     assert table in (ENSEMBLES / "README.md").read_text(encoding="utf-8"), f"the rows are now\n{table}"
+
+
+def test_an_ensemble_of_a_gpu_is_in_the_readme():
+    """baselines/ensembles/README.md holds the comparison of the runs on an H200 with those on a CPU, and their farthest.
+
+    Each is a plausible member of the runs on a CPU.
+    """
+    reference, farthest = membership.stored(FOLDERS["adam"], notebook.trained_models()), []
+    for model in notebook.trained_models():
+        for curves in store.curves(H200 / f"{model}.csv", 10, "mnist"):
+            residuals = reference.residuals(membership.judged(curves), reference.runs[model])
+            places = [reference.plausibility(residuals, figure) for figure in (membership.distance, membership.farthest)]
+            assert all(place.plausible for place in places)
+            farthest.append([place.value for place in places])
+    table = markdown.of_frame(equivalence.table(FOLDERS["adam"], H200, 10))
+    text = (ENSEMBLES / "README.md").read_text(encoding="utf-8")
+    assert table in text, f"the table is now\n{table}"
+    distance, value = np.max(farthest, axis=0)
+    said = f"trained {len(farthest)} runs", f"no distance above {distance:.2f} SD, no value farther out than {value:.2f} SD"
+    for words in said:
+        assert words in " ".join(text.split()), words
