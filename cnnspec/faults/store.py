@@ -24,6 +24,7 @@ PATH = reading.BASELINES / "faults" / "catalogue.csv"
 VARIANTS_PATH = reading.BASELINES / "faults" / "healthy.csv"
 CAUGHT, NOT_NAMED, MISSED, ERROR = "caught", "seen, not named", "missed", "error"
 RESULTS = (CAUGHT, NOT_NAMED, MISSED, ERROR)
+ALONE = "its test alone"  # how a fault was run whose test is known from a run of the whole suite
 HEALTHY = "none"  # the fault of the suite without one, which must be missed
 VERDICTS = ("pass", "fail", "no verdict", ERROR)
 DIGEST = Text(form=("[0-9a-f]{12}", "twelve hexadecimal digits"))
@@ -45,7 +46,7 @@ COLUMNS: dict[str, Any] = {
     "seen": TEXT,  # the first test that failed
     "seconds": Number(0, 1e6),
     "message": TEXT,
-    "run": Text(LEVELS),  # the level that ran
+    "run": Text((*LEVELS, ALONE)),  # the level that ran, or only the test that named the fault in a run of a level before
     "fault_text": DIGEST,
     **WHERE,
 }

@@ -1,4 +1,4 @@
-"""One fault in one process: `python -m tests.meta.faults.child NAME RESULT LEVEL` runs the suite with it.
+"""One fault in one process: `python -m tests.meta.faults.child NAME RESULT LEVEL [TEST]` runs the suite with it.
 
 `run.py` calls `judge` in a fork of a process that has imported the framework, or starts this module as a process of its own.
 Both do the same: in the process that forks nothing of the framework has run, and no test module is imported.
@@ -40,8 +40,8 @@ def prepare() -> None:
     gc.freeze()  # a collection in a fork would copy every page of memory
 
 
-def judge(name: str, result: Path, level: str) -> None:
-    """Run the suite with a fault in this process, and write what it showed to a file of JSON."""
+def judge(name: str, result: Path, level: str, test: str = "") -> None:
+    """Run the suite, or one test, with a fault in this process, and write what it showed to a file of JSON."""
     import pytest
 
     watcher = Watcher(put.loaded()[name].words if name != HEALTHY else ())
@@ -50,7 +50,7 @@ def judge(name: str, result: Path, level: str) -> None:
     with tempfile.TemporaryDirectory(prefix="cnnspec-fault-") as folder:
         places = [f"--report={folder}/report.json", f"--basetemp={folder}/tmp"]
         plugins = [watcher, put] if name != HEALTHY else [watcher]  # as objects: `-p` would read an imported module again
-        code = pytest.main(["-p", "no:cacheprovider", f"--level={level}", *places], plugins=plugins)
+        code = pytest.main(["-p", "no:cacheprovider", f"--level={level}", *places, *filter(None, [test])], plugins=plugins)
     write_whole(result, json.dumps({"code": int(code), **watcher.found()}))
 
 
@@ -62,4 +62,4 @@ def tell_stack(result: Path) -> None:
 
 
 if __name__ == "__main__":
-    judge(sys.argv[1], Path(sys.argv[2]), sys.argv[3])
+    judge(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:])

@@ -1,7 +1,8 @@
 """Run the catalogue of faults: `python -m tests.meta.faults.run` puts each into a process of its own and runs the suite.
 
 The framework is imported once; each fault gets a fork of that process, in which nothing of the framework has run. Results
-are stored as they come. What is stored for the same fault, suite and stack is not run again.
+are stored as they come. What is stored for the same fault, suite and stack is not run again. A fault that a test named
+before is shown to that test alone, and to the whole suite where it does not name it any more (`--whole`: always).
 """
 
 from __future__ import annotations
@@ -78,6 +79,9 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--list", action="store_true", help="print names, kinds and stories, and run nothing")
     found.add_argument("--out", type=Path, metavar="CSV", help="where results are stored (default: baselines/faults)")
     found.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at once; they share the cores (default: 1)")
+    found.add_argument(
+        "--whole", action="store_true", help="run the whole suite also where one of its tests named the fault before"
+    )
     found.add_argument("--again", action="store_true", help="run what is stored again")
     found.add_argument("--level", choices=LEVELS[:2], default="default", help="level of the runs (default: default)")
     found.add_argument(

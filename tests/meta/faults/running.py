@@ -1,4 +1,8 @@
-"""Faults one after the other, or several at once: processes that run the suite, what they show, and where it is stored."""
+"""Faults one after the other, or several at once: processes that run the suite, what they show, and where it is stored.
+
+A fault that was caught before, by another text of the suite, is first shown to the test that named it. Where that test names
+it again, the row is kept, with the new message; where not, the whole suite runs.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ from typing import Any, NamedTuple
 
 from cnnspec.facts.reading import PROJECT
 from cnnspec.faults import power, store
-from cnnspec.faults.store import CAUGHT, ERROR, HEALTHY, MISSED, NOT_NAMED
+from cnnspec.faults.store import ALONE, CAUGHT, ERROR, HEALTHY, MISSED, NOT_NAMED
 from tests.meta.faults import child, sources
 from tests.meta.faults.catalogue.entries import CATALOGUE
 from tests.meta.faults.missed import SEEN_BY
@@ -28,12 +32,13 @@ DONE, NOT_CAUGHT, NOT_HEALTHY = 0, 1, 2
 
 
 class Running(NamedTuple):
-    """A process with a fault: its number, the file of its result, and when it began."""
+    """A process with a fault: its number, the file of its result, when it began, and the row whose test runs alone."""
 
     name: str
     process: int
     result: Path
     since: float
+    before: Mapping[str, str] | None
 
 
 def run(names: Sequence[str], options: argparse.Namespace) -> int:
@@ -46,13 +51,16 @@ def run(names: Sequence[str], options: argparse.Namespace) -> int:
     facts = {**{name: str(stack[name]) for name in (*store.STACK, "cores")}, "threads": str(stack.get("threads", ""))}
     facts |= {"suite_text": sources.of_suite(), "run": options.level}
     stored = store.CATALOGUE.read(options.out) if options.out.exists() else []
-    due = [name for name in names if options.again or not store.CATALOGUE.holds(stored, identity(name, facts))]
+    ways = [facts] if options.whole else [facts, facts | {"run": ALONE}]
+    held = lambda name: any(store.CATALOGUE.holds(stored, identity(name, way)) for way in ways)  # noqa: E731
+    due = [name for name in names if options.again or not held(name)]
+    before = {} if options.whole else caught_before(due, stored, options.level)
     print(f"{len(names)} faults, {len(names) - len(due)} of them stored for this suite and stack", flush=True)
     if due and not (options.names or options.kind or store.CATALOGUE.holds(stored, identity(HEALTHY, facts))):
         due = [HEALTHY, *due]  # a whole catalogue says nothing where the suite fails without a fault
     with tempfile.TemporaryDirectory(prefix="cnnspec-faults-") as folder:
-        for number, (name, told) in enumerate(results(due, options, Path(folder)), start=1):
-            row = row_of(name, told, facts)
+        for number, (name, told, kept) in enumerate(results(due, options, Path(folder), before), start=1):
+            row = row_of(name, told, facts, kept)
             store.CATALOGUE.add(options.out, row)
             print(line_of(row, len(due) - number), flush=True)
             if name == HEALTHY and row["result"] != MISSED:
@@ -72,17 +80,32 @@ def identity(name: str, facts: Mapping[str, str]) -> dict[str, str]:
     return {**facts, "fault": name, "fault_text": sources.of_fault(name) if name != HEALTHY else "0" * sources.LENGTH}
 
 
-def results(names: Sequence[str], options: argparse.Namespace, folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(name, what its run showed) of each fault as it ends, the healthy suite first and alone."""
-    waiting, running = list(names), []
+def caught_before(names: Sequence[str], stored: Sequence[Mapping[str, str]], level: str) -> dict[str, Mapping[str, str]]:
+    """{fault: its stored row} of those that a test of this level named, whatever the suite's text was."""
+    rows = {row["fault"]: row for row in stored if row["result"] == CAUGHT and level in (row["level"], "default")}
+    return {name: rows[name] for name in names if name in rows and rows[name]["fault_text"] == sources.of_fault(name)}
+
+
+def results(
+    names: Sequence[str], options: argparse.Namespace, folder: Path, before: Mapping[str, Mapping[str, str]]
+) -> Iterator[tuple[str, dict[str, Any], Mapping[str, str] | None]]:
+    """(name, what its run showed, the row whose test ran alone) of each fault as it ends, the healthy suite first and alone.
+
+    Faults of `before` are shown to one test, and to the whole suite only where that does not name them.
+    """
+    waiting, running = [(name, before.get(name)) for name in names], []
     try:
         while waiting or running:
             while waiting and len(running) < options.jobs and HEALTHY not in [each.name for each in running]:
-                running.append(begin(waiting.pop(0), options, folder))
+                running.append(begin(*waiting.pop(0), options, folder))
             ended = [each for each in running if has_ended(each)]
             for each in ended:
                 running.remove(each)
-                yield each.name, result_of(each)
+                told = result_of(each)
+                if each.before and not told.get("named"):
+                    waiting.insert(0, (each.name, None))
+                    continue
+                yield each.name, told, each.before
             if not ended:
                 time.sleep(0.05)
     finally:
@@ -90,16 +113,19 @@ def results(names: Sequence[str], options: argparse.Namespace, folder: Path) -> 
             end(each)
 
 
-def begin(name: str, options: argparse.Namespace, folder: Path) -> Running:
+def begin(name: str, before: Mapping[str, str] | None, options: argparse.Namespace, folder: Path) -> Running:
     """Start a process with a fault; its output goes to a file of its name."""
     result, log = folder / f"{name}.json", options.logs / f"{name}.log"
+    result.unlink(missing_ok=True)
+    test = before["test"] if before else ""
     if options.fresh:
-        command = [sys.executable, "-m", child.__name__, name, str(result), options.level]
+        command = [sys.executable, "-m", child.__name__, name, str(result), options.level, *filter(None, [test])]
         with log.open("wb") as output:
             process = subprocess.Popen(command, cwd=PROJECT, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
         process.returncode = 0  # waited for by number, as a fork is
-        return Running(name, process.pid, result, time.monotonic())
-    return Running(name, fork(lambda: child.judge(name, result, options.level), log), result, time.monotonic())
+        return Running(name, process.pid, result, time.monotonic(), before)
+    forked = fork(lambda: child.judge(name, result, options.level, test), log)
+    return Running(name, forked, result, time.monotonic(), before)
 
 
 def fork(act: Callable[[], None], log: Path) -> int:
@@ -158,8 +184,13 @@ def in_a_child(name: str, act: Callable[[Path], None], logs: Path) -> str:
         return result.read_text(encoding="utf-8")
 
 
-def row_of(name: str, told: Mapping[str, Any], facts: Mapping[str, str]) -> dict[str, str]:
-    """The row of the CSV for what a run with a fault showed."""
+def row_of(
+    name: str, told: Mapping[str, Any], facts: Mapping[str, str], before: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The row of the CSV for what a run with a fault showed; `before` is the row of which the test alone ran.
+
+    What the whole suite told is kept then: the first test that failed, and the seconds to the one that named the fault.
+    """
     seen, named = told.get("seen"), told.get("named")
     ended = told.get("code") in (0, 1)
     result = CAUGHT if named else ERROR if not ended else NOT_NAMED if seen else MISSED
@@ -175,6 +206,8 @@ def row_of(name: str, told: Mapping[str, Any], facts: Mapping[str, str]) -> dict
         "message": shown.get("message", "" if ended else f"pytest ended with code {told.get('code')}"),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
+    if before:
+        row |= {"run": ALONE, "seen": before["seen"], "seconds": before["seconds"]}
     return {column: row[column] for column in store.COLUMNS}
 
 

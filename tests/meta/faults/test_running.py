@@ -11,7 +11,7 @@ import pytest
 from cnnspec import pipeline
 from cnnspec.facts import reading
 from cnnspec.faults import power, store
-from tests.meta.faults import sources
+from tests.meta.faults import running, sources
 from tests.meta.faults.made_rows import row
 
 # Runs that show something, end without a result, do not end, or leave something behind in their process.
@@ -23,8 +23,13 @@ from tests.meta.faults.catalogue.entries import CATALOGUE, Fault
 
 told = {"test": "tests/test_exact.py::a", "tier": "exact", "level": "quick", "message": "Conv2D", "seconds": 1.5}
 shown = {"caught": dict(seen=told, named=told), "not_named": dict(seen=told), "missed": {}}
+shown["named"] = dict(seen=told, named=told | {"message": "Conv2D, again", "seconds": 0.5})
+ALONE = os.environ.get("ALONE", "named")
 
-def judge(name, result, level):
+def judge(name, result, level, test=""):
+    if test:
+        print("alone", test, flush=True)
+        shown["caught"] = shown[ALONE]
     if name == "crashes":
         os.abort()
     if name == "raises":
@@ -42,19 +47,22 @@ running.LONGEST = 2
 child.prepare, child.judge = lambda: None, judge
 child.tell_stack = lambda path: path.write_text(json.dumps(dict.fromkeys(running.store.STACK, "x") | {"cores": 2}))
 sources.of_fault = lambda name: "0123456789ab"
+sources.of_suite = lambda: os.environ.get("SUITE", "a" * 12)
 CATALOGUE.clear()
 for name in sys.argv[3:]:
     CATALOGUE[name] = Fault(name, "layer", "It is wrong.", "made", ("Conv2D",), print)
 from tests.meta.faults import put
 put.loaded = lambda: CATALOGUE
-sys.exit(run.main(["--out", sys.argv[1] + "/catalogue.csv", "--logs", sys.argv[1] + "/logs", "--jobs", "2"]))
+options = os.environ.get("OPTIONS", "").split()
+sys.exit(run.main(["--out", sys.argv[1] + "/catalogue.csv", "--logs", sys.argv[1] + "/logs", "--jobs", "2", *options]))
 """
 
 
-def run_stubbed(folder, *faults, suite="green"):
+def run_stubbed(folder, *faults, suite="green", **environment):
     """The command with made-up runs: (exit code, lines of output)."""
     command = [sys.executable, "-c", STUBBED, str(folder), suite, *faults]
-    ended = subprocess.run(command, cwd=reading.PROJECT, capture_output=True, text=True, timeout=120)
+    environment = os.environ | environment
+    ended = subprocess.run(command, cwd=reading.PROJECT, capture_output=True, text=True, timeout=120, env=environment)
     return ended.returncode, ended.stdout.splitlines() + ended.stderr.splitlines()
 
 
@@ -112,6 +120,48 @@ def test_a_command_that_is_ended_ends_its_runs(tmp_path):
 def test_what_is_caught_alone_ends_with_0(tmp_path):
     """Every fault caught: exit code 0."""
     assert run_stubbed(tmp_path, "caught")[0] == 0
+
+
+def stored_of(folder, name="caught"):
+    """The row of a fault that a stubbed run stored, and its log."""
+    rows = {each["fault"]: each for each in store.CATALOGUE.read(folder / "catalogue.csv")}
+    return rows[name], (folder / "logs" / f"{name}.log").read_text()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the command forks")
+def test_the_test_that_named_a_fault_runs_alone(tmp_path):
+    """With another text of the suite that test is asked first; what the whole suite told is kept, the message is new."""
+    run_stubbed(tmp_path, "caught")
+    whole, log = stored_of(tmp_path)
+    assert (whole["run"], whole["message"], whole["seconds"], "alone" in log) == ("default", "Conv2D", "1.5", False)
+    code, _ = run_stubbed(tmp_path, "caught", SUITE="b" * 12)
+    alone, log = stored_of(tmp_path)
+    assert code == 0
+    assert log.startswith("alone tests/test_exact.py::a\n")
+    assert alone == whole | {"run": store.ALONE, "message": "Conv2D, again", "suite_text": "b" * 12, "date": alone["date"]}
+    again = run_stubbed(tmp_path, "caught", SUITE="b" * 12)[1]
+    assert again[0] == "1 faults, 1 of them stored for this suite and stack"
+    run_stubbed(tmp_path, "caught", SUITE="b" * 12, OPTIONS="--whole")
+    assert stored_of(tmp_path)[0]["run"] == "default"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the command forks")
+@pytest.mark.parametrize("how", ["missed", "not_named"])
+def test_the_whole_suite_runs_where_its_test_names_the_fault_no_more(tmp_path, how):
+    """A test that passes, or fails without a word, is no answer."""
+    run_stubbed(tmp_path, "caught")
+    code, _ = run_stubbed(tmp_path, "caught", SUITE="b" * 12, ALONE=how)
+    row, log = stored_of(tmp_path)
+    assert (code, row["run"], row["suite_text"]) == (0, "default", "b" * 12)
+    assert log == "output of caught default None\n"  # of the second process
+
+
+def test_only_what_the_level_runs_is_asked_first(monkeypatch):
+    """A fault of another text, of a larger level, or that was not caught is shown to the whole suite."""
+    monkeypatch.setattr(sources, "of_fault", lambda name: "0123456789ab")
+    rows = [row("a"), row("b", level="default"), row("c", store.MISSED), row("d", fault_text="1" * 12)]
+    assert list(running.caught_before("abcde", rows, "default")) == ["a", "b"]
+    assert list(running.caught_before("abcde", rows, "quick")) == ["a"]
 
 
 def test_a_result_holds_for_its_fault_suite_level_and_stack():
