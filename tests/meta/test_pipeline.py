@@ -157,3 +157,42 @@ def test_looking_for_a_difference_changes_no_draw():
         return [random.random(), np.random.random(), float(tf.random.uniform(())), float(np.ravel(kernel)[0])]
 
     assert drawn(lambda: None) == drawn(pipeline.difference.__wrapped__)
+
+
+@only_known
+def test_a_difference_in_the_second_epoch_is_noticed(monkeypatch):
+    """Keras' own batches are the harness' in the first epoch, and come in another order in the second."""
+
+    class Changing:
+        def __init__(self, dataset):
+            self.datasets = iter([dataset, dataset.map(lambda x, y: (x[::-1], y[::-1]))])
+
+        def __iter__(self):
+            return iter(next(self.datasets))
+
+    monkeypatch.setattr(pipeline, "_of_keras", lambda numbers: (Changing(pipeline._of_harness(numbers)[0]), lambda: None))
+    assert "with seed 1 batch 4 of two epochs has images and labels" in pipeline.difference.__wrapped__()
+
+
+@only_known
+def test_a_difference_under_the_second_seed_is_noticed(monkeypatch):
+    """Keras' own batches are the harness' under seed 1 alone."""
+    shown = pipeline._shown
+    other = lambda dataset, seed: shown(dataset, 1 if dataset is pipeline._of_keras else seed)  # noqa: E731
+    monkeypatch.setattr(pipeline, "_shown", other)
+    assert "with seed 2 batch 1 of two epochs has images and labels" in pipeline.difference.__wrapped__()
+
+
+@pytest.mark.parametrize(("version", "known"), [((3, 14, 2), False), ((3, 15, 0), True), ((4, 0), True)])
+def test_steps_are_joined_from_keras_3_15_on(monkeypatch, version, known):
+    """Where nothing differs, the version decides."""
+    monkeypatch.setattr(pipeline, "KERAS_VERSION", version)
+    monkeypatch.setattr(pipeline, "difference", lambda: None)
+    assert pipeline.available() == (known and backend() == "tensorflow")
+
+
+@only_here
+def test_tf_data_changes_nothing_by_itself():
+    """No thread tunes the pipeline, which makes `fit` wait (baselines/benchmarks), and nothing of it is rewritten."""
+    options = pipeline.batches(NUMBERS, NUMBERS, 128).options()
+    assert (options.autotune.enabled, options.experimental_optimization.apply_default_optimizations) == (False, False)

@@ -1,8 +1,9 @@
 """`python -m tests.meta.mutation`: change the code by one small thing at a time, and see whether a test notices.
 
 cosmic-ray makes the mutants of a module in a copy of the project and runs the module's tests on each, without the suite's
-plugins, which import the framework. A session that was stopped goes on; a module whose text and tests are those of its
-stored score is not run again. After tests were added, `--survivors` runs those mutants alone that had survived before.
+plugins, which import the framework, or, where the tests need it, in forks of a process that has imported it. A session that
+was stopped goes on; a module whose text and tests are those of its stored score is not run again. After tests were added,
+`--survivors` runs those mutants alone that had survived before.
 """
 
 from __future__ import annotations
@@ -10,23 +11,26 @@ from __future__ import annotations
 import argparse
 import compileall
 import concurrent.futures
+import contextlib
 import datetime
 import importlib.metadata
 import os
 import platform
 import shlex
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cnnspec.errors import CnnspecError
 from cnnspec.facts import reading
 from tests.meta.copies import copy_project
-from tests.meta.mutation import groups, scores
+from tests.meta.mutation import forked, groups, scores
 
 WORK = reading.PROJECT / "runs" / "mutation"
 PARTS = ("conftest.py", "pyproject.toml", "tox.ini", "README.md", "cnnspec", "tests", "baselines")
@@ -39,6 +43,7 @@ LEFT_OUT = [
 # Without conftest.py, whose plugins import the framework.
 PLUGINS = ("no:cacheprovider", "pytester", "tests.meta.conftest", "tests.meta.reports.conftest")
 PYTEST = ("-m", "pytest", "-x", "-q", "--noconftest", *(f"-p{name}" for name in PLUGINS))
+WITH_PLUGINS = ("-x", "-q", "-pno:cacheprovider")  # of tests that need the framework
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -103,18 +108,18 @@ def run(module: str, group: groups.Group, survivors: bool = False) -> str:
     if session.exists() and of_tests.read_text(encoding="utf-8") != text:
         forget_survivors(session) if survivors else session.unlink()
     of_tests.write_text(text, encoding="utf-8")
-    test = [sys.executable, *PYTEST, *group.tests]
-    begun = time.monotonic()
-    ran(test, copy)  # without a mutant the tests pass, or their failures say nothing
-    limit = 10 + 5 * (time.monotonic() - begun)
-    config = folder / "cosmic-ray.toml"
-    config.write_text(configured(module, test, limit), encoding="utf-8")
-    begun = time.monotonic()
-    if not session.exists():
-        ray("init", str(config), f"{session}.new", cwd=copy)
-        ran(["cr-filter-operators", f"{session}.new", str(config)], copy)
-        os.replace(f"{session}.new", session)
-    ray("exec", str(config), str(session), cwd=copy)
+    with testing(group, copy) as test:
+        begun = time.monotonic()
+        ran(test, copy)  # without a mutant the tests pass, or their failures say nothing
+        limit = 10 + 5 * (time.monotonic() - begun)
+        config = folder / "cosmic-ray.toml"
+        config.write_text(configured(module, test, limit), encoding="utf-8")
+        begun = time.monotonic()
+        if not session.exists():
+            ray("init", str(config), f"{session}.new", cwd=copy)
+            ran(["cr-filter-operators", f"{session}.new", str(config)], copy)
+            os.replace(f"{session}.new", session)
+        ray("exec", str(config), str(session), cwd=copy)
     found = scores.mutants(module, ray("dump", str(session), cwd=copy))
     about = {
         "text": text,
@@ -125,6 +130,26 @@ def run(module: str, group: groups.Group, survivors: bool = False) -> str:
     scores.store(module, found, about)
     killed = sum(mutant.killed for mutant in found)
     return f"{killed} of {len(found)} mutants noticed, {time.monotonic() - begun:.0f} s"
+
+
+@contextlib.contextmanager
+def testing(group: groups.Group, copy: Path) -> Iterator[list[str]]:
+    """The command that runs a group's tests in a copy; where they need the framework, a process that has it serves them."""
+    if not group.framework:
+        yield [sys.executable, *PYTEST, *group.tests]
+        return
+    with tempfile.TemporaryDirectory(prefix="cnnspec-") as folder:  # a socket's name must be short
+        place = Path(folder, "socket")
+        serve = [sys.executable, "-m", forked.__name__, "serve", str(place)]
+        with subprocess.Popen(serve, cwd=copy, env=environment() | forked.ENVIRONMENT, start_new_session=True) as serving:
+            try:
+                while not place.exists():
+                    if serving.poll() is not None:
+                        raise subprocess.CalledProcessError(serving.returncode, serve)
+                    time.sleep(forked.PAUSE)
+                yield [sys.executable, "-m", forked.__name__, "ask", str(place), *WITH_PLUGINS, *group.tests]
+            finally:
+                os.killpg(serving.pid, signal.SIGKILL)
 
 
 def fresh(copy: Path, module: str) -> None:
@@ -158,11 +183,14 @@ def ray(*arguments: str, cwd: Path) -> str:
     return ran(["cosmic-ray", *arguments], cwd)
 
 
+def environment() -> dict[str, str]:
+    """The variables of a process in the copy. With nothing else on the path no browser is found, which would be too slow."""
+    return {**os.environ, "PATH": str(Path(sys.executable).parent), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
 def ran(command: Sequence[str], cwd: Path) -> str:
     """Standard output of a command in the copy. Raises CalledProcessError with all output."""
-    # With nothing else on the path no browser is found: it would be too slow for a thousand runs.
-    given = {**os.environ, "PATH": str(Path(sys.executable).parent), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(command, cwd=cwd, env=given, text=True, capture_output=True)
+    done = subprocess.run(command, cwd=cwd, env=environment(), text=True, capture_output=True)
     if done.returncode:
         raise subprocess.CalledProcessError(done.returncode, command, done.stdout + done.stderr)
     return done.stdout

@@ -8,10 +8,14 @@ from cnnspec.facts import reading
 
 
 class Group(NamedTuple):
-    """The modules that are mutated, and the files of the tests that judge them, from the project's folder."""
+    """The modules that are mutated, and the files of the tests that judge them, from the project's folder.
+
+    `framework` says whether the tests need the framework and the suite's plugins.
+    """
 
     modules: tuple[str, ...]
     tests: tuple[str, ...]
+    framework: bool = False
 
 
 def group(folder: str, modules: str, tests: str) -> Group:
@@ -50,6 +54,13 @@ GROUPS = {
         "cnnspec/oracle", "layers network optimizers", "oracle/layers oracle/network oracle/optimizers oracle/refusals"
     ),
     "charts": group(REPORTS, "charts curves", "reports/charts reports/page reports/page_of_many"),
+    "models": Group(("cnnspec/architectures.py",), ("tests/test_architecture.py", "tests/test_configuration.py"), True),
+    "training": Group(
+        ("cnnspec/training.py", "cnnspec/compat.py"),
+        ("tests/meta/test_trainings.py", "tests/meta/test_pipeline.py", "tests/test_configuration.py"),
+        True,
+    ),
+    "pipeline": Group(("cnnspec/pipeline.py",), ("tests/meta/test_pipeline.py",), True),
 }
 
 
