@@ -56,8 +56,8 @@ GROUPS = {
     "charts": group(REPORTS, "charts curves", "reports/charts reports/page reports/page_of_many"),
     "models": Group(("cnnspec/architectures.py",), ("tests/test_architecture.py", "tests/test_configuration.py"), True),
     "training": Group(
-        ("cnnspec/training.py", "cnnspec/compat.py"),
-        ("tests/meta/test_trainings.py", "tests/meta/test_pipeline.py", "tests/test_configuration.py"),
+        ("cnnspec/training.py",),
+        ("tests/meta/test_train.py", "tests/meta/test_nonfinite_weights.py", "tests/test_configuration.py"),
         True,
     ),
     "pipeline": Group(("cnnspec/pipeline.py",), ("tests/meta/test_pipeline.py",), True),
