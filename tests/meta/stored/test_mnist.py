@@ -1,7 +1,8 @@
 """What do the stored runs on full MNIST show about the notebook, and about the optimizer that its page cut off?
 
 The runs under `baselines/ensembles/mnist` were trained with Adam, those under `mnist-adadelta`, `mnist-adagrad` and
-`mnist-adamax` with that optimizer as Keras 2.2.4 makes it, and those under `mnist-h100` and `mnist-h200` with Adam on a GPU.
+`mnist-adamax` with that optimizer as Keras 2.2.4 makes it, those under `mnist-h100` and `mnist-h200` with Adam on a GPU, and
+those under `mnist-2019` by the notebook's own stack.
 """
 
 import inspect
@@ -31,9 +32,10 @@ SEEDS = {
 COUNTED = [(optimizer, model, least) for optimizer, models in SEEDS.items() for model, least in models.items()]
 H100 = ENSEMBLES / "mnist-h100"
 H200 = ENSEMBLES / "mnist-h200"
+OF_2019 = ENSEMBLES / "mnist-2019"  # the notebook's own stack, from its own draw
 FILES = [
     (optimizer, path)
-    for optimizer, folder in [*FOLDERS.items(), ("adam", H100), ("adam", H200)]
+    for optimizer, folder in [*FOLDERS.items(), ("adam", H100), ("adam", H200), ("adam", OF_2019)]
     for path in sorted(folder.glob("*.csv"))
 ]
 
@@ -212,3 +214,39 @@ def test_an_ensemble_of_a_gpu_is_in_the_readme():
     said = f"trained {len(farthest)} runs", f"no distance above {distance:.2f} SD, no value farther out than {value:.2f} SD"
     for words in said:
         assert words in " ".join(text.split()), words
+
+
+def test_the_notebooks_own_stack_is_in_the_readme():
+    """baselines/ensembles/README.md says how the notebook lies among runs of its own stack, and gives model2's losses."""
+    stored, theirs = store.read(OF_2019 / "model2.csv"), notebook.curves("model2")
+    assert set(stored.framework) == {"tensorflow 1.13.1"}
+    assert stored.untrained_loss.nunique() == 1  # one draw of weights
+    found = membership.stored(OF_2019, ["model2"])
+    residuals = found.residuals(membership.judged(theirs), found.runs["model2"])
+    places = [found.plausibility(residuals, figure) for figure in (membership.distance, membership.farthest)]
+    assert all(place.plausible for place in places)
+    nats = [
+        likelihood.table(notebook.curves, [folder], ["model2"])
+        .set_index("model")
+        .at["model2", likelihood.column(folder.name, likelihood.ONCE)]
+        for folder in (OF_2019, FOLDERS["adam"])
+    ]
+    said = (
+        f"(`mnist-2019`: {len(stored)} runs so far",
+        f"distance {places[0].value:.2f} SD (p = {places[0].probability:.2g}), farthest value {places[1].value:.2f} SD "
+        f"(p = {places[1].probability:.2g}).",
+        f"Each curve counted once its log-likelihood is {nats[0]} nats, and {nats[1]} among the runs of today's stack.",
+    )
+    text = (ENSEMBLES / "README.md").read_text(encoding="utf-8")
+    for words in said:
+        assert words in " ".join(text.split()), words
+    columns = ["loss_1", *LAST.values()]
+    first = [theirs["loss"][0], *(theirs[metric][-1] for metric in LAST)]
+    rows = ["| notebook | " + " | ".join(f"{value:.4f}" for value in first) + " |"]
+    for name, folder in (("its own stack", OF_2019), ("today's stack", FOLDERS["adam"])):
+        runs = store.read(folder / "model2.csv")
+        cells = [f"{runs[column].min():.4f} to {runs[column].max():.4f}" for column in columns]
+        rows.append(f"| {name}, {len(runs)} runs | " + " | ".join(cells) + " |")
+    table = "\n".join(rows)
+    assert table in text, f"the rows are now\n{table}"
+    assert stored["final_train_loss"].min() < first[-1] < stored["final_train_loss"].max()
