@@ -61,10 +61,14 @@ def test_the_settings_are_the_notebooks():
     assert training.RESHUFFLED == ("mnist",)
 
 
-def test_a_run_is_recorded(made):
-    """What was trained, the loss before the first step, each epoch's metrics, and the scores of both parts at the end."""
+def test_a_run_is_recorded(made, capfd):
+    """What was trained, the loss before the first step, each epoch's metrics, and the scores of both parts at the end.
+
+    Nothing is printed where `verbose` is 0.
+    """
     lines = []
     run = training.train("model2", FEW, seed=3, epochs=2, optimizer="adamax", verbose=0, report=lines.append)
+    assert capfd.readouterr().out == ""
     assert (run.model, run.dataset, run.seed, run.epochs, run.batch_size) == ("model2", "mnist5k", 3, 2, 128)
     assert (run.optimizer, run.redrawn, run.stack["keras"]) == ("adamax", False, keras.__version__)
     assert sorted(run.history) == ["accuracy", "loss", "seconds", "val_accuracy", "val_loss"]
@@ -214,3 +218,5 @@ def test_every_optimizer_that_the_page_allows():
     rates = {name: float(np.asarray(make().learning_rate)) for name, make in training.OPTIMIZERS.items()}
     due = {"adam": 0.001, "adadelta": 1.0, "adagrad": 0.01, "adamax": 0.002, "sgd": 0.001}
     assert rates == pytest.approx(due, rel=1e-6)
+    adagrad = training.OPTIMIZERS["adagrad"]().get_config()
+    assert (adagrad["initial_accumulator_value"], adagrad["epsilon"]) == (0, 1e-14)
