@@ -137,11 +137,11 @@ def kernels(seed):
 
 def test_seeded_kernels_are_drawn_again():
     """Each from NumPy's old generator of the seed, by the layer's own initialiser; biases and other kernels stay."""
-    before, after = kernels(7)
-    due = keras.initializers.HeUniform(seed=int(np.random.RandomState(7).randint(2**31 - 1)))((784, 3))
+    before, after = kernels(4)
+    due = keras.initializers.HeUniform(seed=2005877882)((784, 3))  # the first of NumPy's RandomState(4) below 2**31 - 1
     assert np.array_equal(after[0], keras.ops.convert_to_numpy(due))
     assert [np.array_equal(*pair) for pair in zip(before, after, strict=True)] == [False, True, True, True]
-    assert np.array_equal(after[0], kernels(7)[1][0])
+    assert np.array_equal(after[0], kernels(4)[1][0])
     assert not np.array_equal(after[0], kernels(8)[1][0])
 
 
