@@ -2,6 +2,7 @@
 
 import inspect
 import math
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -124,6 +125,14 @@ def test_an_evaluation_that_is_not_finite_stops_the_run(made, monkeypatch, call,
     monkeypatch.setattr(training, "evaluate", breaking)
     with pytest.raises(NonFiniteLoss, match=told):
         training.train("model2", FEW, epochs=1, verbose=0)
+
+
+def test_a_variable_of_keras_2_is_named_as_one_of_keras_3():
+    """Keras 2's names have the layer's before them and a number behind."""
+    layer = SimpleNamespace(
+        name="dense", weights=[SimpleNamespace(name="dense/kernel:0")], get_weights=lambda: [np.float32([np.nan])]
+    )
+    assert training.not_finite(SimpleNamespace(layers=[layer])) == "kernel of layer 1 (dense) is NaN in 1 of 1 elements"
 
 
 def kernels(seed):
