@@ -1,7 +1,8 @@
-"""Does a file of one megabyte cost at most two seconds of processor time and 256 MiB, whatever it holds?"""
+"""Does a file of one megabyte cost at most fifty loops of the interpreter and 256 MiB, whatever it holds?"""
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from cnnspec.ensembles import store
 from cnnspec.facts import reading
 from tests.meta.damage import kinds
 
-SECONDS, MIB = 2.0, 256
+LOOPS, MIB = 50, 256  # loops of a million steps, in processor time: 25 were seen, 2.5 s on a slow machine
 SIZE = 10**6  # bytes of each file
 # In a process of its own, so that the memory of other tests does not count. Prints (kind, what, seconds, MiB) of each file.
 CODE = """
@@ -80,12 +81,23 @@ def measured(tmp_path_factory):
     return [json.loads(line) for line in ended.stdout.splitlines() if line.startswith("[")]
 
 
-@pytest.mark.parametrize(("place", "most", "unit"), [(3, SECONDS, "s"), (4, MIB, "MiB")], ids=["seconds", "memory"])
+@pytest.mark.parametrize(("place", "most", "unit"), [(3, LOOPS, "loops"), (4, MIB, "MiB")], ids=["seconds", "memory"])
 def test_a_large_file_is_cheap(measured, place, most, unit):
     """Every kind of file: deeply nested, one long text, many fields, many rows, many columns, one long number."""
     assert len(measured) > 100
     worst = max(measured, key=lambda each: each[place])
-    assert worst[place] <= most, f"{worst[place]:.1f} {unit}: {worst}"
+    cost = worst[place] / (loop() if unit == "loops" else 1)
+    assert cost <= most, f"{cost:.1f} {unit}: {worst}"
+
+
+def loop():
+    """Processor seconds of a loop of a million steps now: a file's cost is compared with it, as machines differ."""
+    found = []
+    for _ in range(5):
+        began = time.process_time()
+        sum(number * number for number in range(10**6))
+        found.append(time.process_time() - began)
+    return statistics.median(found)
 
 
 def test_a_large_ensemble_is_read_fast(tmp_path):
@@ -97,4 +109,4 @@ def test_a_large_ensemble_is_read_fast(tmp_path):
     (tmp_path / "model1.csv").write_text(header + "".join(rows), encoding="utf-8")
     began = time.process_time()
     assert len(store.read(tmp_path / "model1.csv")) == len(rows) > 4000
-    assert time.process_time() - began <= SECONDS
+    assert time.process_time() - began <= LOOPS * loop()
