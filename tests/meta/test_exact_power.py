@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from cnnspec import stack
+from tests import test_exact
 from tests.support.exact import cases, digests, findings, operands
 
 CASES = cases.cases()
@@ -193,16 +195,23 @@ def test_winograd_is_called_inexact():
     assert not findings.differing(cases.expected_of(CONVOLUTION, small).output, winograd(small)).any()
 
 
-def test_errors_in_the_last_places_are_called_inexact():
-    """A Fourier transform errs by less than a unit, to one side too, and where every term is zero; units stay faults."""
+def test_a_gpus_errors_in_the_last_places(monkeypatch):
+    """Less than a unit, to one side too, and where every term is zero: no fault on a GPU, one on a CPU; units always are."""
     expected = np.zeros((3, 3, 1, 3), np.float32)
     expected[1:] = 15440
     terms = np.where(expected, 2.0e6, 0.0)
     small = expected + np.float32(0.08)
-    assert findings.inexact(expected, small, terms)
-    assert not findings.inexact(expected, expected + np.float32(0.6), terms)  # would round to another integer
-    assert not findings.inexact(expected, small, terms / 10)  # too much for so few terms
-    assert not findings.inexact(expected, expected + 1, 20 * terms)
+    assert findings.in_last_places(expected, small, terms)
+    assert not findings.in_last_places(expected, expected + np.float32(0.6), 20 * terms)  # would round to another integer
+    assert not findings.in_last_places(expected, small, terms / 10)  # too much for so few terms
+    assert not findings.in_last_places(expected, small * np.float32(np.nan), terms)
+    few = np.tile(expected, (1, 1, 50, 1))
+    few[1, 1, 1, 1] += np.float32(0.08)
+    assert not findings.in_last_places(np.tile(expected, (1, 1, 50, 1)), few, np.tile(terms, (1, 1, 50, 1)))
+    for gpu in (True, False):
+        monkeypatch.setattr(stack, "on_gpu", lambda gpu=gpu: gpu)
+        assert test_exact.excused(CONVOLUTION, "input gradient", expected, small, terms) == gpu
+        assert not test_exact.excused(CONVOLUTION, "input gradient", expected, expected + 1, 20 * terms)
 
 
 def one_wrong(array):
