@@ -1,12 +1,15 @@
 """Do benchmarks run only on request and alone, and do they measure what they say?"""
 
+import contextlib
+import gc
 import subprocess
 import sys
 import types
 
+import numpy as np
 import pytest
 
-from cnnspec import compat
+from cnnspec import compat, mnist, stack
 from cnnspec.benchmarks import ceiling, variants
 from cnnspec.facts import reading
 from tests.benchmarks import rounds
@@ -107,6 +110,33 @@ def test_short_epochs_share_a_round():
     benchmark = types.SimpleNamespace(pedantic=pedantic, extra_info={})
     assert rounds.repeat(benchmark, lambda: left.pop(0), lambda: 4.0) == ([2.0] * 4, [1.0] * 4, [4.0] * 4)
     assert benchmark.extra_info == {"repeated_in_a_round": 3, "rounds_taken": 4}
+
+
+def test_a_round_has_few_repetitions():
+    """On a GPU an epoch takes a tenth of a second: two seconds of them, beside as many of plain fit, took a run too long."""
+    calls = []
+    benchmark = types.SimpleNamespace(pedantic=pedantic, extra_info={})
+    rounds.repeat(benchmark, lambda: calls.append(0.1) or 0.1)
+    assert len(calls) == 1 + 5 * 8  # one that warms up, and five rounds
+
+
+@pytest.mark.parametrize("tf32", [None, False])
+def test_tf32_stays_off_until_the_process_ends(monkeypatch, tf32):
+    """By the switch of the backend that computes, whichever it is; and where it is not asked for, nothing is switched."""
+    switched = []
+
+    @contextlib.contextmanager
+    def off():
+        switched.append("off")
+        yield
+        switched.append("on again")
+
+    monkeypatch.setattr(stack, "tf32_off", off)
+    monkeypatch.setattr(variants, "_whole_process", contextlib.ExitStack())
+    digits = mnist.Dataset("mnist5k", *(np.zeros((1, 1), "float32"),) * 4)
+    variants.prepare("model2", variants.Variant(tf32=tf32), digits, seed=0)
+    gc.collect()
+    assert switched == (["off"] if tf32 is False else [])
 
 
 def test_the_number_of_rounds():
