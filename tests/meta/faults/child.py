@@ -6,38 +6,27 @@ Both do the same: in the process that forks nothing of the framework has run, an
 
 from __future__ import annotations
 
-import gc
-import importlib
 import json
 import os
 import sys
 import tempfile
-import threading
 from pathlib import Path
 
 from cnnspec.facts.reading import PROJECT
 from cnnspec.faults.store import HEALTHY
 from cnnspec.files import write_whole
+from tests.meta import forking
 from tests.meta.faults import put
 from tests.meta.faults.watching import Watcher
-
-THREADS = Path("/proc/self/task")
-# What the suite imports and no fault changes. pytest's plugins are not among them: pytest reads them in its own way.
-IMPORTED = ("keras", "matplotlib.pyplot", "mlxtend.data", "packaging", "pandas", "scipy.stats", "filelock")
 
 
 def prepare() -> None:
     """Import the framework, as pytest would, into the process that will be forked. Raises RuntimeError if it has threads."""
-    for name in IMPORTED:
-        importlib.import_module(name)
-    importlib.import_module(sys.modules["keras"].backend.backend())
+    forking.import_framework()
     put.loaded()
     for name in [name for name in sys.modules if name.startswith(("tests.plugin", "tests.support"))]:
         del sys.modules[name]  # pytest imports them again, and rewrites their assertions
-    found = len(list(THREADS.iterdir())) if THREADS.exists() else threading.active_count()
-    if found > 1:
-        raise RuntimeError(f"{found} threads run after the framework is imported, and a fork would lose them; use --fresh")
-    gc.freeze()  # a collection in a fork would copy every page of memory
+    forking.settle("; use --fresh")
 
 
 def judge(name: str, result: Path, level: str, test: str = "") -> None:

