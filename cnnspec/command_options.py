@@ -55,7 +55,7 @@ def add_device(command: argparse.ArgumentParser, each: str = "") -> None:
 
 
 def choose_device(options: argparse.Namespace) -> None:
-    """Hide and choose devices as --device says, before the command imports the framework, which looks for them then."""
+    """Hide, choose and share devices, as --device says, before the command imports the framework, which looks for them."""
     asked.share_memory()
     device = getattr(options, "device", "auto")
     if device != asked.EACH:

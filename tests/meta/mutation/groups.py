@@ -30,7 +30,6 @@ def group(folder: str, modules: str, tests: str) -> Group:
 
 
 REPORTS = "cnnspec/reports"
-TRAINING = "meta/test_train meta/test_pipeline meta/test_nonfinite_weights test_configuration"
 GROUPS = {
     "reports": group(
         REPORTS, "report schema verdicts words markdown", "reports/malformed reports/report reports/fleets reports/page"
@@ -58,7 +57,12 @@ GROUPS = {
     "models": Group(("cnnspec/architectures.py",), ("tests/test_architecture.py", "tests/test_configuration.py"), True),
     "training": Group(
         ("cnnspec/training.py",),
-        tuple(f"tests/{name}.py" for name in TRAINING.split()),
+        (
+            "tests/meta/test_train.py",
+            "tests/meta/test_pipeline.py",
+            "tests/meta/test_nonfinite_weights.py",
+            "tests/test_configuration.py",
+        ),
         True,
     ),
     "pipeline": Group(("cnnspec/pipeline.py",), ("tests/meta/test_pipeline.py",), True),
