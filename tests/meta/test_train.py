@@ -158,7 +158,7 @@ def test_seeded_kernels_are_drawn_again():
 
 
 def test_a_redrawn_run_says_so(made, monkeypatch):
-    """Its kernel is another than the stack's own draw; both come from the run's seed. Nothing needs to be trained for that."""
+    """Its kernel is another than the stack's own draw; both come from the run's seed. Nothing is trained here."""
     monkeypatch.setattr(training, "fitting", lambda *given, **settings: lambda **further: None)
     own, redrawn, again = (
         training.train("model2", FEW, seed=6, epochs=1, verbose=0, redraw=each) for each in (False, True, True)
