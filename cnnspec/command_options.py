@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from cnnspec import memory
 from cnnspec.devices import asked
 from cnnspec.names import DATASETS, LARGEST_SEED, LEVELS, MODELS, OPTIMIZERS
 
@@ -55,7 +56,11 @@ def add_device(command: argparse.ArgumentParser, each: str = "") -> None:
 
 
 def choose_device(options: argparse.Namespace) -> None:
-    """Hide, choose and share devices, as --device says, before the command imports the framework, which looks for them."""
+    """Hide, choose and share devices, as --device says, before the command imports the framework, which looks for them.
+
+    The C library's memory is kept from here on as well (`memory.keep`).
+    """
+    memory.keep()
     asked.share_memory()
     device = getattr(options, "device", "auto")
     if device != asked.EACH:

@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "architectures": {"compat", "errors", "mnist"},
     "compat": set(),
     "devices": set(),
+    "memory": set(),
     "stack": {"compat", "devices", "errors"},
     "digit_files": {"errors"},
     "mnist": {"digit_files", "names", "errors"},
@@ -42,7 +43,7 @@ MAY_IMPORT = {
     "each": {"verify", "reports", "devices", "facts", "errors", "calls", "shapes"},
     "soak": {"each", "devices", "errors", "calls"},
     "bisect": {"verify", "reports", "facts", "files", "names", "errors", "calls"},
-    "command_options": {"devices", "names"},
+    "command_options": {"devices", "memory", "names"},
     "command_checks": {"files", "names", "errors"},
     "commands": {
         *(
@@ -76,6 +77,7 @@ WITHOUT_FRAMEWORK = [
     "calls",
     "errors",
     "files",
+    "memory",
     "devices.accelerators",
     "devices.asked",
     "devices.versions",

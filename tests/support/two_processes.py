@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
-from cnnspec import mnist, pipeline, stack
+from cnnspec import memory, mnist, pipeline, stack
 from cnnspec.architectures import ARCHITECTURES
 from cnnspec.compat import backend, draw, seed_everything
 from cnnspec.facts import reading
@@ -151,6 +151,7 @@ def main(name: str, parent: str = "") -> None:
     """Train as the process `name` does, and print the digests; `parent` is the number of the process that waits for them."""
     if parent:
         end_with(int(parent))
+    memory.keep()
     stack.settle()
     found: dict[str, bool | str | list[str]] = {UNSEEDED: unseeded()}  # before anything sets a seed
     found |= {"deterministic": switch_determinism_on(), "device": stack.used_name()}
