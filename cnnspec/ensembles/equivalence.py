@@ -11,6 +11,7 @@ have: where it is small, "cannot tell" speaks of the number of runs.
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,8 +56,9 @@ def power(first: Sequence[float], second: Sequence[float]) -> float:
 def runs_needed(first: Sequence[float], second: Sequence[float]) -> int | None:
     """The least number of runs of each stack that have a power of POWER, by the spread of these; None above MOST_RUNS."""
     variances = [np.log(values).var(ddof=1) for values in (first, second)]
-    enough = (runs for runs in range(2, MOST_RUNS + 1) if _power(*_error(variances, [runs, runs])) >= POWER)
-    return next(enough, None)
+    numbers = range(2, MOST_RUNS + 1)  # the power grows with the number
+    place = bisect.bisect_left(numbers, POWER, key=lambda runs: _power(*_error(variances, [runs, runs])))
+    return numbers[place] if place < len(numbers) else None
 
 
 def _error(variances: Sequence[float], sizes: Sequence[int]) -> tuple[float, float]:

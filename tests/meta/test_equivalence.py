@@ -86,6 +86,21 @@ def test_the_runs_that_are_needed():
     assert equivalence.power(spread_exactly(4, 5.0), spread_exactly(4, 5.0)) == 0
 
 
+def test_the_limits_of_the_runs_that_are_needed(monkeypatch, tmp_path):
+    """A number that is just the most is told, in the table too; beyond it stands `over`; a power that is just met counts."""
+    assert equivalence.MOST_RUNS == 10_000
+    first, _ = some_runs(tmp_path / "a", slice(2))
+    told = [int(runs) for runs in equivalence.table(first, first, 10)[MANY]]
+    assert min(told) > 2
+    for most, expected in ((max(told), [*map(str, told)]), (min(told) - 1, [f"over {min(told) - 1}"] * 3)):
+        monkeypatch.setattr(equivalence, "MOST_RUNS", most)
+        assert equivalence.table(first, first, 10)[MANY].tolist() == expected
+    monkeypatch.setattr(equivalence, "MOST_RUNS", 30)
+    samples = (spread_exactly(25, 0.1),) * 2
+    monkeypatch.setattr(equivalence, "POWER", equivalence.power(*samples))
+    assert equivalence.runs_needed(*samples) == 25
+
+
 def test_the_error_rate():
     """Two stacks that differ by exactly the margin are found equivalent in one case of twenty."""
     generator = np.random.default_rng(5)
