@@ -1,9 +1,9 @@
 """Does the same seed on the same stack give the same weights, bit for bit?
 
-Two new processes train at the same time. On a CPU each uses one thread: with several, TensorFlow adds partial sums in the
-order in which threads finish, and single weights of a model with many channels repeat only to about 1e-2. On a GPU the
-processes switch deterministic kernels on where the backend has them: `tests/support/determinism.py`. They report whether
-they are on, on which device they computed, and by which path: it may be another one than training takes.
+Two new processes draw and train at the same time. On a CPU each uses one thread: with several, TensorFlow adds partial sums
+in the order in which threads finish, and single weights of a model with many channels repeat only to about 1e-2. On a GPU
+the processes switch deterministic kernels on where the backend has them: `tests/support/determinism.py`. They report
+whether they are on, on which device they computed, and by which path: it may be another one than training takes.
 """
 
 import json
@@ -12,8 +12,9 @@ import pytest
 
 from cnnspec import stack
 from tests.support import checks, determinism
-from tests.support.two_processes import HARNESSED, MODELS, PROCESSES, SEEDS, UNFIXED, UNSEEDED, started
+from tests.support.two_processes import DRAWN, MODELS, PROCESSES, SEEDS, TRAINED, UNSEEDED, started
 
+OF = {TRAINED: "two epochs", DRAWN: "kernels and an output with dropout"}
 NEXT = "look for operations without a deterministic kernel in the release notes of the framework, cuDNN and oneDNN"
 
 
@@ -59,9 +60,10 @@ def test_deterministic_operations_are_on(digests, record_property):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_the_same_seed_repeats(digests, model, record_property):
-    """After two epochs with shuffling and dropout, both processes have the same weights and losses, bit for bit.
+    """Both processes have the same bits: of TRAINED weights and losses after two epochs with shuffling and dropout.
 
-    HARNESSED is trained by Keras' own fit of arrays in the first process, and by the harness in the second.
+    It is trained by Keras' own fit of arrays in the first process, and by the harness in the second. Of DRAWN it is what it
+    starts with, which its layers draw without a seed of their own, and an output with dropout.
     """
     first, second = (digests[name][model] for name in PROCESSES)
     reason = determinism.impossible(stack.used())
@@ -69,12 +71,12 @@ def test_the_same_seed_repeats(digests, model, record_property):
         told = "are the same here, which proves nothing" if first == second else "differ here, which is no fault"
         pytest.skip(f"the bits {told}: {reason}; pytest --device cpu tests/test_determinism.py")
     if not stack.on_gpu():  # one thread of a CPU: equal machines have to agree, and `cnnspec report` compares them
-        record_property("digest", {f"{model}, two epochs with seed 0": first})
-    subject, next_step = f"{model}: SHA-256 of weights and losses of a second training", NEXT
-    if model == HARNESSED:
-        subject += ", by the harness"
+        record_property("digest", {f"{model}, {OF[model]} with seed 0": first})
+    subject, next_step = f"{model}: SHA-256 of kernels that are drawn, and of an output with dropout", NEXT
+    if model == TRAINED:
+        subject = f"{model}: SHA-256 of weights and losses of a second training, by the harness"
         next_step += "; if only this model differs, compare cnnspec/pipeline.py with how this Keras reads arrays"
-    checks.equal(subject, first, second, source="the first training, with the same seed", next=next_step)
+    checks.equal(subject, first, second, source="the first process, with the same seed", next=next_step)
 
 
 def path_taken(digests, reason):
@@ -99,7 +101,7 @@ def test_another_seed_differs(digests):
     """Seed 1 gives other weights to start with than seed 0. That it gives another order, tests/test_stochastic.py tests."""
     first, second = digests["second"][SEEDS]
     checks.equal(
-        f"{UNFIXED}: seeds 0 and 1 give the same weights to start with",
+        f"{DRAWN}: seeds 0 and 1 give the same weights to start with",
         False,
         first == second,
         source="the two different seeds",

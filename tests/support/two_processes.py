@@ -1,7 +1,8 @@
-"""`python -m tests.support.two_processes NAME` trains MODELS; NAME is one of PROCESSES.
+"""`python -m tests.support.two_processes NAME` trains TRAINED and draws DRAWN; NAME is one of PROCESSES.
 
-It prints JSON: {"deterministic": bool, "device": its name, "path": how its steps are compiled, model: SHA-256 of weights and
-losses with seed 0, …, "kernels of two seeds": two SHA-256}. What determinism needs on each device: `determinism.py`.
+It prints JSON: {"deterministic": bool, "device": its name, "path": how its steps are compiled, TRAINED: SHA-256 of weights
+and losses with seed 0, DRAWN: SHA-256 of what seed 0 draws, "kernels of two seeds": two SHA-256}. What determinism needs on
+each device: `determinism.py`.
 """
 
 from __future__ import annotations
@@ -26,17 +27,18 @@ from cnnspec.compat import backend, draw, seed_everything
 from cnnspec.facts import reading
 from cnnspec.training import batch_size, compile_model, evaluate, fitting
 from tests.support import determinism
+from tests.support.numerics import as_numpy
 
 if TYPE_CHECKING:
     import pytest
 
 SAMPLES = 300  # two full batches and a partial one
-MODELS = ("model1", "model4")  # model1: unseeded initialisers, two dropouts; model4: every kind of layer
-HARNESSED = "model4"
-# The second process trains HARNESSED with `training.fitting`, and draws the kernels of UNFIXED with two seeds.
+# Every kind of layer; the first process trains it by Keras' own fit of arrays, the second by `training.fitting`.
+TRAINED = "model4"
+DRAWN = "model1"  # no kernel of it has a seed of its own, and it has two dropouts
+MODELS = (DRAWN, TRAINED)
 PROCESSES = ("first", "second")
 UNSEEDED = "drawn without a seed"
-UNFIXED = "model1"  # no kernel of it has a seed of its own
 SEEDS = "kernels of two seeds"
 BESIDE = 5  # niceness beside the other tests; with 19 they would hardly run where other jobs share the machine
 
@@ -121,19 +123,27 @@ def digest(model: str, seed: int, harness: bool = False) -> str:
     log = fit(epochs=2, verbose=0, validation_data=(data.x_test, data.y_test)).history
     losses += [*log["loss"], *log["val_loss"], evaluate(built, "train", data.x_train, data.y_train)["train_loss"]]
     text = ",".join(float(loss).hex() for loss in losses)
-    return hashlib.sha256(b"".join(array.tobytes() for array in built.get_weights()) + text.encode()).hexdigest()
+    return sha256(*built.get_weights(), text.encode())
 
 
-def kernels(seed: int) -> str:
-    """SHA-256 of the weights that UNFIXED starts with after `seed`."""
+def sha256(*parts: np.ndarray | bytes) -> str:
+    """SHA-256 of the bytes of all parts."""
+    return hashlib.sha256(b"".join(map(bytes, parts))).hexdigest()
+
+
+def drawn(seed: int) -> tuple[str, str]:
+    """Two SHA-256 of what DRAWN draws after `seed`: of its weights to start with; of these and an output with dropout."""
     seed_everything(seed)
-    return hashlib.sha256(b"".join(array.tobytes() for array in ARCHITECTURES[UNFIXED]().get_weights())).hexdigest()
+    built = ARCHITECTURES[DRAWN]()
+    output = as_numpy(built(mnist.load("mnist5k").x_train[:8], training=True))
+    weights = built.get_weights()
+    return sha256(*weights), sha256(*weights, output)
 
 
 def unseeded() -> str:
     """SHA-256 of what a process draws that sets no seed: a kernel of Glorot's initialiser, and numbers of NumPy."""
     kernel = draw(keras.initializers.GlorotUniform(), (4, 4))
-    return hashlib.sha256(np.asarray(kernel).tobytes() + np.random.rand(4).tobytes()).hexdigest()
+    return sha256(np.asarray(kernel), np.random.rand(4))
 
 
 def end_with(parent: int) -> None:
@@ -155,10 +165,10 @@ def main(name: str, parent: str = "") -> None:
     stack.settle()
     found: dict[str, bool | str | list[str]] = {UNSEEDED: unseeded()}  # before anything sets a seed
     found |= {"deterministic": switch_determinism_on(), "device": stack.used_name()}
-    second = name == "second"
-    found |= {model: digest(model, 0, harness=second and model == HARNESSED) for model in MODELS}
-    if second:
-        found[SEEDS] = [kernels(0), kernels(1)]
+    kernels, draws = drawn(0)
+    found |= {TRAINED: digest(TRAINED, 0, harness=name == "second"), DRAWN: draws}
+    if name == "second":
+        found[SEEDS] = [kernels, drawn(1)[0]]
     print(json.dumps(found | {"path": determinism.path(_paths)}))
 
 

@@ -9,7 +9,7 @@ from cnnspec import stack
 from cnnspec.devices.accelerators import Accelerator
 from tests import test_determinism
 from tests.support import determinism, two_processes
-from tests.support.two_processes import HARNESSED, MODELS, PROCESSES, SEEDS
+from tests.support.two_processes import DRAWN, MODELS, PROCESSES, SEEDS, TRAINED
 
 GPU = Accelerator("GPU:0", "CUDA", "NVIDIA H100", (9, 0))
 TPU = Accelerator("tpu:0", "TPU", "TPU v4")
@@ -111,21 +111,28 @@ def test_other_bits_fail_where_determinism_is_promised(monkeypatch):
     for backend in ("tensorflow", "torch"):
         on_the_gpu(monkeypatch, backend)
         with pytest.raises(pytest.fail.Exception, match="by the harness"):
-            test_determinism.test_the_same_seed_repeats(told(**{HARNESSED: "wrong bits"}), HARNESSED, nothing)
+            test_determinism.test_the_same_seed_repeats(told(**{TRAINED: "wrong bits"}), TRAINED, nothing)
     on_the_gpu(monkeypatch, "jax")
     with pytest.raises(pytest.skip.Exception, match="the bits differ here, which is no fault: JAX on a GPU has no determin"):
-        test_determinism.test_the_same_seed_repeats(told(**{HARNESSED: "wrong bits"}), HARNESSED, nothing)
+        test_determinism.test_the_same_seed_repeats(told(**{TRAINED: "wrong bits"}), TRAINED, nothing)
     with pytest.raises(pytest.skip.Exception, match="the bits are the same here, which proves nothing: JAX on a GPU"):
-        test_determinism.test_the_same_seed_repeats(told(), HARNESSED, nothing)
+        test_determinism.test_the_same_seed_repeats(told(), TRAINED, nothing)
 
 
-@pytest.mark.parametrize(("device", "kept"), [(None, [{f"{HARNESSED}, two epochs with seed 0": "bits"}]), (GPU, [])])
+def test_other_draws_fail(monkeypatch):
+    """A kernel or a mask that the seed does not fix is told as what it is."""
+    on_the_gpu(monkeypatch, "tensorflow")
+    with pytest.raises(pytest.fail.Exception, match="SHA-256 of kernels that are drawn, and of an output with dropout"):
+        test_determinism.test_the_same_seed_repeats(told(**{DRAWN: "wrong bits"}), DRAWN, lambda *given: None)
+
+
+@pytest.mark.parametrize(("device", "kept"), [(None, [{f"{TRAINED}, two epochs with seed 0": "bits"}]), (GPU, [])])
 def test_bits_of_one_thread_are_kept(monkeypatch, device, kept):
     """On a CPU the bits go into the report, for `cnnspec report` of equal machines; a GPU promises them to itself only."""
     use(monkeypatch, "tensorflow", device=device)
     monkeypatch.setattr(stack, "on_gpu", lambda: device is not None)
     noted = []
-    test_determinism.test_the_same_seed_repeats(told(), HARNESSED, lambda name, value: noted.append(value))
+    test_determinism.test_the_same_seed_repeats(told(), TRAINED, lambda name, value: noted.append(value))
     assert noted == kept
 
 
