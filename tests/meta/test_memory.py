@@ -61,6 +61,16 @@ def test_another_c_library_is_left_alone(monkeypatch):
     assert not memory.keep({})
 
 
+def test_the_numbers_are_those_of_the_c_library(monkeypatch):
+    """In glibc's malloc.h M_MMAP_MAX is −4 and M_TRIM_THRESHOLD is −1; by mallopt(3) −1 trims nothing."""
+    asked = []
+    library = type("Library", (), {"mallopt": staticmethod(lambda *pair: asked.append(pair) or 1)})
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: library)
+    assert memory.keep({})
+    assert asked == [(-4, 0), (-1, -1)]
+
+
 def test_a_refusal_is_told(monkeypatch):
     """The C library answers 0 to what it does not do."""
     library = type("Library", (), {"mallopt": staticmethod(lambda parameter, value: int(parameter == memory.MMAP_MAX))})

@@ -40,6 +40,7 @@ GROUPS = {
     "page of benchmarks": group(REPORTS, "benchmarks", "timings"),
     "calls": group("cnnspec", "calls errors", "calls files command_words reports/report"),
     "names": group("cnnspec", "names", "names"),
+    "memory": group("cnnspec", "memory", "memory"),
     "commands": group("cnnspec", "__main__ command_checks", "command_words"),
     "verify": group("cnnspec", "verify", "verify_options verify"),
     "verdict": group("tests/plugin", "verdict outcome", "verdict verdict_words"),
