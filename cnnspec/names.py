@@ -25,10 +25,11 @@ RESULTS = {"Test Loss": "test_loss", "Train Loss": "train_loss"}  # In [46]: row
 
 
 def hardware(stack: dict) -> str:
-    """Folder name of a machine: GPU or CPU model, cores, memory where the operating system reports it."""
+    """Folder name of a machine: GPU or CPU model, vector instructions, cores, memory, as far as the system reports them."""
     device = "" if stack["device"] == "CPU" else f"{stack['device']} "
     memory = f"{stack['memory_gib']} GiB" if stack["memory_gib"] else "unknown memory"
-    return slug(f"{device}{stack['cpu']} {stack['cores']} cores {memory}")
+    vectors = stack.get("instructions") or ""
+    return slug(f"{device}{stack['cpu']} {vectors} {stack['cores']} cores {memory}")
 
 
 def slug(text: str) -> str:

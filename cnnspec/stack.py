@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from cnnspec.compat import IS_2019, backend
-from cnnspec.devices import asked, of_jax, of_tensorflow, of_torch
+from cnnspec.devices import asked, of_jax, of_tensorflow, of_torch, processor
 from cnnspec.devices.accelerators import ONE_AT_MOST, Accelerator, listed
 from cnnspec.errors import DeviceMissing
 
@@ -89,9 +89,10 @@ def current() -> dict[str, Any]:
     """The stack as a flat dict of strings and numbers, for JSON.
 
     Keys: python, platform, keras, backend, framework (name and version), numpy, device, cpu, cores, threads, memory_gib,
-    precision; keras_package, if it is not keras; onednn; xla, where it chooses what it compiles; of an accelerator that is
-    used its api, capability, slice (of MIG), driver, cuda, cudnn, rocm or runtime as they run, tf32 or products, as far as
-    the framework gives them; and unused, the accelerators that are there and not used.
+    precision; instructions, the processor's widest vectors, where they are known; keras_package, if it is not keras; onednn;
+    xla, where it chooses what it compiles; of an accelerator that is used its api, capability, slice (of MIG), driver, cuda,
+    cudnn, rocm or runtime as they run, tf32 or products, as far as the framework gives them; and unused, the accelerators
+    that are there and not used.
     """
     name = backend()
     facts = {
@@ -101,11 +102,14 @@ def current() -> dict[str, Any]:
         "backend": name,
         "framework": f"{name} {importlib.import_module(name).__version__}",
         "numpy": np.__version__,
-        "cpu": cpu_model(),
+        "cpu": processor.name(),
         "cores": available_cores(),
         "memory_gib": memory_gib(),
         "precision": precision(),
     }
+    vectors = processor.instructions()
+    if vectors:
+        facts["instructions"] = vectors
     if keras.__name__ != "keras":  # tf_keras: see legacy_keras
         facts["keras_package"] = keras.__name__
     facts.update(_FRAMEWORK_FACTS[name]())
@@ -115,16 +119,6 @@ def current() -> dict[str, Any]:
 def available_cores() -> int:
     """Number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def cpu_model() -> str:
-    """The processor's name, from the operating system."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor() or "unknown CPU"
 
 
 def memory_gib() -> int | None:

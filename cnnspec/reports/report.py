@@ -144,9 +144,10 @@ class Report:
 
 
 def hardware(stack: dict[str, Any]) -> str:
-    """Device, processor and cores of a stack in words."""
+    """Device, processor with its vector instructions where they are known, and cores of a stack in words."""
     device = "" if stack["device"] == "CPU" else f"{stack['device']}, "
-    return f"{device}{stack['cpu']}, {stack['cores']} {'core' if stack['cores'] == 1 else 'cores'}"
+    vectors = f" with {stack['instructions']}" if stack.get("instructions") else ""
+    return f"{device}{stack['cpu']}{vectors}, {stack['cores']} {'core' if stack['cores'] == 1 else 'cores'}"
 
 
 def tier_of(test: str) -> str:

@@ -80,6 +80,7 @@ WITHOUT_FRAMEWORK = [
     "memory",
     "devices.accelerators",
     "devices.asked",
+    "devices.processor",
     "devices.versions",
     "devices.words",
     "digit_files",

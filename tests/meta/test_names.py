@@ -24,6 +24,7 @@ CPU = {"device": "CPU", "cpu": "AMD EPYC", "cores": 2, "memory_gib": 24}
 MACHINES = {
     "amd-epyc-2-cores-24-gib": CPU,
     "amd-epyc-2-cores-unknown-memory": {**CPU, "memory_gib": None},
+    "amd-epyc-avx-512-2-cores-24-gib": {**CPU, "instructions": "AVX-512"},
     "nvidia-h100-80gb-hbm3-amd-epyc-2-cores-24-gib": {**CPU, "device": "NVIDIA H100 80GB HBM3"},
 }
 
