@@ -1,47 +1,101 @@
-"""Did a machine become slower? Benchmarks compared with the machine's stored runs, at a declared false-alarm rate."""
+"""Did a machine become slower? Benchmarks compared with the machine's stored runs, at a declared false-alarm rate.
+
+Noise only adds seconds, so the fastest repetition of a run differs least from run to run (harness: 3 % in the place of 7 %)
+and carries nearly all of the rate. The median of the rounds has the rest: it sees what only some repetitions wait for.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from cnnspec.benchmarks.timings import TRUSTED_SPREAD, Key, Timing
 
 FALSE_ALARM = 0.01  # of a whole run that is compared with the stored ones, divided evenly among its timings
+JUDGED = {"fastest": 0.9, "median": 0.1}  # number of a timing that is compared -> its share of the timing's rate
+FOUND = 0.95  # probability that a detectable slowdown is found
 LEAST_RUNS = 3  # stored runs that are needed for a spread from run to run
 THE_SUITE = "the suite itself"
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """A timing compared with the stored runs: `outcome` is one of OUTCOMES, `text` explains it in one line."""
+    """A timing compared with the stored runs: `outcome` is one of OUTCOMES, `text` explains it in one line.
+
+    `detects` is the slowdown that is found with probability FOUND: 0.2 is 20 % slower. None where there is no spread yet.
+    """
 
     outcome: str
     text: str
+    detects: float | None = None
 
 
 OUTCOMES = ("new", "no spread yet", "not to be trusted", "slower", "faster", "as before")
 FAILED = ("not to be trusted", "slower")  # a timing that cannot be trusted proves nothing, so it fails too
 
 
+@dataclasses.dataclass(frozen=True)
+class Limit:
+    """What one further run may take, on the log scale: the stored mean, the bound above it, and what is found beyond it."""
+
+    centre: float
+    bound: float
+    detects: float
+
+
 def compare(measured: Mapping[Key, Timing], runs: Sequence[Mapping[Key, Timing]]) -> dict[Key, Comparison]:
     """The Comparison of each timing of a run with stored runs.
 
-    One-sided in each direction: with N stored medians of mean m on the log scale, a timing is slower if
-    log(median) − m > t(1 − α; f) · s · √(1 + 1/N), the prediction bound of one further run. s is the larger of two standard
+    One-sided in each direction: with N stored values of mean m on the log scale, a timing is slower if
+    log(value) − m > t(1 − α; f) · s · √(1 + 1/N), the prediction bound of one further run. s is the larger of two standard
     deviations: the timing's own, and that of its kind, pooled over the models with f degrees of freedom. So stored runs that
-    agree by chance do not make the next run fail. α is FALSE_ALARM divided by the number of timings.
+    agree by chance do not make the next run fail. Values are those of JUDGED, and α is FALSE_ALARM divided by the number of
+    timings, times the value's share.
     """
-    stored: dict[Key, list[Timing]] = {}
+    limits = {name: _limits(name, measured, runs, share) for name, share in JUDGED.items()}
+    stored = {key: [run[key] for run in runs if key in run] for key in measured}
+    return {
+        key: _compared(timing, stored[key], {name: found[key] for name, found in limits.items() if key in found})
+        for key, timing in measured.items()
+    }
+
+
+def detectable(runs: Sequence[Mapping[Key, Timing]]) -> dict[Key, float]:
+    """{Key: the slowdown that is found with probability FOUND} of a further run with all timings of these: 0.2 is 20 %."""
+    keys = {key: timing for run in runs for key, timing in run.items()}
+    limits = [_limits(name, keys, runs, share) for name, share in JUDGED.items()]
+    return {key: _found(found[key] for found in limits) for key in limits[0]}
+
+
+def _found(limits: Iterable[Limit]) -> float:
+    """The smaller of the slowdowns that either value of a timing shows."""
+    return math.expm1(min(limit.detects for limit in limits))
+
+
+def _limits(
+    name: str, measured: Mapping[Key, Timing], runs: Sequence[Mapping[Key, Timing]], share: float
+) -> dict[Key, Limit]:
+    """The Limit of a value of each timing that enough stored runs have."""
+    from scipy import stats
+
+    logs: dict[Key, list[float]] = {}
     for run in runs:
         for key, timing in run.items():
-            stored.setdefault(key, []).append(timing)
-    logs = {key: [math.log(timing.median) for timing in before] for key, before in stored.items()}
-    alpha = FALSE_ALARM / len(measured)
+            logs.setdefault(key, []).append(math.log(getattr(timing, name)))
     pooled = {what: _pooled(what, logs) for what in map(kind, measured)}
-    return {key: _compared(timing, stored.get(key, []), pooled[kind(key)], alpha) for key, timing in measured.items()}
+    alpha = FALSE_ALARM / len(measured) * share
+    found = {}
+    for key in measured:
+        values = logs.get(key, [])
+        if len(values) < LEAST_RUNS:
+            continue
+        freedom, deviation = pooled[kind(key)]
+        error = max(deviation, statistics.stdev(values)) * math.sqrt(1 + 1 / len(values))
+        bound = stats.t.ppf(1 - alpha, freedom) * error
+        found[key] = Limit(statistics.fmean(values), bound, bound + stats.t.ppf(FOUND, freedom) * error)
+    return found
 
 
 def kind(key: Key) -> str:
@@ -57,7 +111,7 @@ def _pooled(of: str, logs: Mapping[Key, Sequence[float]]) -> tuple[int, float]:
     return freedom, math.sqrt(squares / freedom) if freedom else math.nan
 
 
-def _limits(timing: Timing, before: Sequence[Timing]) -> str:
+def _speed(timing: Timing, before: Sequence[Timing]) -> str:
     """The hardware's limit beside a Timing and beside the stored ones, which separates a slower machine from slower code."""
     limits = [other.limit_gflops for other in before if other.limit_gflops]
     if not (limits and timing.limit_gflops):
@@ -66,33 +120,39 @@ def _limits(timing: Timing, before: Sequence[Timing]) -> str:
     return f"; a matrix product in the same run reached {timing.limit_gflops:.0f} GFLOP/s, {before_it}"
 
 
-def _compared(timing: Timing, before: Sequence[Timing], pooled: tuple[int, float], alpha: float) -> Comparison:
-    """The Comparison of a Timing with the same timing of stored runs."""
-    from scipy import stats
-
-    now, spread = f"{timing.median:.4g} s", f"spread between rounds {timing.spread:.1%}"
+def _compared(timing: Timing, before: Sequence[Timing], limits: Mapping[str, Limit]) -> Comparison:
+    """The Comparison of a Timing with that of stored runs: of its fastest, or of the median if that alone is slower."""
+    spread = f"spread between rounds {timing.spread:.1%}"
     if not timing.trusted:
         return Comparison(
             "not to be trusted",
-            f"{now}; {spread}, limit {TRUSTED_SPREAD:.0%}: the machine was busy or throttled; "
+            f"{timing.median:.4g} s; {spread}, limit {TRUSTED_SPREAD:.0%}: the machine was busy or throttled; "
             f"stop other work on it and measure again",
         )
     if not before:
         return Comparison(
-            "new", f"{now}; {spread}; not compared, because nothing is stored; store it: tox run -e bench-update"
+            "new",
+            f"{timing.median:.4g} s; {spread}; not compared, because nothing is stored; store it: tox run -e bench-update",
         )
-    logs = [math.log(other.median) for other in before]
-    centre = statistics.fmean(logs)
-    change = math.exp(math.log(timing.median) - centre) - 1
-    stored = "1 stored run" if len(logs) == 1 else f"the mean of {len(logs)} stored runs"
-    said = f"{now}: {abs(change):.1%} {'slower' if change >= 0 else 'faster'} than {stored} ({math.exp(centre):.4g} s)"
-    if len(logs) < LEAST_RUNS:
+    if not limits:
         needed = f"a limit needs {LEAST_RUNS} stored runs, add them: tox run -e bench-update"
-        return Comparison("no spread yet", f"{said}; {needed}; {spread}")
-    freedom, deviation = pooled
-    deviation = max(deviation, statistics.stdev(logs))
-    bound = stats.t.ppf(1 - alpha, freedom) * deviation * math.sqrt(1 + 1 / len(logs))
-    said += f"; limit {math.expm1(bound):.1%}; {spread}"
-    if math.log1p(change) > bound:
-        return Comparison("slower", said + _limits(timing, before))
-    return Comparison("faster" if math.log1p(change) < -bound else "as before", said)
+        return Comparison("no spread yet", f"{_change('fastest', timing, before)[1]}; {needed}; {spread}")
+    told = {name: _change(name, timing, before) for name in limits}
+    slower = [name for name, limit in limits.items() if told[name][0] > limit.bound]
+    name = slower[0] if slower else "fastest"
+    (change, said), limit = told[name], limits[name]
+    detects = _found(limits.values())
+    said += f"; limit {math.expm1(limit.bound):.1%}, detects {detects:.1%}; {spread}"
+    if slower:
+        return Comparison("slower", said + _speed(timing, before), detects)
+    return Comparison("faster" if change < -limit.bound else "as before", said, detects)
+
+
+def _change(name: str, timing: Timing, before: Sequence[Timing]) -> tuple[float, str]:
+    """How much slower a Timing is than the mean of the stored ones, on the log scale and in words."""
+    centre = statistics.fmean(math.log(getattr(other, name)) for other in before)
+    now = getattr(timing, name)
+    change = math.log(now) - centre
+    stored = "1 stored run" if len(before) == 1 else f"the mean of {len(before)} stored runs"
+    which = "slower" if change >= 0 else "faster"
+    return change, f"{name} {now:.4g} s: {abs(math.expm1(change)):.1%} {which} than {stored} ({math.exp(centre):.4g} s)"

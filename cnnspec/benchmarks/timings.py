@@ -88,6 +88,11 @@ class Timing:
         return statistics.median(self.seconds)
 
     @property
+    def fastest(self) -> float:
+        """Seconds of the fastest repetition of all rounds."""
+        return min(self.fewest or self.seconds)
+
+    @property
     def spread(self) -> float:
         """Quartile distance of the rounds' fewest seconds divided by their median; infinite for fewer than three rounds."""
         rounds = self.fewest or self.seconds

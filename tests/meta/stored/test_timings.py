@@ -77,3 +77,20 @@ def test_the_table_is_in_the_readme(path):
     """baselines/benchmarks/README.md holds the table of each stored file that it names."""
     shown = table(timings.read(path))
     assert shown in README, f"the table is now\n{shown}"
+
+
+def power(content):
+    """The README's table of what is detected: a row per kind of timing, the smallest and largest over the models."""
+    found = {}
+    for key, slower in slowdowns.detectable([run["timings"] for run in content["runs"]]).items():
+        found.setdefault(slowdowns.kind(key), []).append(slower)
+    kinds = sorted(found, key=lambda kind: min(found[kind]))
+    rows = [{"": kind, "detects": f"{min(found[kind]):.0%} to {max(found[kind]):.0%}"} for kind in kinds]
+    return markdown.of_frame(pd.DataFrame(rows))
+
+
+@pytest.mark.parametrize("path", SHOWN, ids=lambda path: path.stem)
+def test_the_readme_says_what_is_detected(path):
+    """The smallest slowdown that is found in 95 of 100 runs stands there, of each kind."""
+    shown = power(timings.read(path))
+    assert shown in README, f"the table is now\n{shown}"
