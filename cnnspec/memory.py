@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 # Of mallopt(3), as in glibc's malloc.h: no block is a mapping of its own, and nothing at the end of the heap is handed back.
 TRIM_THRESHOLD, MMAP_MAX = -1, -4
@@ -21,10 +21,20 @@ KEPT = {MMAP_MAX: 0, TRIM_THRESHOLD: -1}
 def keep(environment: Mapping[str, str] = os.environ) -> bool:
     """Keep freed memory in this process from now on; returns whether it is so. Call it before the framework is imported.
 
-    Nothing is done where the user has settings of malloc, in MALLOC_… or GLIBC_TUNABLES, and where the C library has none.
+    Nothing is done where it is not `possible`.
     """
+    mallopt = _mallopt(environment)
+    return mallopt is not None and all([mallopt(parameter, value) for parameter, value in KEPT.items()])
+
+
+def possible(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether memory can be kept: not where the C library has no such settings, or the user's are in the environment."""
+    return _mallopt(environment) is not None
+
+
+def _mallopt(environment: Mapping[str, str]) -> Callable[[int, int], int] | None:
+    """glibc's function; None elsewhere, and where the user has settings of malloc, in MALLOC_… or GLIBC_TUNABLES."""
     own = [name for name in environment if name.startswith("MALLOC_") or name == "GLIBC_TUNABLES"]
     if own or not sys.platform.startswith("linux"):
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    return mallopt is not None and all([mallopt(parameter, value) for parameter, value in KEPT.items()])
+        return None
+    return getattr(ctypes.CDLL(None), "mallopt", None)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnspec import pipeline, stack, training
+from cnnspec import memory, pipeline, stack, training
 from cnnspec.architectures import ARCHITECTURES
 from cnnspec.compat import forget_models, seed_everything
 from cnnspec.mnist import Dataset
@@ -19,7 +19,8 @@ from cnnspec.mnist import Dataset
 class Variant:
     """How an epoch is trained; a setting that is None keeps the framework's default.
 
-    `way` is a key of WAYS, `threads` bounds the CPU threads of an operation, `tf32=False` switches TF32 off.
+    `way` is a key of WAYS, `threads` bounds the CPU threads of an operation, `tf32=False` switches TF32 off, `memory_kept`
+    keeps freed memory, as pytest and the commands do (`memory.keep`).
     """
 
     way: str = "fit"
@@ -28,6 +29,7 @@ class Variant:
     precision: str = "float32"
     threads: int | None = None
     tf32: bool | None = None
+    memory_kept: bool = False
     batch_size: int = training.batch_size
 
 
@@ -35,6 +37,7 @@ PLAIN = "plain fit"
 VARIANTS = {
     PLAIN: Variant(),  # model.fit as the notebook calls it
     "harness": Variant(way="harness"),  # training.fitting, as in every training of this suite
+    "memory kept": Variant(way="harness", memory_kept=True),
     "steps joined": Variant(steps_per_execution=pipeline.STEPS_PER_EXECUTION),
     "XLA on": Variant(jit_compile=True),
     "XLA off": Variant(jit_compile=False),
@@ -59,6 +62,10 @@ def unavailable(variant: Variant, backend: str, gpus: int, cores: int) -> str | 
         return "PyTorch does not compile with XLA"
     if variant.tf32 is not None and not gpus:
         return "only GPUs have TF32"
+    if variant.memory_kept and gpus:
+        return "with a GPU, steps compute in its own memory"
+    if variant.memory_kept and not memory.possible():
+        return "this C library cannot be told to keep memory, or MALLOC_… or GLIBC_TUNABLES is set"
     if variant.threads and gpus:
         return "with a GPU, the CPU's threads do not compute"
     if variant.threads and variant.threads >= cores:
@@ -71,12 +78,14 @@ def unavailable(variant: Variant, backend: str, gpus: int, cores: int) -> str | 
 def prepare(model: str, variant: Variant, data: Dataset, seed: int) -> tuple[Any, Callable[[], float]]:
     """(model, epoch) of a new model: epoch() trains one epoch on a Dataset and returns its mean loss, with dropout on.
 
-    Precision and TF32 are settings of the whole process, so a process measures only one variant.
+    Precision, TF32 and kept memory are settings of the whole process, so a process measures only one variant.
     """
     if variant.precision != "float32":
         import keras
 
         keras.mixed_precision.set_global_policy(variant.precision)  # Keras 2.12 has no keras.config
+    if variant.memory_kept:
+        memory.keep()
     if variant.tf32 is False:
         _whole_process.enter_context(stack.tf32_off())
     forget_models()

@@ -9,7 +9,7 @@ import types
 import numpy as np
 import pytest
 
-from cnnspec import compat, mnist, stack
+from cnnspec import compat, memory, mnist, stack
 from cnnspec.benchmarks import ceiling, variants
 from cnnspec.facts import reading
 from tests.benchmarks import rounds
@@ -30,6 +30,8 @@ UNAVAILABLE = {  # variant, backend, GPUs, cores -> beginning of the reason why 
     "TF32 on a GPU": ("TF32 off", "tensorflow", 1, 16, None),
     "two threads on two cores": ("2 threads", "tensorflow", 0, 2, "plain fit already uses all cores (2)"),
     "two threads on four cores": ("2 threads", "tensorflow", 0, 4, None),
+    "memory kept": ("memory kept", "tensorflow", 0, 2, None),
+    "memory kept beside a GPU": ("memory kept", "tensorflow", 1, 16, "with a GPU, steps compute in its own memory"),
     "one thread beside a GPU": ("1 thread", "tensorflow", 1, 16, "with a GPU, the CPU's threads do not compute"),
 }
 
@@ -64,10 +66,29 @@ def test_figures_are_stored_of_benchmarks_only():
 
 
 @pytest.mark.parametrize(("variant", "backend", "gpus", "cores", "reason"), UNAVAILABLE.values(), ids=UNAVAILABLE)
-def test_variants_say_why_they_are_left_out(variant, backend, gpus, cores, reason):
+def test_variants_say_why_they_are_left_out(monkeypatch, variant, backend, gpus, cores, reason):
     """A variant that would measure the same as plain fit, or nothing, is left out with a reason."""
+    monkeypatch.setattr(memory, "possible", lambda: True)
     said = variants.unavailable(variants.VARIANTS[variant], backend, gpus, cores)
     assert said is None if reason is None else said.startswith(reason)
+
+
+def test_memory_that_cannot_be_kept_is_not_measured(monkeypatch):
+    """Where malloc has no such settings, or the user's, the variant would be the harness once more."""
+    monkeypatch.setattr(memory, "possible", lambda: False)
+    said = variants.unavailable(variants.VARIANTS["memory kept"], "tensorflow", 0, 2)
+    assert said == "this C library cannot be told to keep memory, or MALLOC_… or GLIBC_TUNABLES is set"
+
+
+def test_memory_is_kept_by_its_variant_alone(monkeypatch):
+    """The others run as the C library does by default."""
+    asked = []
+    monkeypatch.setattr(memory, "keep", lambda: asked.append("kept"))
+    data = types.SimpleNamespace(x_train=np.zeros((1, 28, 28, 1)), y_train=np.zeros((1, 10)))
+    for name in ("harness", "memory kept", "plain fit"):
+        monkeypatch.setitem(variants.WAYS, variants.VARIANTS[name].way, lambda *given, name=name: asked.append(name))
+        variants.prepare("model2", variants.VARIANTS[name], data, 0)
+    assert asked == ["harness", "kept", "memory kept", "plain fit"]
 
 
 def pedantic(function, setup, rounds, iterations):

@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "trajectory": {"architectures", "compat", "mnist", "training", "facts", "oracle", "files", "names", "shapes"},
     "ensembles": {"facts", "files", "names", "errors", "runs", *READING},
     "paired": {"trajectory", "ensembles", "facts", "files", "errors", *HARNESS, *READING},
-    "benchmarks": {"facts", "files", "names", "errors", *HARNESS, *READING},
+    "benchmarks": {"facts", "files", "memory", "names", "errors", *HARNESS, *READING},
     "reports": {"benchmarks", "files", "names", "errors", *READING},
     "faults": {"facts", "files", "names", "errors", *READING},
     "frameworks": {"errors", "legacy_keras"},

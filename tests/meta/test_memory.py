@@ -43,6 +43,7 @@ def test_a_block_is_taken_once():
 @pytest.mark.parametrize("variable", ["MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES"])
 def test_settings_of_the_user_stay(variable):
     """Who sets malloc is not overruled."""
+    assert not memory.possible({variable: "1"})
     assert not memory.keep({variable: "1"})
 
 
@@ -67,6 +68,8 @@ def test_the_numbers_are_those_of_the_c_library(monkeypatch):
     library = type("Library", (), {"mallopt": staticmethod(lambda *pair: asked.append(pair) or 1)})
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: library)
+    assert memory.possible({})
+    assert asked == []
     assert memory.keep({})
     assert asked == [(-4, 0), (-1, -1)]
 
