@@ -13,9 +13,9 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 
-# Of mallopt(3), as in glibc's malloc.h: no block is a mapping of its own, and nothing at the end of the heap is handed back.
+# Of mallopt(3), as in glibc's malloc.h: no block is a mapping of its own, and 1 GiB that is free at the heap's end stays.
 TRIM_THRESHOLD, MMAP_MAX = -1, -4
-KEPT = {MMAP_MAX: 0, TRIM_THRESHOLD: -1}
+KEPT = {MMAP_MAX: 0, TRIM_THRESHOLD: 2**30}
 
 
 def keep(environment: Mapping[str, str] = os.environ) -> bool:

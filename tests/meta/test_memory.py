@@ -63,7 +63,7 @@ def test_another_c_library_is_left_alone(monkeypatch):
 
 
 def test_the_numbers_are_those_of_the_c_library(monkeypatch):
-    """In glibc's malloc.h M_MMAP_MAX is −4 and M_TRIM_THRESHOLD is −1; by mallopt(3) −1 trims nothing."""
+    """In glibc's malloc.h M_MMAP_MAX is −4 and M_TRIM_THRESHOLD is −1: no mapping, and 1 GiB stays."""
     asked = []
     library = type("Library", (), {"mallopt": staticmethod(lambda *pair: asked.append(pair) or 1)})
     monkeypatch.setattr(sys, "platform", "linux")
@@ -71,7 +71,7 @@ def test_the_numbers_are_those_of_the_c_library(monkeypatch):
     assert memory.possible({})
     assert asked == []
     assert memory.keep({})
-    assert asked == [(-4, 0), (-1, -1)]
+    assert asked == [(-4, 0), (-1, 1_073_741_824)]
 
 
 def test_a_refusal_is_told(monkeypatch):
