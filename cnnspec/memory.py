@@ -3,7 +3,7 @@
 The C library of most Linux systems (glibc) hands every large block back when it is freed, and asks for a new one, whose
 pages the system fills with zeros one by one. A training step frees and takes hundreds of megabytes. On 2 cores of an AMD
 EPYC in a virtual machine, the trainings of model3 in a default run took 64 processor seconds with the library's default and
-40 with memory kept, the whole run 549 and 457 (`pytest -n 2`, TensorFlow 2.21.0, one run each).
+39 with memory kept, the whole run 549 and 452 (`pytest -n 2`, TensorFlow 2.21.0, one run each).
 """
 
 from __future__ import annotations

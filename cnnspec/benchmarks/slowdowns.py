@@ -38,9 +38,8 @@ FAILED = ("not to be trusted", "slower")  # a timing that cannot be trusted prov
 
 @dataclasses.dataclass(frozen=True)
 class Limit:
-    """What one further run may take, on the log scale: the stored mean, the bound above it, and what is found beyond it."""
+    """How much slower than the mean of the stored runs one further run may be, and what is found; on the log scale."""
 
-    centre: float
     bound: float
     detects: float
 
@@ -94,7 +93,7 @@ def _limits(
         freedom, deviation = pooled[kind(key)]
         error = max(deviation, statistics.stdev(values)) * math.sqrt(1 + 1 / len(values))
         bound = stats.t.ppf(1 - alpha, freedom) * error
-        found[key] = Limit(statistics.fmean(values), bound, bound + stats.t.ppf(FOUND, freedom) * error)
+        found[key] = Limit(bound, bound + stats.t.ppf(FOUND, freedom) * error)
     return found
 
 

@@ -36,8 +36,8 @@ class Variant:
 PLAIN = "plain fit"
 VARIANTS = {
     PLAIN: Variant(),  # model.fit as the notebook calls it
-    "harness": Variant(way="harness"),  # training.fitting, as in every training of this suite
-    "memory kept": Variant(way="harness", memory_kept=True),
+    "harness": Variant(way="harness"),  # training.fitting
+    "memory kept": Variant(way="harness", memory_kept=True),  # as in every training of this suite
     "steps joined": Variant(steps_per_execution=pipeline.STEPS_PER_EXECUTION),
     "XLA on": Variant(jit_compile=True),
     "XLA off": Variant(jit_compile=False),
