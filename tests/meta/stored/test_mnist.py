@@ -216,6 +216,12 @@ def test_an_ensemble_of_a_gpu_is_in_the_readme():
         assert words in " ".join(text.split()), words
 
 
+def scores_above(value, stored):
+    """How far a loss lies above stored ones, on the log scale, in standard deviations of one further run."""
+    logs = np.log(stored)
+    return (np.log(value) - logs.mean()) / (logs.std(ddof=1) * np.sqrt(1 + 1 / len(logs)))
+
+
 def test_the_notebooks_own_stack_is_in_the_readme():
     """baselines/ensembles/README.md says how the notebook lies among runs of its own stack, and gives model2's losses."""
     stored, theirs = store.read(OF_2019 / "model2.csv"), notebook.curves("model2")
@@ -232,11 +238,14 @@ def test_the_notebooks_own_stack_is_in_the_readme():
         for folder in (OF_2019, FOLDERS["adam"])
     ]
     said = (
-        f"(`mnist-2019`: {len(stored)} runs so far",
+        f"(`mnist-2019`, {len(stored)} runs)",
         f"distance {places[0].value:.2f} SD (p = {places[0].probability:.2g}), farthest value {places[1].value:.2f} SD "
         f"(p = {places[1].probability:.2g}).",
         f"Each curve counted once its log-likelihood is {nats[0]} nats, and {nats[1]} among the runs of today's stack.",
     )
+    above = [scores_above(value, stored[f"loss_{epoch}"]) for epoch, value in enumerate(theirs["loss"], 1)]
+    said += (f"in each of the ten epochs, by {min(above):.1f} to {max(above):.1f} SD",)
+    assert min(above) > 0
     text = (ENSEMBLES / "README.md").read_text(encoding="utf-8")
     for words in said:
         assert words in " ".join(text.split()), words
