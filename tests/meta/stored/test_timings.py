@@ -80,12 +80,21 @@ def test_the_table_is_in_the_readme(path):
 
 
 def power(content):
-    """The README's table of what is detected: a row per kind of timing, the smallest and largest over the models."""
-    found = {}
+    """The README's table of what is detected: a row per kind of timing; all models, the least and the most of one."""
+    alone, together = {}, {}
     for key, slower in slowdowns.detectable([run["timings"] for run in content["runs"]]).items():
-        found.setdefault(slowdowns.kind(key), []).append(slower)
-    kinds = sorted(found, key=lambda kind: min(found[kind]))
-    rows = [{"": kind, "detects": f"{min(found[kind]):.0%} to {max(found[kind]):.0%}"} for kind in kinds]
+        if key.model == slowdowns.ALL_MODELS:
+            together[key.what] = slower
+        else:
+            alone.setdefault(slowdowns.kind(key), []).append(slower)
+    rows = [
+        {
+            "detects": kind,
+            "in all models": f"{together[kind]:.0%}" if kind in together else "",
+            "in one model": f"{min(alone[kind]):.0%} to {max(alone[kind]):.0%}",
+        }
+        for kind in sorted(alone, key=lambda kind: together.get(kind, min(alone[kind])))
+    ]
     return markdown.of_frame(pd.DataFrame(rows))
 
 
