@@ -29,7 +29,8 @@ class Measuring:
     """A process of `cnnspec.benchmarks.worker` for one model and Variant; `ask` sends it a request and waits for the answer.
 
     `python` and `environment` are the interpreter and extra variables of a peer, by default those of this process.
-    `images` is the number of train images, by default all. Raises MeasuringFailed.
+    `images` is the number of train images, by default all; `worker` names a module in the worker's place. Raises
+    MeasuringFailed.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Measuring:
         python: str = sys.executable,
         environment: Mapping[str, str] | None = None,
         images: int | None = None,
+        worker: str = "cnnspec.benchmarks.worker",
     ) -> None:
         path = settings.mnist and str(Path(settings.mnist).resolve())
         wish: dict[str, Any] = {
@@ -54,7 +56,7 @@ class Measuring:
             dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"), str(variant.threads)) if variant.threads else {}
         )
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115, closed in close()
-        self.command = [python, "-m", "cnnspec.benchmarks.worker", json.dumps(wish)]
+        self.command = [python, "-m", worker, json.dumps(wish)]
         self.process = subprocess.Popen(
             self.command,
             cwd=reading.PROJECT,
