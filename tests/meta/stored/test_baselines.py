@@ -17,7 +17,7 @@ NOTEBOOK = reading.BASELINES / "notebook"
 ASSUMPTIONS = tomllib.loads((NOTEBOOK / "assumptions.toml").read_text(encoding="utf-8"))
 ROWS = {"summary": 41, "totals": 4, "history": 40, "scores": 16, "results": 8}
 ENSEMBLES = sorted((reading.BASELINES / "ensembles").glob("*/*.csv"))
-OWN_DRAW = ("mnist-2019",)  # from the kernels that the stack itself draws, as the notebook
+OWN_DRAW = ("mnist-2019", "mnist-2019-draw")  # from the kernels that 2019's stack itself draws, as the notebook
 JUDGED = ("mnist-h100",)  # folders of one run of the suite each, with its own seed: judged by an ensemble, and none
 
 

@@ -33,9 +33,10 @@ COUNTED = [(optimizer, model, least) for optimizer, models in SEEDS.items() for 
 H100 = ENSEMBLES / "mnist-h100"
 H200 = ENSEMBLES / "mnist-h200"
 OF_2019 = ENSEMBLES / "mnist-2019"  # the notebook's own stack, from its own draw
+DRAW_OF_2019 = ENSEMBLES / "mnist-2019-draw"  # today's stack from that draw
 FILES = [
     (optimizer, path)
-    for optimizer, folder in [*FOLDERS.items(), ("adam", H100), ("adam", H200), ("adam", OF_2019)]
+    for optimizer, folder in [*FOLDERS.items(), ("adam", H100), ("adam", H200), ("adam", OF_2019), ("adam", DRAW_OF_2019)]
     for path in sorted(folder.glob("*.csv"))
 ]
 
@@ -252,10 +253,40 @@ def test_the_notebooks_own_stack_is_in_the_readme():
     columns = ["loss_1", *LAST.values()]
     first = [theirs["loss"][0], *(theirs[metric][-1] for metric in LAST)]
     rows = ["| notebook | " + " | ".join(f"{value:.4f}" for value in first) + " |"]
-    for name, folder in (("its own stack", OF_2019), ("today's stack", FOLDERS["adam"])):
+    folders = {
+        "its own stack": OF_2019,
+        "today's stack from the same kernels": DRAW_OF_2019,
+        "today's stack, a draw each": FOLDERS["adam"],
+    }
+    for name, folder in folders.items():
         runs = store.read(folder / "model2.csv")
         cells = [f"{runs[column].min():.4f} to {runs[column].max():.4f}" for column in columns]
         rows.append(f"| {name}, {len(runs)} runs | " + " | ".join(cells) + " |")
     table = "\n".join(rows)
     assert table in text, f"the rows are now\n{table}"
     assert stored["final_train_loss"].min() < first[-1] < stored["final_train_loss"].max()
+
+
+def test_two_stacks_from_one_draw_are_in_the_readme():
+    """baselines/ensembles/README.md compares 2019's stack with today's from the same kernels, to the last digit of a loss.
+
+    The ratio of the first epoch's training loss, in which they differ, stands there with its interval.
+    """
+    ours, theirs = (store.read(folder / "model2.csv") for folder in (DRAW_OF_2019, OF_2019))
+    assert set(ours.framework) == {"tensorflow 2.21.0"}
+    assert set(ours.untrained_loss) == set(theirs.untrained_loss)
+    table = markdown.of_frame(equivalence.table(DRAW_OF_2019, OF_2019, 10))
+    text = (ENSEMBLES / "README.md").read_text(encoding="utf-8")
+    assert table in text, f"the table is now\n{table}"
+    ratio, low, high, verdict = equivalence.compare(list(ours["loss_1"]), list(theirs["loss_1"]))
+    said = f"in the first epoch {ratio:.3f} (90% interval {low:.3f} to {high:.3f}, {verdict})"
+    assert said in " ".join(text.split()), said
+    notebooks = notebook.curves("model2")["loss"]
+    for epoch in (1, 10):
+        assert notebooks[epoch - 1] > max(ours[f"loss_{epoch}"].max(), theirs[f"loss_{epoch}"].max())
+    last = equivalence.compare(list(theirs["loss_10"]), list(ours["loss_10"]))[0]
+    found = membership.stored(OF_2019, ["model2"])
+    residuals = found.residuals(membership.judged(notebook.curves("model2")), found.runs["model2"])
+    p = found.plausibility(residuals, membership.distance).probability
+    said = f"reaches {last:.3f} of its training loss; the notebook's is at the edge of {len(theirs)} such runs (p = {p:.2g})"
+    assert said in (reading.PROJECT / "README.md").read_text(encoding="utf-8"), said
