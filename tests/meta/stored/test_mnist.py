@@ -5,6 +5,7 @@ The runs under `baselines/ensembles/mnist` were trained with Adam, those under `
 those under `mnist-2019` by the notebook's own stack.
 """
 
+import hashlib
 import inspect
 import itertools
 import re
@@ -18,6 +19,7 @@ from cnnspec.ensembles import equivalence, likelihood, membership, store
 from cnnspec.facts import notebook, reading
 from cnnspec.names import OPTIMIZERS
 from cnnspec.reports import markdown
+from tests.meta.stored import draw_of_2019
 
 ENSEMBLES = reading.BASELINES / "ensembles"
 FOLDERS = {"adam": ENSEMBLES / "mnist", **{name: ENSEMBLES / f"mnist-{name}" for name in OPTIMIZERS[1:]}}
@@ -290,3 +292,16 @@ def test_two_stacks_from_one_draw_are_in_the_readme():
     p = found.plausibility(residuals, membership.distance).probability
     said = f"reaches {last:.3f} of its training loss; the notebook's is at the edge of {len(theirs)} such runs (p = {p:.2g})"
     assert said in (reading.PROJECT / "README.md").read_text(encoding="utf-8"), said
+
+
+def test_the_kernels_are_those_of_2019():
+    """The digests that TensorFlow 1.13.1 with Keras 2.2.4 printed of its own `he_uniform(seed=1)` kernels of model2."""
+    pytest.importorskip("tensorflow")
+    drawn = {
+        (3, 3, 1, 32): "25fbee34dddbcc5d",
+        (3, 3, 32, 32): "02a53a4c243a41ab",
+        (1568, 100): "50f631482a593899",
+        (100, 10): "813d87f003df8e74",
+    }
+    for shape, digest in drawn.items():
+        assert hashlib.sha256(draw_of_2019.he_uniform(shape).tobytes()).hexdigest()[:16] == digest
