@@ -122,24 +122,24 @@ def _quantile(probability: float, freedom: int) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class Mean:
-    """The timings of one kind whose mean over the models is judged, the stored runs that have all of them, the Limit."""
+    """The timings of one kind whose mean over the models is judged, the places of the runs that have all, and the Limit."""
 
     keys: list[Key]
-    runs: list[int]
+    whole: list[int]
     limit: Limit
 
     def comparison(self, measured: Mapping[Key, Timing], runs: Sequence[Mapping[Key, Timing]]) -> Comparison:
         """The Comparison of the mean of a run with that of the stored ones."""
-        centre = statistics.fmean(_mean(self.keys, runs[number]) for number in self.runs)
+        centre = statistics.fmean(_mean(self.keys, runs[number]) for number in self.whole)
         change = _mean(self.keys, measured) - centre
         detects = _found([self.limit])
         which = "slower" if change >= 0 else "faster"
         said = (
             f"fastest, mean of {len(self.keys)} models: {abs(math.expm1(change)):.1%} {which} than the mean of "
-            f"{len(self.runs)} stored runs; limit {math.expm1(self.limit.bound):.1%}, detects {detects:.1%}"
+            f"{len(self.whole)} stored runs; limit {math.expm1(self.limit.bound):.1%}, detects {detects:.1%}"
         )
         if change > self.limit.bound:
-            before = [runs[number][key] for number in self.runs for key in self.keys]
+            before = [runs[number][key] for number in self.whole for key in self.keys]
             return Comparison("slower", said + _speed([measured[key] for key in self.keys], before), detects)
         return Comparison("faster" if change < -self.limit.bound else "as before", said, detects)
 

@@ -23,7 +23,7 @@ def he_uniform(shape):
     limit = math.sqrt(6 / math.prod(shape[:-1]))
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         drawn = tf.raw_ops.RandomUniform(shape=shape, dtype=tf.float32, seed=GRAPH_SEED, seed2=SEED)
-        return session.run(drawn * (limit - -limit) + -limit)
+        return session.run(drawn * (2 * limit) - limit)
 
 
 def draw(model, _seed):

@@ -54,7 +54,7 @@ def words(compared):
 
 
 def table():
-    """The README's table: a row per slowdown, then the unchanged runs, each compared with the unchanged ones."""
+    """The README's table: a row per slowdown, whose run is compared with the unchanged ones."""
     found = []
     for name, run in runs():
         compared = slowdowns.compare(run, unchanged(run))
