@@ -108,12 +108,12 @@ def _logs(name: str, runs: Sequence[Mapping[Key, Timing]]) -> dict[Key, list[flo
 def _limit(alpha: float, freedom: int, deviation: float, runs: int) -> Limit:
     """The Limit of one further run beside so many, at a false-alarm rate."""
     error = deviation * math.sqrt(1 + 1 / runs)
-    bound = _quantile(1 - alpha, freedom) * error
-    return Limit(bound, bound + _quantile(FOUND, freedom) * error)
+    bound = quantile(1 - alpha, freedom) * error
+    return Limit(bound, bound + quantile(FOUND, freedom) * error)
 
 
 @functools.cache
-def _quantile(probability: float, freedom: int) -> float:
+def quantile(probability: float, freedom: int) -> float:
     """The quantile of Student's t."""
     from scipy import stats
 

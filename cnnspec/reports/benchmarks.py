@@ -9,7 +9,7 @@ from typing import Any
 
 from cnnspec.benchmarks import tables
 from cnnspec.benchmarks.timings import Key, Timing
-from cnnspec.reports import charts
+from cnnspec.reports import charts, history
 from cnnspec.reports.html import figure, section, table
 
 BARS = (
@@ -20,8 +20,11 @@ BARS = (
 ACROSS = "Epochs of plain fit. Compare machines by ratios and by the share of their own limit, not by seconds."
 
 
-def sections(contents: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """Sections for files of timings, each with its last run. Each machine has its own axis."""
+def sections(contents: Iterable[dict[str, Any]], before: Iterable[dict[str, Any]] = ()) -> Iterator[str]:
+    """Sections for files of timings, each with its last run. Each machine has its own axis.
+
+    Then one per machine over time, of all runs; those of the files `before` are shown there alone.
+    """
     contents = sorted(contents, key=lambda content: (content["hardware"], content["dataset"], content["stack"]["framework"]))
     for content in contents:
         stack, run = content["stack"], content["runs"][-1]
@@ -34,6 +37,7 @@ def sections(contents: Iterable[dict[str, Any]]) -> Iterator[str]:
     rows = [[escape(cell) for cell in row] for row in tables.rows_across(contents)]
     if rows:
         yield section("Benchmarks across stacks and machines", ACROSS, table("Benchmarks", tables.ACROSS, rows))
+    yield from history.sections([*before, *contents])
 
 
 def bars(timings: Mapping[Key, Timing]) -> Iterator[str]:

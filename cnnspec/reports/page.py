@@ -25,10 +25,15 @@ SYMBOLS = {"pass": "✓", "fail": "✗", "cannot tell": "?", "no verdict": "–"
 NEAR = 0.8  # shares of a tolerance from here on are marked
 
 
-def page(reports: Sequence[Report], expected: Sequence[str] = (), timings: Iterable[dict[str, Any]] = ()) -> str:
+def page(
+    reports: Sequence[Report],
+    expected: Sequence[str] = (),
+    timings: Iterable[dict[str, Any]] = (),
+    before: Iterable[dict[str, Any]] = (),
+) -> str:
     """The page as HTML. Reports keep their order; `expected` names environments that must have one.
 
-    `timings` are files of timings as `timings.read` returns them.
+    `timings` are files of timings as `timings.read` returns them, and `before` others that are shown over time alone.
     """
     absent = missing(reports, expected)
     found = reasons(reports)
@@ -49,7 +54,7 @@ def page(reports: Sequence[Report], expected: Sequence[str] = (), timings: Itera
             section("Tightest checks, by tier", "", nearest(named)),
             *speeds.sections(named),
         ]
-    sections += benchmarks.sections(timings)
+    sections += benchmarks.sections(timings, before)
     choosing = curves.choosing(named)
     return PAGE.format(style=style + hiding + choosing, made=escape(origin(reports)), body="\n".join(sections))
 

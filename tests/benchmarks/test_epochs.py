@@ -5,7 +5,6 @@ machine by more than these differ among each other. Each variant has a separate 
 after plain fit, so that both see the same load.
 """
 
-import datetime
 import subprocess
 import sys
 from statistics import median
@@ -119,8 +118,9 @@ def test_no_slower_than_before(benchmark_run, settings, pytestconfig):
         checks.equal(
             "timings missing from this run, which is not stored", [], missing, source="a complete run", next=COMMAND
         )
-        date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        path, doubtful = timings.store(folder, here, settings.dataset, benchmark_run.measured.values(), date, COMMAND)
+        path, doubtful = timings.store(
+            folder, here, settings.dataset, benchmark_run.measured.values(), benchmark_run.date, COMMAND
+        )
         checks.equal(
             f"timings whose rounds differ too much, left out of {path.name}",
             [],

@@ -28,8 +28,12 @@ ALONE = "benchmarks need the whole machine: run pytest with --benchmark-enable o
 
 @dataclasses.dataclass
 class BenchmarkRun:
-    """What the benchmarks of one run of pytest found: timings, their comparison with stored timings, other lines."""
+    """What the benchmarks of one run of pytest found: timings, their comparison with stored timings, other lines.
 
+    `date` is when they began, in ISO 8601; it names the run among the stored ones.
+    """
+
+    date: str = dataclasses.field(default_factory=lambda: datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"))
     measured: dict[Key, Timing] = dataclasses.field(default_factory=dict)
     compared: dict[Key, Comparison] = dataclasses.field(default_factory=dict)
     said: list[str] = dataclasses.field(default_factory=list)
@@ -104,6 +108,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     from cnnspec import stack
     from cnnspec.benchmarks import tables, timings
     from cnnspec.files import write_whole
+    from cnnspec.names import hardware
     from cnnspec.reports import markdown, page
 
     terminalreporter.section("benchmarks")
@@ -125,9 +130,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if not run.measured:
         return
     folder = Path(config.option.out or "runs/bench").resolve()
-    date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     command = " ".join(["pytest", *map(str, config.invocation_params.args)])
-    kept = {"date": date, "command": command, "timings": run.measured}
-    timings.write(folder / "figures.json", stack.current(), config.option.dataset, [kept])
-    write_whole(folder / "benchmarks.html", page.page([], timings=[timings.read(folder / "figures.json")]))
+    kept = {"date": run.date, "command": command, "timings": run.measured}
+    here = stack.current()
+    timings.write(folder / "figures.json", here, config.option.dataset, [kept])
+    measured = timings.read(folder / "figures.json")
+    before = [timings.read(path) for path in sorted((FOLDER / hardware(here)).glob("*.json"))]
+    same = [each for each in before if each["dataset"] == config.option.dataset]
+    write_whole(folder / "benchmarks.html", page.page([], timings=[measured], before=same))
     terminalreporter.line(f"charts: {folder / 'benchmarks.html'}; timings: {folder / 'figures.json'}")
