@@ -18,6 +18,8 @@ STORED = sorted(benchmarks.FOLDER.glob("*/*"))
 README = (benchmarks.FOLDER / "README.md").read_text(encoding="utf-8")
 SHOWN = [path for path in STORED if f"`{path.parent.name}/{path.name}`" in README]  # new files need no entry in the README
 NOT_TRUSTED = "–"
+USEFUL = 0.2  # a slowdown in all models that stored runs of these kinds must show
+SHARP = ("harness", "bare step", "inference by 1", "inference by 1024")
 KEYS = [  # of all timings that a run can have
     *(Key(model, variant) for model in MODELS for variant in variants.VARIANTS),
     *(Key(model, f"inference by {batch}") for model in MODELS for batch in test_epochs.BATCHES),
@@ -103,3 +105,13 @@ def test_the_readme_says_what_is_detected(path):
     """The smallest slowdown that is found in 95 of 100 runs stands there, of each kind."""
     shown = power(timings.read(path))
     assert shown in README, f"the table is now\n{shown}"
+
+
+@pytest.mark.parametrize("path", SHOWN, ids=lambda path: path.stem)
+def test_what_is_detected_is_useful(path):
+    """Stored runs show a slowdown of 20 % in all models of the kinds that are SHARP; the other kinds wait or differ more."""
+    found = slowdowns.detectable([run["timings"] for run in timings.read(path)["runs"]])
+    blunt = {
+        what: found[Key(slowdowns.ALL_MODELS, what)] for what in SHARP if found[Key(slowdowns.ALL_MODELS, what)] > USEFUL
+    }
+    assert blunt == {}
