@@ -176,6 +176,18 @@ def test_a_fast_wrong_answer_fails():
         rounds.judge_losses("model2, fast", "model2", settings, [1.36, 2.3])
 
 
+def test_losses_on_full_mnist():
+    """Its ensembles are small, and have no evaluated losses in between: chance fails, and a band that accepts it is told."""
+    judged = lambda losses: rounds.judge_losses("model3, fast", "model3", settings, losses)  # noqa: E731
+    settings = types.SimpleNamespace(ensembles=reading.BASELINES / "ensembles" / "mnist-h200", dataset="mnist")
+    judged([0.17, 0.08])
+    with pytest.raises(pytest.fail.Exception, match="model3, fast: loss of epoch 2, mnist"):
+        judged([0.17, 0.17])
+    settings.ensembles = reading.BASELINES / "ensembles" / "mnist"
+    with pytest.raises(pytest.fail.Exception, match="cannot tell: model3, fast: loss of epoch 1, mnist"):
+        judged([0.17, 0.08])
+
+
 def test_a_process_that_ends_says_why():
     """The error has the last output of a process that ended."""
     settings = types.SimpleNamespace(dataset="mnist5k", mnist="nowhere.npz", seed=0)
