@@ -98,6 +98,20 @@ def test_rate(mode, rate):
 
 
 @MODES
+def test_elements_are_dropped_independently(mode, rate):
+    """Steps, images and channels (or units) lose a binomial number of elements: not the same number, nor all or none."""
+    dropped = {name: ~mask for name, mask in kept(mode, rate).items()}
+    first = next(iter(dropped.values()))
+    groups = {"steps": [(mask.sum(), mask.size) for mask in dropped.values()]}
+    groups["images"] = [(image.sum(), image.size) for mask in dropped.values() for image in mask]
+    groups["channels"] = [(channel.sum(), channel.size) for channel in np.moveaxis(first, -1, 0)]
+    for name, pairs in groups.items():
+        counts, trials = np.array(pairs).T
+        subject = f"Dropout({rate}), {mode}: how many elements of {name} are dropped"
+        chance.spread_of_counts(subject, counts, trials, rate, FALSE_ALARM / len(groups), next=NEXT)
+
+
+@MODES
 def test_masks_are_new(mode, rate):
     """Each step and each sample has its own mask: two masks agree as often as chance has it, and no two are equal."""
     found = list(kept(mode, rate).values())

@@ -227,6 +227,19 @@ def test_shuffling_leaves_the_given_order(seed):
         )
 
 
+@SEEDING
+def test_batches_are_drawn_at_random(seed):
+    """Labels, tenths of the data, and samples at any distance in it come together in a batch as a random order has them."""
+    _, *orders = places(seen_in_fit(seed)).values()
+    row = np.arange(1000)
+    for epoch, batches in enumerate(orders, 1):
+        for what, groups in (("labels", row % 10), ("tenths of the data", row // 100)):
+            subject = f"fit, epoch {epoch}: shuffling, {what} in each batch"
+            chance.unrelated(subject, groups, batches, FALSE_ALARM, next=NEXT)
+        subject = f"fit, epoch {epoch}: shuffling, neighbours of the data in one batch"
+        chance.scattered(subject, batches, FALSE_ALARM, next=NEXT)
+
+
 @pytest.mark.parametrize(
     "seed",
     [

@@ -253,8 +253,9 @@ DRAWS = np.random.default_rng(5).uniform(-1, 1, 5000)
 WRONG = {  # draws that are not uniform on ±1 -> what the message says
     "shifted": (DRAWS + 0.2, "mean: expected 0"),
     "narrow": (DRAWS * 0.8, "variance: expected 0.333333"),
-    "another shape": (np.random.default_rng(5).normal(0, math.sqrt(1 / 3), 5000), "limit 3.3e-07: the values do not follow"),
+    "another shape": (np.random.default_rng(5).normal(0, math.sqrt(1 / 3), 5000), "limit 1.7e-07: the values do not follow"),
     "nan": (np.append(DRAWS, math.nan), "mean: expected 0"),
+    "too even": (np.linspace(-1, 1, 5000), "limit 1.7e-07: the values are too even to be random"),
 }
 
 
@@ -271,6 +272,66 @@ def test_the_checks_of_chance():
     assert "obtained  0.28   (p =" in failure(chance.proportion, "zeros", 2800, 10000, 0.25, 1e-6, next="do this")
     chance.uncorrelated("series", DRAWS[:2500], DRAWS[2500:], 1e-6, next="do this")
     assert "obtained  1" in failure(chance.uncorrelated, "series", DRAWS, DRAWS, 1e-6, next="do this")
+
+
+COUNTS = {  # counts of 1,000 trials each at a rate of 0.25 -> what the message says
+    "always the same": (np.full(64, 250), "obtained  0 times"),
+    "always the same, of two": (np.full(2, 250), "obtained  0 times"),
+    "all or none": (np.repeat([0, 1000], [48, 16]), "obtained  1000 times"),
+    "twice the variance": (250 + np.tile([-19, 20], 200), "obtained  2.029 times"),
+    "nan": (np.full(64, math.nan), "obtained  nan times"),
+}
+
+
+@pytest.mark.parametrize(("counts", "message"), COUNTS.values(), ids=COUNTS)
+def test_spread_of_counts_fails(counts, message):
+    """Counts that spread less or more than a binomial distribution's fail."""
+    assert message in failure(chance.spread_of_counts, "zeros", counts, 1000, 0.25, 1e-6, next="do this")
+
+
+def failures(check, *arguments):
+    """Whether a check fails at a rate of 1 %."""
+    try:
+        check("draws", *arguments, 0.01, next="do this")
+    except pytest.fail.Exception:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("size", [2, 40, 400])
+def test_spread_of_counts_keeps_its_rate(size):
+    """Of 2,000 sets of binomial counts, of 30 or of 3,000 trials, 1 % fail; 32 are as rare as 0.5 %, and 10 as 1 %."""
+    generator = np.random.default_rng(7)
+    trials = np.where(np.arange(size) % 2, 30, 3000)
+    failed = sum(failures(chance.spread_of_counts, generator.binomial(trials, 0.25), trials, 0.25) for _ in range(2000))
+    assert 10 <= failed <= 32
+
+
+ROWS = np.arange(1000)
+EVEN = np.tile(np.arange(8), 125)  # each eighth row in one batch: nearly as many of each tenth
+PAIRS = np.random.default_rng(3).permutation(np.repeat(np.arange(8), 63)[:500]).repeat(2)
+ORDERS = {  # numbers of the batches -> words of the message about tenths of the data, and about neighbours
+    "sorted": (ROWS // 128, "too uneven", "at a distance of"),
+    "even": (EVEN, "too even", "obtained  1 at a distance of 8 "),
+    "in pairs": (PAIRS, None, "at a distance of 1 "),
+}
+
+
+@pytest.mark.parametrize(("batches", "groups", "neighbours"), ORDERS.values(), ids=ORDERS)
+def test_orders_that_are_not_random(batches, groups, neighbours):
+    """An order that is too uneven or too even in its batches fails, and so do samples that come together too often."""
+    if groups:
+        assert groups in failure(chance.unrelated, "fit", ROWS // 100, batches, 1e-6, next="do this")
+    assert neighbours in failure(chance.scattered, "fit", batches, 1e-6, next="do this")
+
+
+def test_random_orders_keep_their_rates():
+    """Of 1,000 random orders 1 % fail each check: more than 20 are as rare as 0.2 %."""
+    generator = np.random.default_rng(11)
+    batches = ROWS // 128
+    orders = [generator.permutation(batches) for _ in range(1000)]
+    assert 1 <= sum(failures(chance.unrelated, ROWS // 100, order) for order in orders) <= 20
+    assert sum(failures(chance.scattered, order) for order in orders[:300]) <= 9  # the rates of distances add up to less
 
 
 @pytest.mark.parametrize("value", [1.1, math.nan])

@@ -18,7 +18,7 @@ from tests.support.checks import fail
 def drawn_from(subject: str, values: np.ndarray, distribution: Any, false_alarm: float, *, next: str) -> None:
     """Values are independent draws from a SciPy distribution.
 
-    Mean, variance and shape (Kolmogorov-Smirnov) are tested, each with a third of the false-alarm rate.
+    Mean, variance and shape (Kolmogorov-Smirnov, in both directions) are tested, each with a third of the rate.
     """
     __tracebackhide__ = True
     count, alpha = len(values), false_alarm / 3
@@ -37,9 +37,11 @@ def drawn_from(subject: str, values: np.ndarray, distribution: Any, false_alarm:
         if not abs(value - due) <= margin
     ]
     p = stats.kstest(values, distribution.cdf).pvalue
-    margins.note("Kolmogorov-Smirnov", margins.share_of_p(p, alpha))
-    if not p >= alpha:
-        lines.append(f"Kolmogorov-Smirnov: p = {p:.2g}, limit {alpha:.2g}: the values do not follow the distribution")
+    margins.note("Kolmogorov-Smirnov", margins.share_of_p(min(2 * min(p, 1 - p), 1.0), alpha))
+    if not 2 * p >= alpha:
+        lines.append(f"Kolmogorov-Smirnov: p = {p:.2g}, limit {alpha / 2:.2g}: the values do not follow the distribution")
+    elif 2 * (1 - p) < alpha:
+        lines.append(f"Kolmogorov-Smirnov: p = 1 − {1 - p:.2g}, limit {alpha / 2:.2g}: the values are too even to be random")
     if lines:
         fail(
             subject,
@@ -101,22 +103,64 @@ def no_period(subject: str, draws: np.ndarray, false_alarm: float, *, next: str)
 
 
 def spread_of_counts(
-    subject: str, counts: np.ndarray, trials: int, probability: float, false_alarm: float, *, next: str
+    subject: str, counts: np.ndarray, trials: int | np.ndarray, probability: float, false_alarm: float, *, next: str
 ) -> None:
-    """Counts of successes in some trials spread as a binomial distribution's: their variance is n p (1 − p).
+    """Counts of successes, each of its number of trials, spread as binomial distributions do: by n p (1 − p), and no less.
 
-    The variance of the sample variance of N counts is (μ₄ − σ⁴) / N, with the fourth central moment μ₄ of the distribution.
+    Of N counts the mean of (count − n p)² / (n p (1 − p)) is 1, with a variance of the mean of 2 + (1 − 6 p (1 − p)) /
+    (n p (1 − p)), divided by N, from the binomial's fourth moment. Its distribution is that of χ² with the same variance.
     """
     __tracebackhide__ = True
-    binomial = stats.binom(trials, probability)
-    variance = float(binomial.var())
-    fourth = float(binomial.expect(lambda count: (count - binomial.mean()) ** 4))
-    obtained = float(((counts - binomial.mean()) ** 2).mean())
-    bound = float(stats.norm.isf(false_alarm / 2)) * math.sqrt((fourth - variance**2) / counts.size)
-    margins.note(subject, margins.share(obtained - variance, bound))
-    if not abs(obtained - variance) <= bound:
+    counts = np.asarray(counts, np.float64).ravel()
+    variance = np.broadcast_to(np.asarray(trials, np.float64) * probability * (1 - probability), counts.shape)
+    obtained = float(((counts - trials * probability) ** 2 / variance).mean())
+    terms = 2 + (1 - 6 * probability * (1 - probability)) / variance
+    freedom = 2 * counts.size / float(terms.mean())
+    low, high = (float(stats.chi2.ppf(part, freedom)) / freedom for part in (false_alarm / 2, 1 - false_alarm / 2))
+    margins.note(subject, margins.share(obtained - 1, high - 1 if obtained > 1 else 1 - low))
+    if not low <= obtained <= high:
         lines = [
-            f"expected  a variance of {variance:.6g} ± {bound:.2g}   (binomial, false-alarm rate {false_alarm:.0e})",
-            f"obtained  {obtained:.6g}",
+            f"expected  a variance of {low:.4g} to {high:.4g} times n p (1 − p)   (binomial, {counts.size} counts, "
+            f"false-alarm rate {false_alarm:.0e})",
+            f"obtained  {obtained:.4g} times",
+        ]
+        fail(subject, lines, next=next)
+
+
+def unrelated(subject: str, groups: np.ndarray, batches: np.ndarray, false_alarm: float, *, next: str) -> None:
+    """Each batch has members of each group as a random order has them: neither too uneven nor too even, by Pearson's χ²."""
+    __tracebackhide__ = True
+    table = np.zeros((groups.max() + 1, batches.max() + 1))
+    np.add.at(table, (groups, batches), 1)
+    due = np.outer(table.sum(1), table.sum(0)) / table.sum()
+    freedom = (table.shape[0] - 1) * (table.shape[1] - 1)
+    obtained = float(((table - due) ** 2 / due).sum())
+    p = min(2 * float(min(stats.chi2.sf(obtained, freedom), stats.chi2.cdf(obtained, freedom))), 1.0)
+    margins.note(subject, margins.share_of_p(p, false_alarm))
+    if not p >= false_alarm:
+        lines = [
+            f"expected  χ² around {freedom}, the degrees of freedom   (random order, false-alarm rate {false_alarm:.0e})",
+            f"obtained  {obtained:.4g}: too {'uneven' if obtained > freedom else 'even'}   (p = {p:.2g})",
+        ]
+        fail(subject, lines, next=next)
+
+
+def scattered(subject: str, batches: np.ndarray, false_alarm: float, *, next: str) -> None:
+    """Samples at any distance in the data, up to half of its length, are in one batch as often as a random order has it.
+
+    `batches` has the number of each sample's batch. Pairs at one distance count as binomial; the rate is shared by all.
+    """
+    __tracebackhide__ = True
+    count, sizes = len(batches), np.bincount(batches)
+    expected = float((sizes * (sizes - 1)).sum() / count / (count - 1))
+    same = np.array([int((batches[:-distance] == batches[distance:]).sum()) for distance in range(1, count // 2)])
+    pairs = count - np.arange(1, count // 2)
+    p = 2 * np.minimum(stats.binom.sf(same - 1, pairs, expected), stats.binom.cdf(same, pairs, expected))
+    worst, alarm = int(p.argmin()), false_alarm / len(pairs)
+    margins.note(subject, margins.share_of_p(min(float(p[worst]), 1.0), alarm))
+    if not p[worst] >= alarm:
+        lines = [
+            f"expected  {expected:.4g} of the pairs at any distance   (random order, false-alarm rate {false_alarm:.0e})",
+            f"obtained  {same[worst] / pairs[worst]:.4g} at a distance of {worst + 1}   (p = {p[worst]:.2g})",
         ]
         fail(subject, lines, next=next)
