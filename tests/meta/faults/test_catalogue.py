@@ -85,6 +85,12 @@ CASES = {  # what fails in which module, with which message -> what is seen, wha
         ("numerics", "quick"),
         0,
     ),
+    "seen by an error of the fault's own code": (
+        {"exact": "TypeError: Conv2D.call() missing 1 required argument", "numerics": "Conv2D is wrong"},
+        "exact",
+        ("numerics", "quick"),
+        0,
+    ),
     "named by a slow test alone": ({"slow": "Conv2D is wrong"}, "exact", ("exact", "default"), 1),
 }
 

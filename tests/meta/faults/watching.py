@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import pytest
 
 LONGEST = 300  # characters of a stored message
+# What code raises that is wrong itself: the code of a fault, most likely. It shows nothing about the suite.
+CRASHES = ("AttributeError: ", "NameError: ", "UnboundLocalError: ", "TypeError: ", "KeyError: ", "IndexError: ")
 
 
 class Failure(NamedTuple):
@@ -24,8 +26,8 @@ class Failure(NamedTuple):
 class Watcher:
     """A pytest plugin that looks at the message of every failed test, and ends the run when all is known.
 
-    A failure without one of the `words` does not end the run: a later message may name the fault. After a failure of a test
-    that the quick level leaves out, that level's tiers go on: one of their tests may name it too.
+    A failure without one of the `words`, or by one of CRASHES, does not end the run: a later message may name the fault.
+    After a failure of a test that the quick level leaves out, that level's tiers go on: one of their tests may name it too.
     """
 
     def __init__(self, words: tuple[str, ...]) -> None:
@@ -70,7 +72,7 @@ class Watcher:
             round(time.monotonic() - self.started, 1),
         )
         self.seen = self.seen or failure
-        names = any(word in message for word in self.words)
+        names = any(word in message for word in self.words) and not any(crash in message for crash in CRASHES)
         if names and (self.named is None or (self.named.level != "quick" and level == "quick")):
             self.named = failure
 

@@ -14,7 +14,7 @@ from tests.meta.faults.catalogue.patching import outputs_of, symbolic, tf, wrapp
 KERNEL, MASK = ("initial kernel", "kernel"), ("Dropout",)
 
 
-def _drawn(change: Any) -> None:
+def drawn(change: Any) -> None:
     """Initial kernels of VarianceScaling other than drawn: change(initializer, array) -> array, in NumPy."""
 
     def make(original: Any) -> Any:
@@ -26,7 +26,7 @@ def _drawn(change: Any) -> None:
     wrapped(initializers.VarianceScaling, "__call__", make)
 
 
-def _dropped(change: Any) -> None:
+def dropped(change: Any) -> None:
     """Dropout with other masks in training: change(layer, inputs) -> numbers in [0, 1); those below the rate are dropped."""
 
     def make(original: Any) -> Any:
@@ -41,7 +41,7 @@ def _dropped(change: Any) -> None:
     wrapped(layers.Dropout, "call", make)
 
 
-def _uniform(layer: Any, shape: Any) -> Any:
+def uniform(layer: Any, shape: Any) -> Any:
     """Numbers that Dropout draws from its own generator."""
     return keras.random.uniform(shape, seed=layer.seed_generator)
 
@@ -49,13 +49,13 @@ def _uniform(layer: Any, shape: Any) -> Any:
 @fault(kind="random", source="made", words=KERNEL)
 def kernels_repeat_after_4096_draws() -> None:
     """An initial kernel repeats its first 4,096 numbers: a generator with a short period."""
-    _drawn(lambda self, array: np.resize(array.ravel()[:4096], array.shape))
+    drawn(lambda self, array: np.resize(array.ravel()[:4096], array.shape))
 
 
 @fault(kind="random", source="made", words="initial weights that repeat others")
 def kernels_have_ten_bits() -> None:
     """Initial kernels have 1,024 different values."""
-    _drawn(lambda self, array: np.round(array / np.abs(array).max() * 512) / 512 * np.abs(array).max())
+    drawn(lambda self, array: np.round(array / np.abs(array).max() * 512) / 512 * np.abs(array).max())
 
 
 @fault(kind="random", source="made", words=KERNEL)
@@ -66,7 +66,7 @@ def kernels_are_normal() -> None:
         bound, random = np.abs(array).max(), np.random.RandomState(array.size % 1000)
         return np.clip(random.normal(0, array.std(), array.shape), -bound, bound)
 
-    _drawn(change)
+    drawn(change)
 
 
 @fault(kind="random", source="made", words=KERNEL)
@@ -76,7 +76,7 @@ def kernels_scale_by_channels_alone() -> None:
     def change(self: Any, array: Any) -> Any:
         return array * np.sqrt(np.prod(array.shape[:-2])) if array.ndim == 4 else array
 
-    _drawn(change)
+    drawn(change)
 
 
 @fault(kind="random", source="made", words=KERNEL)
@@ -87,7 +87,7 @@ def units_start_in_pairs() -> None:
         last = array.shape[-1] // 2 * 2
         return np.concatenate([np.repeat(array[..., :last:2], 2, axis=-1), array[..., last:]], axis=-1)
 
-    _drawn(change)
+    drawn(change)
 
 
 @fault(kind="random", source="made", words=("seed",))
@@ -123,13 +123,13 @@ def masks_repeat_after_256_steps() -> None:
         state.assign_add([0, 1])
         return tf.random.stateless_uniform(tf.shape(inputs), now)
 
-    _dropped(change)
+    dropped(change)
 
 
 @fault(kind="random", source="made", words=MASK)
 def masks_are_shared_by_the_batch() -> None:
     """All images of a batch have one mask."""
-    _dropped(lambda layer, inputs: _uniform(layer, (1, *tf.unstack(tf.shape(inputs))[1:])))
+    dropped(lambda layer, inputs: uniform(layer, (1, *tf.unstack(tf.shape(inputs))[1:])))
 
 
 @fault(kind="random", source="made", words=MASK)
@@ -138,16 +138,16 @@ def masks_come_in_pairs() -> None:
 
     def change(layer: Any, inputs: Any) -> Any:
         flat = tf.size(inputs)
-        half = _uniform(layer, ((flat + 1) // 2,))
+        half = uniform(layer, ((flat + 1) // 2,))
         return tf.reshape(tf.repeat(half, 2)[:flat], tf.shape(inputs))
 
-    _dropped(change)
+    dropped(change)
 
 
 @fault(kind="random", source="made", words=MASK)
 def masks_depend_on_the_numbers() -> None:
     """Dropout never drops an element above 1.5: its rate depends on the input."""
-    _dropped(lambda layer, inputs: tf.where(inputs > 1.5, 1.0, _uniform(layer, tf.shape(inputs))))
+    dropped(lambda layer, inputs: tf.where(inputs > 1.5, 1.0, uniform(layer, tf.shape(inputs))))
 
 
 @fault(kind="random", source="made", words=MASK)
@@ -175,6 +175,6 @@ def dropout_scales_by_a_rounded_factor() -> None:
         if not training or not layer.rate:
             return y
         exact = 1 / (1 - layer.rate)
-        return y * (float(tf.cast(tf.cast(exact, "bfloat16"), "float32")) / exact)
+        return y * (tf.cast(tf.cast(exact, "bfloat16"), "float32") / exact)
 
     outputs_of(layers.Dropout, change)

@@ -189,8 +189,10 @@ def evaluate_on_a_part():
     """`evaluate` looks at the first nine tenths of what it gets."""
 
     def make(original):
-        def evaluate(self, x, y, **given):
-            return original(self, x[: int(len(x) * 0.9)], y[: int(len(y) * 0.9)], **given)
+        def evaluate(self, x=None, y=None, *others, **given):
+            if y is not None:
+                x, y = (array[: int(len(array) * 0.9)] for array in (x, y))
+            return original(self, x, y, *others, **given)
 
         return evaluate
 

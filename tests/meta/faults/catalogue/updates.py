@@ -166,7 +166,7 @@ def learning_rate_decays_unasked() -> None:
 @fault(kind="optimizer", source="Caffe's lr_mult of biases", words=("bias", "movement", "variable"))
 def biases_learn_twice_as_fast() -> None:
     """Biases have twice the learning rate."""
-    steps_of(optimizers.Adam, lambda self, g, v, rate: (g, rate * (2.0 if len(v.shape) == 1 and "bias" in v.path else 1.0)))
+    steps_of(optimizers.Adam, lambda self, g, v, rate: (g, rate * (2.0 if "bias" in v.name else 1.0)))
 
 
 @fault(kind="optimizer", source="made", words=("Adam", "clip", "gradient"))
