@@ -179,6 +179,7 @@ def seen_in_fit(seed, samples=1000):
 
 
 EPOCHS = 4
+PARTS = (2, 4, 5, 8, 10, 16)
 RESHUFFLED = "as full MNIST"
 ORDERS = [0, None, *([RESHUFFLED] if pipeline.available() else [])]  # elsewhere full MNIST is Keras' own `fit` of arrays
 SEEDING = pytest.mark.parametrize("seed", ORDERS, ids=["seeded", "unseeded", RESHUFFLED][: len(ORDERS)])
@@ -229,13 +230,18 @@ def test_shuffling_leaves_the_given_order(seed):
 
 @SEEDING
 def test_batches_are_drawn_at_random(seed):
-    """Labels, tenths of the data, and samples at any distance in it come together in a batch as a random order has them."""
+    """Samples of one part of the data, or at one distance in it, come together in a batch as a random order has them.
+
+    The parts are blocks of the data, as many as PARTS says, and every so many-th sample; those of ten are the labels.
+    """
     _, *orders = places(seen_in_fit(seed)).values()
     row = np.arange(1000)
+    groups = {f"{parts} blocks of the data": row * parts // 1000 for parts in PARTS}
+    groups |= {f"samples of one number modulo {parts}": row % parts for parts in PARTS}
     for epoch, batches in enumerate(orders, 1):
-        for what, groups in (("labels", row % 10), ("tenths of the data", row // 100)):
+        for what, group in groups.items():
             subject = f"fit, epoch {epoch}: shuffling, {what} in each batch"
-            chance.unrelated(subject, groups, batches, FALSE_ALARM, next=NEXT)
+            chance.unrelated(subject, group, batches, FALSE_ALARM / len(groups), next=NEXT)
         subject = f"fit, epoch {epoch}: shuffling, neighbours of the data in one batch"
         chance.scattered(subject, batches, FALSE_ALARM, next=NEXT)
 
