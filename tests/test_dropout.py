@@ -97,14 +97,21 @@ def test_rate(mode, rate):
             chance.proportion(subject, int(part.sum()), part.size, rate, alarm, next=NEXT)
 
 
+def drawn_anew(found):
+    """Those masks whose rows are draws of their own.
+
+    Keras 2 traces a batch of another size anew, and its drawing operation then starts its stream again: rows come twice.
+    """
+    return found if KERAS_VERSION >= (3, 0) else found[:2]
+
+
 @MODES
 def test_elements_are_dropped_independently(mode, rate):
     """Steps, images and channels (or units) lose a binomial number of elements: not the same number, nor all or none."""
-    dropped = {name: ~mask for name, mask in kept(mode, rate).items()}
-    first = next(iter(dropped.values()))
-    groups = {"steps": [(mask.sum(), mask.size) for mask in dropped.values()]}
-    groups["images"] = [(image.sum(), image.size) for mask in dropped.values() for image in mask]
-    groups["channels"] = [(channel.sum(), channel.size) for channel in np.moveaxis(first, -1, 0)]
+    dropped = [~mask for mask in drawn_anew(list(kept(mode, rate).values()))]
+    groups = {"steps": [(mask.sum(), mask.size) for mask in dropped]}
+    groups["images"] = [(image.sum(), image.size) for mask in dropped for image in mask]
+    groups["channels"] = [(channel.sum(), channel.size) for channel in np.moveaxis(dropped[0], -1, 0)]
     for name, pairs in groups.items():
         counts, trials = np.array(pairs).T
         subject = f"Dropout({rate}), {mode}: how many elements of {name} are dropped"
@@ -120,9 +127,7 @@ def test_masks_are_new(mode, rate):
         same = int((one == other).sum())
         subject = f"Dropout({rate}), {mode}: agreement of the masks of two {name}"
         chance.proportion(subject, same, one.size, agree, FALSE_ALARM, next=NEXT)
-    # Keras 2 traces a batch of another size anew, and its drawing operation then starts its stream again: rows come twice.
-    compared = found if KERAS_VERSION >= (3, 0) else found[:2]
-    rows = np.concatenate([mask.reshape(len(mask), -1) for mask in compared])
+    rows = np.concatenate([mask.reshape(len(mask), -1) for mask in drawn_anew(found)])
     different = len({row.tobytes() for row in np.packbits(rows, axis=1)})
     checks.equal(f"Dropout({rate}), {mode}: different masks", len(rows), different, source="a new mask each", next=NEXT)
 

@@ -179,7 +179,7 @@ def seen_in_fit(seed, samples=1000):
 
 
 EPOCHS = 4
-PARTS = (2, 4, 5, 8, 10, 16)
+PARTS = (2, 4, 5, 8, 10, 16)  # of the data; of 16 a batch of 104 has 6.5 samples each, enough for χ²
 RESHUFFLED = "as full MNIST"
 ORDERS = [0, None, *([RESHUFFLED] if pipeline.available() else [])]  # elsewhere full MNIST is Keras' own `fit` of arrays
 SEEDING = pytest.mark.parametrize("seed", ORDERS, ids=["seeded", "unseeded", RESHUFFLED][: len(ORDERS)])

@@ -139,15 +139,27 @@ def run_curves(run: TrainingRun) -> dict[str, list[float]]:
     }
 
 
+def losses(path: str | Path, epochs: int, dataset: str | None = None) -> list[dict[str, list[float]]]:
+    """The mean losses of the first `epochs` epochs of every run stored at `path`, as curves. Raises EnsembleError."""
+    frame, _ = _long_enough(path, epochs, dataset)
+    return [{"loss": [row[f"loss_{epoch}"] for epoch in range(1, epochs + 1)]} for row in frame.to_dict("records")]
+
+
+def _long_enough(path: str | Path, epochs: int, dataset: str | None) -> tuple[pd.DataFrame, int]:
+    """The runs stored at `path` and their number of epochs. Raises EnsembleError for fewer than `epochs`."""
+    frame = read(path, dataset)
+    trained = rows.epochs_of(map(str, frame.columns))
+    if epochs > trained:
+        raise EnsembleError(f"{path} holds runs of {trained} epochs, too few to judge {epochs}; use --epochs {trained}")
+    return frame, trained
+
+
 def curves(path: str | Path, epochs: int, dataset: str | None = None) -> list[dict[str, list[float]]]:
     """Curves of every run stored at `path`, as if each had ended after `epochs` epochs. Raises EnsembleError, see `read`.
 
     The evaluated train set is known after every epoch if the runs recorded it, else only after the last epoch.
     """
-    frame = read(path, dataset)
-    trained = rows.epochs_of(map(str, frame.columns))
-    if epochs > trained:
-        raise EnsembleError(f"{path} holds runs of {trained} epochs, too few to judge {epochs}; use --epochs {trained}")
+    frame, trained = _long_enough(path, epochs, dataset)
     if f"train_loss_{epochs}" not in frame and epochs != trained:
         raise EnsembleError(f"{path} has the evaluated train loss only after {trained} epochs; use --epochs {trained}")
     every = {metric: range(1, epochs + 1) for metric in ("loss", "accuracy", "val_loss", "val_accuracy")}

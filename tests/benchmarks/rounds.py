@@ -94,14 +94,13 @@ def judge_losses(subject: str, model: str, settings: Settings, losses: list[floa
     An ensemble may be small as long as its band does not accept chance, since this looks for results that are far off.
     """
     path = settings.ensembles / f"{model}.csv"
-    stored = store.read(path, settings.dataset).to_dict("records")
     name = "loss, last epoch"
     calibrate = f"python -m cnnspec calibrate --models {model} --dataset {settings.dataset}"
     calibrate += f" --out {reading.shown(path.parent)}"
     source = reading.shown(path)
     for epochs in (1, len(losses)):
         judged = quantities.of(settings.dataset, epochs)[name]
-        values = [judged.measure({"loss": [row[f"loss_{epoch}"] for epoch in range(1, epochs + 1)]}) for row in stored]
+        values = [judged.measure(run) for run in store.losses(path, epochs, settings.dataset)]
         band = bands.band(judged, values, bands.alpha(epochs), shift=bands.shift(name))
         value = judged.measure({"loss": losses[:epochs]})
         if band.used(value) <= 1 and not band.accepts_chance:

@@ -11,6 +11,7 @@ import pytest
 
 from cnnspec import compat, memory, mnist, stack
 from cnnspec.benchmarks import ceiling, variants
+from cnnspec.errors import EnsembleError
 from cnnspec.facts import reading
 from tests.benchmarks import rounds
 from tests.benchmarks import test_scaling as scale
@@ -183,6 +184,8 @@ def test_losses_on_full_mnist():
     judged([0.17, 0.08])
     with pytest.raises(pytest.fail.Exception, match="model3, fast: loss of epoch 2, mnist"):
         judged([0.17, 0.17])
+    with pytest.raises(EnsembleError, match="holds runs of 10 epochs, too few to judge 11"):
+        judged([0.17] + [0.01] * 10)
     settings.ensembles = reading.BASELINES / "ensembles" / "mnist"
     with pytest.raises(pytest.fail.Exception, match="cannot tell: model3, fast: loss of epoch 1, mnist"):
         judged([0.17, 0.08])

@@ -289,7 +289,7 @@ def test_spread_of_counts_fails(counts, message):
     assert message in failure(chance.spread_of_counts, "zeros", counts, 1000, 0.25, 1e-6, next="do this")
 
 
-def failures(check, *arguments):
+def fails(check, *arguments):
     """Whether a check fails at a rate of 1 %."""
     try:
         check("draws", *arguments, 0.01, next="do this")
@@ -303,7 +303,7 @@ def test_spread_of_counts_keeps_its_rate(size):
     """Of 2,000 sets of binomial counts, of 30 or of 3,000 trials, 1 % fail; 32 are as rare as 0.5 %, and 10 as 1 %."""
     generator = np.random.default_rng(7)
     trials = np.where(np.arange(size) % 2, 30, 3000)
-    failed = sum(failures(chance.spread_of_counts, generator.binomial(trials, 0.25), trials, 0.25) for _ in range(2000))
+    failed = sum(fails(chance.spread_of_counts, generator.binomial(trials, 0.25), trials, 0.25) for _ in range(2000))
     assert 10 <= failed <= 32
 
 
@@ -330,8 +330,8 @@ def test_random_orders_keep_their_rates():
     generator = np.random.default_rng(11)
     batches = ROWS // 128
     orders = [generator.permutation(batches) for _ in range(1000)]
-    assert 1 <= sum(failures(chance.unrelated, ROWS // 100, order) for order in orders) <= 20
-    assert sum(failures(chance.scattered, order) for order in orders[:300]) <= 9  # the rates of distances add up to less
+    assert 1 <= sum(fails(chance.unrelated, ROWS // 100, order) for order in orders) <= 20
+    assert sum(fails(chance.scattered, order) for order in orders[:300]) <= 9  # the rates of distances add up to less
 
 
 @pytest.mark.parametrize("value", [1.1, math.nan])

@@ -53,6 +53,20 @@ def test_one_slow_run_is_no_change(slow):
     assert history.changed(runs_of({ONE: values})) == {}
 
 
+def test_the_clearest_of_several_places_is_told():
+    """After a change of 50 %, one to 7 times: the places just before and after the second exceed the bound, too."""
+    values = [0.0, 0.01, 0.0, 0.01, 0.5, 0.51, 0.5, 0.51, 2.0, 2.01, 2.0, 2.01]
+    assert history.changed(runs_of({ONE: values}))[ONE].first == 8
+
+
+def test_two_models_have_a_mean():
+    """A change of both is one of all models, too; a change of one thing of the suite itself is not."""
+    lines = {Key(model, "harness"): [0.0, 0.01, 0.0, 0.5, 0.51, 0.5] for model in MODELS[:2]}
+    assert set(history.changed(runs_of(lines))) == {ALL, *lines}
+    suite = {Key(None, what): line for what, line in zip(("a", "b"), lines.values(), strict=True)}
+    assert set(history.changed(runs_of(suite))) == set(suite)
+
+
 def test_what_is_not_stored_is_passed_over():
     """A run without the timing counts on neither side; the change is at the run that has it first."""
     values = [0.0, 0.001, 0.002, None, 0.5, 0.501, 0.502]
