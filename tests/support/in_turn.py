@@ -44,6 +44,7 @@ class Calls:
         self.model = keras.Sequential([keras.Input(shape=(SAMPLES,)), keras.layers.Dense(1, use_bias=False)])
         self.x, self.y = samples()
         self.answers: list[Answer] = []
+        self.returned: dict[str, tuple[Any, Any]] = {}  # what a call returned -> that array, and a copy of it
         self.set_weights(1.0 + np.arange(SAMPLES) % 3)
         self.compile(RATE)
 
@@ -64,9 +65,10 @@ class Calls:
 
     def step(self, rows: slice) -> np.ndarray:
         """A step on some of the samples, in float64: their losses before it."""
-        losses = -self.y[rows, 0] * self.due[rows]
+        labels = samples()[1][rows, 0]
+        losses = -labels * self.due[rows]
         self.velocity = MOMENTUM * self.velocity
-        self.velocity[rows] += self.rate * self.y[rows, 0] / len(losses)
+        self.velocity[rows] += self.rate * labels / len(losses)
         self.due = self.due + self.velocity
         self.steps += 1
         return losses
@@ -88,17 +90,29 @@ class Calls:
             "a call": lambda: as_numpy(self.model(self.x)),
         }
         for name, call in calls.items():
-            self.answers.append(Answer(f"{name} {when}", self.due.tolist(), np.asarray(call())[:, 0].tolist()))
+            found = np.asarray(call())
+            self.answers.append(Answer(f"{name} {when}", self.due.tolist(), found[:, 0].tolist()))
+            self.answers.append(Answer(f"type of what {name} returns {when}", "float32", str(found.dtype)))
+            self.returned[f"{name} {when}"] = found, found.copy()
+        (weights,) = self.model.get_weights()
+        self.returned[f"get_weights {when}"] = weights, np.array(weights)
         if self.steps:
             self.held(f"predict {when}")
 
-    def fit(self, when: str, epochs: int, verbose: int, validation: float) -> None:
-        """`fit`, with validation samples whose labels are all `validation`: what it leaves, and losses of the last epoch."""
-        labels = np.full_like(self.y, validation)
-        given: dict[str, Any] = {"batch_size": BATCH, "shuffle": False, "validation_data": (self.x, labels)}
+    def fit(self, when: str, epochs: int, verbose: int, validation: float, shuffled: bool = False) -> None:
+        """`fit`, with validation samples whose labels are all `validation`: what it leaves, and losses of the last epoch.
+
+        Shuffled, all samples are one batch, so that their order changes nothing.
+        """
+        labels, batch = np.full_like(self.y, validation), SAMPLES if shuffled else BATCH
+        given: dict[str, Any] = {"batch_size": batch, "shuffle": shuffled, "validation_data": (self.x, labels)}
         log = self.model.fit(self.x, self.y, epochs=epochs, verbose=verbose, **given).history
         for _ in range(epochs):
-            losses = [self.step(slice(at, at + BATCH)) for at in range(0, SAMPLES, BATCH)]
+            losses = [self.step(slice(at, at + batch)) for at in range(0, SAMPLES, batch)]
+        self.answers += [
+            Answer(f"the caller's {name} after {when}", due.ravel().tolist(), array.ravel().tolist())
+            for name, array, due in zip(("images", "labels"), (self.x, self.y), samples(), strict=True)
+        ]
         self.held(when)
         self.answers += [
             Answer(f"epochs of {when}", epochs, len(log["loss"])),
@@ -117,6 +131,11 @@ class Calls:
         found = self.model.evaluate(self.x, np.full_like(self.y, label), batch_size=BATCH, verbose=verbose)
         self.answers.append(Answer(f"evaluate {when}", -(label * self.due).mean(), float(np.ravel(found)[0]), exact=False))
         self.held(f"evaluate {when}")
+
+    def arrays(self) -> None:
+        """The arrays that the calls returned hold what they held then: no later call wrote into them."""
+        for name, (array, copy) in self.returned.items():
+            self.answers.append(Answer(f"the array of {name}, at the end", copy.ravel().tolist(), array.ravel().tolist()))
 
 
 @functools.cache
@@ -137,7 +156,9 @@ def one_after_the_other() -> list[Answer]:
     calls.fit("fit after half of the rate was set", 1, verbose=0, validation=3.0)
     calls.compile(RATE / 4)
     calls.fit("fit after compile with a quarter of the rate", 1, verbose=0, validation=4.0)
+    calls.fit("a shuffled fit of one batch", 1, verbose=0, validation=1.0, shuffled=True)
     calls.predict("at the end")
+    calls.arrays()
     return calls.answers
 
 
@@ -156,6 +177,8 @@ def many_rows() -> list[Answer]:
     predicted = model.predict(numbered, batch_size=LARGE_BATCH, verbose=0)[:, 0]
     wrong = np.flatnonzero(predicted != numbered[:, 0])
     answers.append(Answer("rows that predict gives back wrong, the first of them", [], wrong[:1].tolist()))
+    changed = np.flatnonzero(numbered[:, 0] != np.arange(ROWS))
+    answers.append(Answer("rows of the caller's array that predict changed, the first of them", [], changed[:1].tolist()))
     found = float(np.ravel(model.evaluate(x, y, batch_size=LARGE_BATCH, verbose=0))[0])
     answers.append(Answer("evaluate", -float((x * y).astype(np.float64).mean()), found, exact=False))
     return answers
