@@ -23,6 +23,7 @@ from tests.support.checks import Finding
 pytestmark = pytest.mark.usefixtures("tf32_off")
 NEXT = "compare compiled steps with eager ones (run_eagerly=True in compile), and this batch size with another"
 STEPS = (1, 128, 1)  # batch sizes one after the other: a batch of one first, and after another
+EPOCHS, EPOCH = 10, (16, 16, 5)  # as many epochs as the notebook's; the batch sizes of one
 
 
 def normalised(shape):
@@ -34,7 +35,10 @@ def normalised(shape):
 
 @pytest.mark.parametrize("shape", [(20,), (7, 7, 5)], ids=["dense", "images"])
 def test_moving_statistics_of_a_batch_of_one(shape):
-    """A training batch of one, and one after a batch of 128, moves the moving mean and variance as float64 says."""
+    """A training batch of one, and one after a batch of 128, moves the moving mean and variance as float64 says.
+
+    So do the ten epochs of a `fit`.
+    """
     generator = np.random.RandomState(3)
     model, findings = normalised(shape), []
     (layer,) = model.layers
@@ -50,6 +54,17 @@ def test_moving_statistics_of_a_batch_of_one(shape):
                 error = numerics.error(now - was, due - was)
             bound = numerics.bound("BatchNormalization", "moving_statistics")
             findings.append(Finding(f"step {step}, batch of {batch}: movement of the moving {name}", error, *bound))
+    x = generator.normal(-0.5, 1.0, size=(sum(EPOCH), *shape)).astype("float32")
+    before = [np.asarray(array, np.float64) for array in layer.get_weights()[2:]]
+    model.fit(x, np.ones_like(x), batch_size=EPOCH[0], epochs=EPOCHS, shuffle=False, verbose=0)
+    expected = before
+    for _ in range(EPOCHS):
+        for part in np.split(x, np.cumsum(EPOCH)[:-1]):
+            expected = moving_statistics(settings, expected, part, convention)
+    for name, was, due, now in zip(("mean", "variance"), before, expected, layer.get_weights()[2:], strict=True):
+        bound = numerics.bound("BatchNormalization", "moving_statistics")
+        what = f"a fit of {EPOCHS} epochs of {len(EPOCH)} batches: movement of the moving {name}"
+        findings.append(Finding(what, numerics.error(now - was, due - was), *bound))
     checks.near_float64(f"BatchNormalization on inputs {shape}, compiled training steps", findings, next=NEXT)
 
 

@@ -101,11 +101,12 @@ def masks_of_two_layers(rate: float, width: int, seed: int = 0) -> np.ndarray:
     return np.stack(kept).astype(bool)
 
 
-def losses_behind_dropout(**settings: object) -> dict[str, tuple[float, float]]:
+def losses_behind_dropout(epochs: int, **settings: object) -> dict[str, tuple[float, float]]:
     """{call: (due, obtained)}: the mean squared error of ones behind a Dropout of a half, by each call of one model in turn.
 
-    It is 0 where nothing is dropped. In a training step an output is 0 or 2, so that it is 1, whatever the mask is. The
-    learning rate is 0, so that `fit` changes nothing. `settings` are those of `compile`.
+    The first `fit` has `epochs`, another one two. The error is 0 where nothing is dropped. In a training step an output is 0
+    or 2, so that it is 1, whatever the mask is. The learning rate is 0, so that `fit` changes nothing. `settings` are those
+    of `compile`.
     """
     forget_models()
     seed_everything(0)
@@ -115,8 +116,8 @@ def losses_behind_dropout(**settings: object) -> dict[str, tuple[float, float]]:
     ones = np.ones((batch_size + 2, 10), "float32")
     found = {}
 
-    def fit(when: str) -> None:
-        log = model.fit(ones, ones, batch_size=batch_size, epochs=2, verbose=0, validation_data=(ones, ones)).history
+    def fit(when: str, epochs: int) -> None:
+        log = model.fit(ones, ones, batch_size=batch_size, epochs=epochs, verbose=0, validation_data=(ones, ones)).history
         for epoch, (loss, validated) in enumerate(zip(log["loss"], log["val_loss"], strict=True), 1):
             found[f"epoch {epoch} of {when}"] = 1.0, float(loss)
             found[f"validation in epoch {epoch} of {when}"] = 0.0, float(validated)
@@ -127,9 +128,9 @@ def losses_behind_dropout(**settings: object) -> dict[str, tuple[float, float]]:
         found[f"test_on_batch {when}"] = 0.0, float(np.ravel(model.test_on_batch(ones[:batch_size], ones[:batch_size]))[0])
 
     look("of a new model")
-    fit("fit after them")
+    fit("fit after them", epochs)
     look("after fit")
-    fit("another fit")
+    fit("another fit", 2)
     return found
 
 
