@@ -63,16 +63,22 @@ def expected(model):
 
 @pytest.mark.parametrize(("model", "call"), FITS)
 def test_fit_against_float64(model, call):
-    """Losses, accuracies, validation, slots, movements and norms after each epoch, and the evaluated scores."""
+    """Losses, accuracies, validation, slots, movements and norms after each epoch, and the evaluated scores.
+
+    The history that `fit` returns has the numbers that callbacks were told, under today's names.
+    """
+    found = lockstep.fit(model, call)
     lockstep.judged(
         f"{model}, {call}",
         names(model),
         expected(model),
-        lockstep.fit(model, call),
+        found,
         bounds(model),
         source="the float64 implementation in cnnspec/oracle/, stored in baselines/trajectories/",
         next=NEXT,
     )
+    told = "what callbacks were told after each epoch"
+    checks.equal(f"{model}, {call}: the history that fit returns", found.logged, found.history, source=told, next=NEXT)
 
 
 @pytest.mark.skipif(not pipeline.available(), reason="on this stack the harness calls `fit` of arrays itself")
@@ -105,8 +111,8 @@ def test_every_update_of_adam_counts(call):
     moved, counted = bookkeeping.moved_by_adam(call)
     bound = reading.tolerance("lockstep")["bookkeeping"]
     tolerance = {"relative": bound["updates"], "why": "an update more or less would be 1.6e-3; the rest is rounding"}
-    first, second = bookkeeping.ADAM_FITS
-    subject = f"{call}, {first} steps of Adam with one gradient and, in a second call of fit, {second}"
+    (_, first), (epochs, few) = bookkeeping.ADAM_FITS
+    subject = f"{call}, {first} steps of Adam with one gradient and, in a second call of fit, {epochs} epochs of {few}"
     checks.equal(f"{subject}: steps counted", bookkeeping.ADAM_STEPS, counted, source="the steps of both", next=NEXT)
     for place, updates in enumerate(moved, 1):
         name = f"{subject}: updates that weight {place} has had"

@@ -26,7 +26,7 @@ def healthy():
     last = expected.metrics[-1]
     scores = dict(zip(("test_loss", "test_accuracy", "train_loss", "train_accuracy"), last[VAL_LOSS:], strict=True))
     steps = expected.steps.shape[1]
-    return lockstep.Watched(numbers, [steps, 2 * steps], [steps, steps], scores)
+    return lockstep.Watched(numbers, [steps, 2 * steps], [steps, steps], scores, {}, {})
 
 
 def compare(watched):

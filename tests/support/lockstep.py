@@ -24,6 +24,8 @@ class Watched(NamedTuple):
     iterations: list  # of the optimizer, after each epoch
     batches: list  # of each epoch, as callbacks saw them; joined steps are counted by the execution
     scores: dict  # test_loss, test_accuracy, train_loss, train_accuracy, evaluated at the end
+    logged: dict  # NAMES -> what callbacks were told at the end of each epoch
+    history: dict  # the history that `fit` returned
 
 
 class Quantity(NamedTuple):
@@ -48,6 +50,7 @@ class Quantity(NamedTuple):
         return f"{self.name}: {values}, {word} {self.error:.2g}, limit {self.limit:.2g}"
 
 
+NAMES = ("loss", "accuracy", "val_loss", "val_accuracy")  # in the history, since Keras 2.3
 LEAST = 1e-12  # of a movement; below it a relative error would be one of zero
 
 
@@ -87,7 +90,8 @@ def fit(model, call):
             x, y = data.x_train[order], data.y_train[order]
             bound = functools.partial(built.fit, x, y, batch_size=fitted.BATCH, shuffle=False)
         watcher = Watcher([np.asarray(array, np.float64) for array in arrays_of(built)])
-        bound(epochs=fitted.EPOCHS, verbose=0, validation_data=(data.x_test, data.y_test), callbacks=[watcher])
+        validation = data.x_test, data.y_test
+        told = bound(epochs=fitted.EPOCHS, verbose=0, validation_data=validation, callbacks=[watcher]).history
         scores = evaluate(built, "test", data.x_test, data.y_test) | evaluate(built, "train", data.x_train, data.y_train)
     metrics = [[log.get(name, np.nan) for name in fitted.METRICS] for log in watcher.logs]
     numbers = fitted.Fitted(
@@ -96,7 +100,9 @@ def fit(model, call):
         images=np.array([]),
         **{name: np.array(rows) for name, rows in watcher.rows.items()},
     )
-    return Watched(numbers, watcher.iterations, watcher.batches, scores)
+    history = {name: [float(value) for value in values] for name, values in told.items()}
+    logged = {name: [log.get(name) for log in watcher.logs] for name in NAMES}
+    return Watched(numbers, watcher.iterations, watcher.batches, scores, logged, history)
 
 
 def quantities(names, expected, watched, bounds):
