@@ -53,7 +53,10 @@ def limit(layer, shape):
 
 @pytest.mark.parametrize("case", KERNELS, ids=kernel_id)
 def test_initial_kernels(case):
-    """Each kernel is uniform within its initialiser's bounds (range, mean, variance, Kolmogorov-Smirnov); none repeats."""
+    """Each kernel is uniform within its initialiser's bounds (range, mean, variance, Kolmogorov-Smirnov); none repeats.
+
+    So is each unit's part of it, each input's and each place's in a window.
+    """
     model, row, layer = case
     kernel = np.asarray(built(model, 0).layers[row - 1].get_weights()[0], np.float64)
     bound = limit(layer, kernel.shape)
@@ -61,6 +64,10 @@ def test_initial_kernels(case):
         f"{model}, layer {row}: initial kernel", kernel.ravel(), stats.uniform(-bound, 2 * bound), FALSE_ALARM, next=NEXT
     )
     chance.no_period(f"{model}, layer {row}: initial kernel, weights at a distance", kernel, FALSE_ALARM, next=NEXT)
+    for axis, what in enumerate((*("row of the window", "column of the window")[: kernel.ndim - 2], "input", "unit")):
+        chance.uniform_parts(
+            f"{model}, layer {row}: initial kernel, each {what}", kernel, axis, bound, FALSE_ALARM, next=NEXT
+        )
     expected = VALUES * -math.expm1(-kernel.size / VALUES)
     checks.at_most(
         f"{model}, layer {row}: share of the {kernel.size} initial weights that repeat others",
@@ -152,8 +159,8 @@ class Roll(keras.callbacks.Callback):
 
 
 @functools.cache
-def seen_in_fit(seed, samples=1000):
-    """A Roll of EPOCHS of `fit` with the suite's batch size and Keras' shuffling, under a seed or, with None, without.
+def seen_in_fit(seed, samples=1000, batch=batch_size, epochs=4):
+    """A Roll of `fit`, by default with the suite's batch size, and Keras' shuffling, under a seed or, with None, without.
 
     RESHUFFLED is the order in which the harness shows full MNIST, where it makes the batches itself. Sample k is the k-th
     unit vector, its label is k mod 10: in its row of the kernel, the column of the label grows.
@@ -171,14 +178,13 @@ def seen_in_fit(seed, samples=1000):
     labels = np.eye(10, dtype="float32")[np.arange(samples) % 10]
     x = np.eye(samples, dtype="float32")
     if seed == RESHUFFLED:
-        fit = fitting(model, Dataset("unit vectors", x, labels, x, labels), batch_size, reshuffle=7)
+        fit = fitting(model, Dataset("unit vectors", x, labels, x, labels), batch, reshuffle=7)
     else:
-        fit = functools.partial(model.fit, x, labels, batch_size=batch_size)
-    fit(epochs=EPOCHS, verbose=0, callbacks=[roll])
+        fit = functools.partial(model.fit, x, labels, batch_size=batch)
+    fit(epochs=epochs, verbose=0, callbacks=[roll])
     return roll
 
 
-EPOCHS = 4
 PARTS = (2, 4, 5, 8, 10, 16)  # of the data; of 16 a batch of 104 has 6.5 samples each, enough for χ²
 RESHUFFLED = "as full MNIST"
 ORDERS = [0, None, *([RESHUFFLED] if pipeline.available() else [])]  # elsewhere full MNIST is Keras' own `fit` of arrays
@@ -210,11 +216,12 @@ def test_shuffling_keeps_labels_with_images(seed):
 
 
 def places(roll):
-    """The place of each of the 1,000 samples in the data, and the number of its batch in each epoch."""
-    orders = {"the data": np.arange(1000)}
+    """The place of each sample in the data, and the number of its batch in each epoch."""
+    count = sum(map(len, roll.batches[0]))
+    orders = {"the data": np.arange(count)}
     for epoch, batches in enumerate(roll.batches, 1):
         found = {sample: batch for batch, samples in enumerate(batches) for sample in samples}
-        orders[f"epoch {epoch}"] = np.array([found[sample] for sample in range(1000)])
+        orders[f"epoch {epoch}"] = np.array([found[sample] for sample in range(count)])
     return orders
 
 
@@ -246,21 +253,26 @@ def test_batches_are_drawn_at_random(seed):
         chance.scattered(subject, batches, FALSE_ALARM, next=NEXT)
 
 
-@pytest.mark.parametrize(
-    "seed",
-    [
-        pytest.param(0, marks=known_differences.SEEDED_SHUFFLE),
-        pytest.param(None, marks=known_differences.CONSTANT_SHUFFLE),
-        *ORDERS[2:],
-    ],
-    ids=["seeded", "unseeded", RESHUFFLED][: len(ORDERS)],
-)
+UNSEEDED = [pytest.param(None, marks=known_differences.CONSTANT_SHUFFLE, id="unseeded")]
+UNSEEDED += [pytest.param(order, id=order) for order in ORDERS[2:]]
+
+
+@pytest.mark.parametrize("seed", [pytest.param(0, marks=known_differences.SEEDED_SHUFFLE, id="seeded"), *UNSEEDED])
 def test_shuffling_is_new_every_epoch(seed):
     """The numbers of a sample's batches in any two epochs are uncorrelated."""
     _, *orders = places(seen_in_fit(seed)).values()
     for (one, first), (other, second) in itertools.combinations(enumerate(orders, 1), 2):
         subject = f"fit: places of the samples in epoch {one} and in epoch {other}"
         chance.uncorrelated(subject, first, second, FALSE_ALARM, next=NEXT)
+
+
+@pytest.mark.parametrize("seed", UNSEEDED)
+def test_no_sample_keeps_its_place(seed):
+    """Of 64 samples in batches of eight none is in one of the batches in more of twelve epochs than chance has it."""
+    orders = [found for name, found in places(seen_in_fit(seed, 64, 8, 12)).items() if name != "the data"]
+    times = np.array([np.bincount(sample, minlength=8) for sample in np.transpose(orders)])
+    subject = "fit: shuffling, in how many of 12 epochs a sample is in one batch"
+    chance.no_more_than(subject, times, len(orders), 1 / 8, FALSE_ALARM, next=NEXT)
 
 
 @known_differences.SHUFFLE_WITHOUT_SEED

@@ -307,6 +307,44 @@ def test_spread_of_counts_keeps_its_rate(size):
     assert 10 <= failed <= 32
 
 
+def kernel(unit):
+    """A kernel (64, 10) of uniform draws whose third unit is another."""
+    found = np.random.default_rng(8).uniform(-0.5, 0.5, (64, 10))
+    found[:, 2] = unit
+    return found
+
+
+UNITS = {
+    "zeros": (0.0, "number 3: expected a number of 0.384 or more, the largest is 0"),
+    "small": (np.linspace(-0.3, 0.3, 64), "number 3: expected a number of 0.384 or more, the largest is 0.3"),
+    "all of one sign": (np.linspace(0.0, 0.5, 64), "number 3: expected a mean of 0 ± 0.2, obtained 0.25"),
+    "nan": (math.nan, "number 3: expected a number of 0.384 or more, the largest is nan"),
+}
+
+
+@pytest.mark.parametrize(("unit", "message"), UNITS.values(), ids=UNITS)
+def test_a_unit_that_is_drawn_otherwise(unit, message):
+    """A part of a kernel that is too small or leans is named."""
+    assert message in failure(chance.uniform_parts, "kernel", kernel(unit), 1, 0.5, 1e-6, next="do this")
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 1, 32), (40, 10), (2000, 4)], ids=str)
+def test_uniform_parts_keep_their_rate(shape):
+    """Of 1,000 kernels of uniform draws at most 1 % have a part that fails: more than 20 are as rare as 0.2 %."""
+    generator = np.random.default_rng(9)
+    found = [fails(chance.uniform_parts, generator.uniform(-1, 1, shape), len(shape) - 1, 1.0) for _ in range(1000)]
+    assert sum(found) <= 20
+
+
+def test_a_sample_that_stays():
+    """A sample that is in one batch in 11 of 12 epochs fails; of 1,000 sets of random orders at most 1 % fail."""
+    generator = np.random.default_rng(10)
+    sets = [generator.multinomial(12, [1 / 8] * 8, 64) for _ in range(1000)]
+    assert sum(fails(chance.no_more_than, times, 12, 1 / 8) for times in sets) <= 20
+    sets[0][5, 3] = 11
+    assert "obtained  11 of 12   (p = " in failure(chance.no_more_than, "fit", sets[0], 12, 1 / 8, 1e-6, next="do this")
+
+
 ROWS = np.arange(1000)
 EVEN = np.tile(np.arange(8), 125)  # each eighth row in one batch: nearly as many of each tenth
 PAIRS = np.random.default_rng(3).permutation(np.repeat(np.arange(8), 63)[:500]).repeat(2)

@@ -53,6 +53,48 @@ def drawn_from(subject: str, values: np.ndarray, distribution: Any, false_alarm:
         )
 
 
+def uniform_parts(subject: str, values: np.ndarray, axis: int, bound: float, false_alarm: float, *, next: str) -> None:
+    """The part of each index along an axis is drawn uniformly from −bound to bound: it is not too small, nor leans.
+
+    Of n draws the largest is at most t · bound with probability t^n, exactly; their mean has a standard deviation of
+    bound / √(3 n), and lighter tails than the normal distribution. The rate is shared by both and by all parts.
+    """
+    __tracebackhide__ = True
+    parts = np.moveaxis(np.asarray(values, np.float64), axis, 0).reshape(values.shape[axis], -1)
+    count, alarm = parts.shape[1], false_alarm / len(parts) / 2
+    least = bound * alarm ** (1 / count)
+    margin = float(stats.norm.isf(alarm / 2)) * bound / math.sqrt(3 * count)
+    largest, means = np.abs(parts).max(1), parts.mean(1)
+    smallest, leaning = int(largest.argmin()), int(np.abs(means).argmax())
+    margins.note(f"{subject}, largest", margins.share(bound - largest[smallest], bound - least))
+    margins.note(f"{subject}, mean", margins.share(means[leaning], margin))
+    lines = []
+    if not largest[smallest] >= least:
+        lines.append(
+            f"number {smallest + 1}: expected a number of {least:.3g} or more, the largest is {largest[smallest]:.3g}"
+        )
+    if not abs(means[leaning]) <= margin:
+        lines.append(f"number {leaning + 1}: expected a mean of 0 ± {margin:.2g}, obtained {means[leaning]:.3g}")
+    if lines:
+        drawn = f"expected  {len(parts)} parts of {count} draws from −{bound:.3g} to {bound:.3g}"
+        fail(subject, [*lines, f"{drawn}   (by theory, false-alarm rate {false_alarm:.0e})"], next=next)
+
+
+def no_more_than(subject: str, times: np.ndarray, trials: int, probability: float, false_alarm: float, *, next: str) -> None:
+    """No count of successes in independent trials is too large for its binomial distribution; all counts share the rate."""
+    __tracebackhide__ = True
+    most = int(np.max(times))
+    p = min(float(stats.binom.sf(most - 1, trials, probability)) * np.size(times), 1.0)
+    margins.note(subject, margins.share_of_p(p, false_alarm))
+    if not p >= false_alarm:
+        lines = [
+            f"expected  {probability:.4g} of {trials} in each of {np.size(times)} counts   (random order, false-alarm rate "
+            f"{false_alarm:.0e})",
+            f"obtained  {most} of {trials}   (p = {p:.2g} for any of them)",
+        ]
+        fail(subject, lines, next=next)
+
+
 def proportion(subject: str, successes: int, trials: int, expected: float, false_alarm: float, *, next: str) -> None:
     """The share of successes in independent trials is the expected one, by the exact binomial test."""
     __tracebackhide__ = True
