@@ -7,8 +7,11 @@ bit, on any device: `tests/support/exact/`. Every element of every result is com
 
 import contextlib
 import functools
+import math
 from typing import NamedTuple
 
+import keras
+import numpy as np
 import pytest
 
 from cnnspec import stack
@@ -230,6 +233,26 @@ def sweep(shapes, batches, draws, record_property):
     if lines:
         more = [f"and {len(lines) - 8} more"] if len(lines) > 8 else []
         fail("shapes beside the notebook's: not the exact numbers", [*lines[:8], *more], next=NEXT)
+
+
+@pytest.mark.slow
+def test_more_elements_than_float32_counts():
+    """Eight images that come again until a convolution's output has more than 2^24 elements: each gives the integer one."""
+    case = cases.LARGE
+    given = operands.drawn(case, "mixed signs")
+    due = cases.expected_of(case, given).output
+    times = 2**24 // (len(due) * math.prod(case.shape[:2]) * case.layers[0]["filters"]) + 1
+    model = keras.Sequential([keras.Input(shape=case.shape), *map(on_stack.keras_layer, case.layers)])
+    model.layers[0].set_weights(given.weights[0])
+    images = np.tile(given.x, (times, 1, 1, 1))
+    found = model.predict(images, batch_size=len(images), verbose=0).reshape(times, *due.shape)
+    wrong = np.flatnonzero((found != due).reshape(len(images), -1).any(axis=1))
+    if len(wrong):
+        lines = [
+            f"{len(wrong)} images wrong, the first at place {wrong[0] + 1} of the batch",
+            "expected  integer arithmetic in NumPy, zero tolerance: that of the same images at the batch's beginning",
+        ]
+        fail(f"{case.name}: predict of {len(images)} images in one batch", lines, next=NEXT)
 
 
 @pytest.mark.parametrize("tf32", ["as shipped", "off"])

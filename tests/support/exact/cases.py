@@ -148,6 +148,10 @@ ROWS = {
         Case("pooling of many images", (POOLING,), (2, 2, 3), 65_537),
     )
 }
+# model3's first convolution, on a few images; in a batch of 672 its output has more than 2^24 elements.
+LARGE = Case(
+    "a convolution of 28 by 28 pixels to 32 channels", (convolution(32, (3, 3), (1, 1), "same"), POOLING), (28, 28, 1), 8
+)
 
 
 def computed(case, given):
