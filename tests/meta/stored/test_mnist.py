@@ -36,6 +36,11 @@ H100 = ENSEMBLES / "mnist-h100"
 H200 = ENSEMBLES / "mnist-h200"
 OF_2019 = ENSEMBLES / "mnist-2019"  # the notebook's own stack, from its own draw
 DRAW_OF_2019 = ENSEMBLES / "mnist-2019-draw"  # today's stack from that draw
+STACKS = {
+    "its own stack": OF_2019,
+    "today's stack from the same kernels": DRAW_OF_2019,
+    "today's stack, a draw each": ENSEMBLES / "mnist",
+}
 FILES = [
     (optimizer, path)
     for optimizer, folder in [*FOLDERS.items(), ("adam", H100), ("adam", H200), ("adam", OF_2019), ("adam", DRAW_OF_2019)]
@@ -252,21 +257,38 @@ def test_the_notebooks_own_stack_is_in_the_readme():
     text = (ENSEMBLES / "README.md").read_text(encoding="utf-8")
     for words in said:
         assert words in " ".join(text.split()), words
-    columns = ["loss_1", *LAST.values()]
-    first = [theirs["loss"][0], *(theirs[metric][-1] for metric in LAST)]
-    rows = ["| notebook | " + " | ".join(f"{value:.4f}" for value in first) + " |"]
-    folders = {
-        "its own stack": OF_2019,
-        "today's stack from the same kernels": DRAW_OF_2019,
-        "today's stack, a draw each": FOLDERS["adam"],
-    }
-    for name, folder in folders.items():
-        runs = store.read(folder / "model2.csv")
+    table = losses_of("model2", ["its own stack", "today's stack from the same kernels", "today's stack, a draw each"])
+    assert table in text, f"the rows are now\n{table}"
+    assert stored["final_train_loss"].min() < theirs["train_loss"][-1] < stored["final_train_loss"].max()
+
+
+def losses_of(model, stacks):
+    """Rows of baselines/ensembles/README.md: a model's first and last losses in the notebook and in runs of STACKS."""
+    theirs, columns = notebook.curves(model), ["loss_1", *LAST.values()]
+    values = [theirs["loss"][0], *(theirs[metric][-1] for metric in LAST)]
+    rows = ["| notebook | " + " | ".join(f"{value:.4f}" for value in values) + " |"]
+    for name in stacks:
+        runs = store.read(STACKS[name] / f"{model}.csv")
         cells = [f"{runs[column].min():.4f} to {runs[column].max():.4f}" for column in columns]
         rows.append(f"| {name}, {len(runs)} runs | " + " | ".join(cells) + " |")
-    table = "\n".join(rows)
+    return "\n".join(rows)
+
+
+def test_model4_among_runs_of_its_own_stack_is_in_the_readme():
+    """baselines/ensembles/README.md says how the notebook lies among its own stack's runs of model4, with their losses."""
+    found = membership.stored(OF_2019, ["model2", "model4"])
+    residuals = found.residuals(membership.judged(notebook.curves("model4")), found.runs["model4"])
+    distance, farthest = (found.plausibility(residuals, figure) for figure in (membership.distance, membership.farthest))
+    assert distance.plausible
+    assert farthest.plausible
+    said = (
+        f"distance {distance.value:.2f} SD (p = {distance.probability:.2g}), farthest value {farthest.value:.2f} SD "
+        f"(p = {farthest.probability:.2g}); {len(found.runs['model4'])} runs"
+    )
+    text = (ENSEMBLES / "README.md").read_text(encoding="utf-8")
+    assert said in " ".join(text.split()), said
+    table = losses_of("model4", ["its own stack", "today's stack, a draw each"])
     assert table in text, f"the rows are now\n{table}"
-    assert stored["final_train_loss"].min() < first[-1] < stored["final_train_loss"].max()
 
 
 def test_two_stacks_from_one_draw_are_in_the_readme():
