@@ -191,7 +191,7 @@ def test_layers_have_masks_of_their_own(rate):
 def test_off_in_evaluation():
     """Validation in `fit`, `evaluate`, `predict` and `test_on_batch` use no dropout, and the steps after them do.
 
-    In each of ten epochs, as many as the notebook's. With joined steps as well.
+    In each of ten epochs, as many as the notebook's; with joined steps in two.
     """
     joined = pipeline.compile_settings()  # none where this stack joins no steps
     for name, epochs, settings in (("one by one", 10, {}), *([("joined", 2, joined)] if joined else [])):
