@@ -106,25 +106,30 @@ def dropout_ends_with_the_second_epoch() -> None:
     wrapped(layers.Dropout, "call", make)
 
 
-@fault(kind="conditional", source="made", words=("moving", "statistics", "batch_normalization"))
-def moving_statistics_stay_from_the_third_epoch_on() -> None:
-    """From the third epoch of a `fit` on the moving mean and variance stay as they are."""
-    epoch = epochs()
+def moving(change: Any) -> None:
+    """BatchNormalization whose moving statistics after a training step are change(as they were, as they became)."""
 
     def make(original: Any) -> Any:
         def call(self: Any, inputs: Any, training: Any = None, mask: Any = None) -> Any:
             if symbolic(inputs) or not training:
                 return original(self, inputs, training=training, mask=mask)
-            moving = self.moving_mean, self.moving_variance
-            before = [tf.identity(tf.convert_to_tensor(variable)) for variable in moving]
+            variables = self.moving_mean, self.moving_variance
+            before = [tf.identity(tf.convert_to_tensor(variable)) for variable in variables]
             found = original(self, inputs, training=training, mask=mask)
-            for variable, kept in zip(moving, before, strict=True):
-                variable.assign(tf.where(epoch.variable() >= LATE, kept, tf.convert_to_tensor(variable)))
+            for variable, was in zip(variables, before, strict=True):
+                variable.assign(change(was, tf.convert_to_tensor(variable)))
             return found
 
         return call
 
     wrapped(layers.BatchNormalization, "call", make)
+
+
+@fault(kind="conditional", source="made", words=("moving", "statistics", "batch_normalization"))
+def moving_statistics_stay_from_the_third_epoch_on() -> None:
+    """From the third epoch of a `fit` on the moving mean and variance stay as they are."""
+    epoch = epochs()
+    moving(lambda was, now: tf.where(epoch.variable() >= LATE, was, now))
 
 
 @fault(kind="conditional", source="made", words=("rate", "movement", "Adam"))
@@ -137,21 +142,7 @@ def adam_is_slower_from_the_third_epoch_on() -> None:
 @fault(kind="state", source="made", words=("moving", "statistics", "batch_normalization", "BatchNormalization"))
 def last_channel_keeps_its_statistics() -> None:
     """The moving mean and variance of the last channel stay 0 and 1."""
-
-    def make(original: Any) -> Any:
-        def call(self: Any, inputs: Any, training: Any = None, mask: Any = None) -> Any:
-            if symbolic(inputs) or not training:
-                return original(self, inputs, training=training, mask=mask)
-            moving = self.moving_mean, self.moving_variance
-            before = [tf.identity(tf.convert_to_tensor(variable)) for variable in moving]
-            found = original(self, inputs, training=training, mask=mask)
-            for variable, kept in zip(moving, before, strict=True):
-                variable.assign(tf.concat([tf.convert_to_tensor(variable)[:-1], kept[-1:]], 0))
-            return found
-
-        return call
-
-    wrapped(layers.BatchNormalization, "call", make)
+    moving(lambda was, now: tf.concat([now[:-1], was[-1:]], 0))
 
 
 def layers_of(model: Any, cls: type) -> list[Any]:

@@ -53,7 +53,7 @@ def masks_of_every_second_step_are_opposite() -> None:
 
 @fault(kind="random", source="made", words=MASK)
 def units_share_their_fate_at_a_distance() -> None:
-    """Half of the units or channels have the fate of the unit 64 before them, or of the last but 64."""
+    """Half of the units or channels have the fate of another, 64 places away, or half of their number where they are few."""
 
     def change(layer: Any, inputs: Any) -> Any:
         found = uniform(layer, tf.shape(inputs))
