@@ -14,7 +14,7 @@ from cnnspec.compat import KERAS_VERSION
 from cnnspec.facts import notebook, reading
 from cnnspec.names import MODELS
 from cnnspec.trajectory import fit_in_float64, fit_recordings, fitted, start
-from tests.support import bookkeeping, checks, in_turn, known_differences, lockstep
+from tests.support import bookkeeping, checks, full_size, in_turn, known_differences, lockstep
 
 pytestmark = pytest.mark.usefixtures("tf32_off")
 STORED = reading.BASELINES / "trajectories"
@@ -97,9 +97,16 @@ def test_both_calls_agree():
     )
 
 
+EACH = [  # of plain fit's many batches, `full_size` has more
+    pytest.param(call, case, id=f"{call}-{case.name}")
+    for call in CALLS
+    for case in bookkeeping.CASES
+    if call == CALLS[0] or case is not bookkeeping.MANY
+]
+
+
 @known_differences.LOSS_OF_BATCHES
-@pytest.mark.parametrize("case", bookkeeping.CASES, ids=lambda case: case.name)
-@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(("call", "case"), EACH)
 def test_every_sample_counts_once(call, case):
     """`fit` uses each sample once an epoch, in its batch, with the right rate and momentum, and averages losses rightly."""
     bookkeeping.judged(f"{call}, {case.name}", case, bookkeeping.fit(case, call), next=NEXT)
@@ -119,7 +126,7 @@ def test_every_update_of_adam_counts(call):
         checks.close(name, bookkeeping.ADAM_STEPS, updates, tolerance, source="Kingma and Ba 2015, algorithm 1", next=NEXT)
 
 
-IN_TURN = {"one after the other": in_turn.one_after_the_other, "66,560 rows": in_turn.many_rows}
+IN_TURN = {"one after the other": in_turn.one_after_the_other, "as long as full MNIST": full_size.answers}
 
 
 @pytest.mark.parametrize("calls", IN_TURN.values(), ids=IN_TURN)

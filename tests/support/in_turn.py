@@ -19,8 +19,6 @@ from tests.support.numerics import as_numpy
 from tests.support.probes import optimizer_arrays
 
 SAMPLES, BATCH, RATE, MOMENTUM = 256, 64, 64.0, 0.5
-ROWS = 65 * 1024  # more than 2^16: row numbers of 16 bits come round
-LARGE_BATCH = 1024
 
 
 class Answer(NamedTuple):
@@ -43,6 +41,7 @@ class Calls:
     def __init__(self) -> None:
         self.model = keras.Sequential([keras.Input(shape=(SAMPLES,)), keras.layers.Dense(1, use_bias=False)])
         self.x, self.y = samples()
+        self.labels = self.y.copy()  # of validation and evaluation: one array, whose numbers change
         self.answers: list[Answer] = []
         self.returned: dict[str, tuple[Any, Any]] = {}  # what a call returned -> that array, and a copy of it
         self.set_weights(1.0 + np.arange(SAMPLES) % 3)
@@ -51,7 +50,9 @@ class Calls:
     def set_weights(self, weights: np.ndarray) -> None:
         """Give the model weights, from which it must go on."""
         self.due = np.array(weights, np.float64)
-        self.model.layers[-1].set_weights([self.due.astype("float32")[:, None]])
+        given = self.due.astype("float32")[:, None]
+        self.model.layers[-1].set_weights([given])
+        given[...] = -1  # the caller's array is the caller's: the model must have a copy
 
     def compile(self, rate: float) -> None:
         """Compile anew: from now on this rate counts, and the optimizer begins anew."""
@@ -99,13 +100,33 @@ class Calls:
         if self.steps:
             self.held(f"predict {when}")
 
+    def predict_views(self) -> None:
+        """`predict` of arrays that NumPy lays out otherwise: a slice, every second row, the reverse, columns first.
+
+        And of the same array, in which the caller has doubled the numbers meanwhile.
+        """
+        columns = np.asfortranarray(self.x + np.eye(SAMPLES, k=1, dtype="float32"))
+        views = {
+            "rows from 64 on": (self.x[BATCH:], self.due[BATCH:]),
+            "every second row": (self.x[::2], self.due[::2]),
+            "rows in reverse": (self.x[::-1], self.due[::-1]),
+            "an array in Fortran order": (columns, self.due + np.append(self.due[1:], 0)),
+        }
+        for name, (x, due) in views.items():
+            found = self.model.predict(x, batch_size=BATCH, verbose=0)
+            self.answers.append(Answer(f"predict of {name}", due.tolist(), found[:, 0].tolist()))
+        self.x *= 2
+        found = self.model.predict(self.x, batch_size=BATCH, verbose=0)
+        self.x /= 2
+        self.answers.append(Answer("predict of images doubled in place", (2 * self.due).tolist(), found[:, 0].tolist()))
+
     def fit(self, when: str, epochs: int, verbose: int, validation: float, shuffled: bool = False) -> None:
         """`fit`, with validation samples whose labels are all `validation`: what it leaves, and losses of the last epoch.
 
         Shuffled, all samples are one batch, so that their order changes nothing.
         """
-        labels, batch = np.full_like(self.y, validation), SAMPLES if shuffled else BATCH
-        given: dict[str, Any] = {"batch_size": batch, "shuffle": shuffled, "validation_data": (self.x, labels)}
+        self.labels[...], batch = validation, SAMPLES if shuffled else BATCH
+        given: dict[str, Any] = {"batch_size": batch, "shuffle": shuffled, "validation_data": (self.x, self.labels)}
         log = self.model.fit(self.x, self.y, epochs=epochs, verbose=verbose, **given).history
         for _ in range(epochs):
             losses = [self.step(slice(at, at + batch)) for at in range(0, SAMPLES, batch)]
@@ -128,7 +149,8 @@ class Calls:
 
     def evaluate(self, when: str, label: float, verbose: int = 0) -> None:
         """`evaluate` with labels that are all `label`."""
-        found = self.model.evaluate(self.x, np.full_like(self.y, label), batch_size=BATCH, verbose=verbose)
+        self.labels[...] = label
+        found = self.model.evaluate(self.x, self.labels, batch_size=BATCH, verbose=verbose)
         self.answers.append(Answer(f"evaluate {when}", -(label * self.due).mean(), float(np.ravel(found)[0]), exact=False))
         self.held(f"evaluate {when}")
 
@@ -150,6 +172,7 @@ def one_after_the_other() -> list[Answer]:
     calls.predict("after the second fit")
     calls.set_weights(np.arange(SAMPLES) % 7)
     calls.predict("after set_weights")
+    calls.predict_views()
     calls.evaluate("after set_weights, with a progress bar (verbose=1)", 1.0, verbose=1)
     calls.set_rate(RATE / 2)
     calls.train_on_batch("after half of the rate was set")
@@ -160,28 +183,6 @@ def one_after_the_other() -> list[Answer]:
     calls.predict("at the end")
     calls.arrays()
     return calls.answers
-
-
-def many_rows() -> list[Answer]:
-    """`fit`, `predict` and `evaluate` of 66,560 rows of one whole number each, in batches of 1,024."""
-    x = (np.arange(ROWS) % 7).astype("float32")[:, None]
-    y = (1 + np.arange(ROWS) // 7 % 5).astype("float32")[:, None]
-    numbered = np.arange(ROWS, dtype="float32")[:, None]
-    model = keras.Sequential([keras.Input(shape=(1,)), keras.layers.Dense(1, use_bias=False)])
-    model.layers[-1].set_weights([np.zeros((1, 1), "float32")])
-    model.compile(loss=loss, optimizer=keras.optimizers.SGD(1.0))
-    model.fit(x, y, batch_size=LARGE_BATCH, shuffle=False, verbose=0)
-    weight = float(model.get_weights()[0][0, 0])
-    answers = [Answer("the weight after an epoch", float((x * y).astype(np.float64).sum() / LARGE_BATCH), weight)]
-    model.layers[-1].set_weights([np.ones((1, 1), "float32")])
-    predicted = model.predict(numbered, batch_size=LARGE_BATCH, verbose=0)[:, 0]
-    wrong = np.flatnonzero(predicted != np.arange(ROWS))
-    answers.append(Answer("rows that predict gives back wrong, the first of them", [], wrong[:1].tolist()))
-    changed = np.flatnonzero(numbered[:, 0] != np.arange(ROWS))
-    answers.append(Answer("rows of the caller's array that predict changed, the first of them", [], changed[:1].tolist()))
-    found = float(np.ravel(model.evaluate(x, y, batch_size=LARGE_BATCH, verbose=0))[0])
-    answers.append(Answer("evaluate", -float((x * y).astype(np.float64).mean()), found, exact=False))
-    return answers
 
 
 def wrong(answer: Answer, relative: float) -> list[str]:
