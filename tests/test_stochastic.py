@@ -15,12 +15,11 @@ from scipy import stats
 
 from cnnspec import pipeline
 from cnnspec.architectures import ARCHITECTURES
-from cnnspec.compat import backend, draw, seed_everything
+from cnnspec.compat import draw, seed_everything
 from cnnspec.facts import notebook
-from cnnspec.mnist import Dataset
 from cnnspec.names import MODELS
-from cnnspec.training import batch_size, fitting
-from tests.support import chance, checks, determinism, known_differences
+from tests.support import chance, checks, known_differences, orders
+from tests.support.orders import RESHUFFLED, places, seen_in_fit
 
 FALSE_ALARM = 1e-6
 VALUES = 2**23  # of a float32 generator: the fractions that a mantissa has
@@ -134,59 +133,7 @@ def test_seeds_count_in_full():
         checks.equal(subject, len(found), len(set(found.values())), source="a seed each", next=NEXT)
 
 
-class Roll(keras.callbacks.Callback):
-    """Records the samples of each batch: the kernel starts an epoch at zero, and a batch changes only its samples' rows."""
-
-    def __init__(self):
-        super().__init__()
-        self.batches, self.labels = [], []
-
-    def kernel(self):
-        if hasattr(self.model, "jax_state_sync"):  # Keras on JAX updates the layers' weights only after an epoch
-            self.model.jax_state_sync()
-        return self.model.layers[0].get_weights()[0]
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.model.layers[0].set_weights([np.zeros_like(self.kernel())])
-        self.batches.append([])
-
-    def on_train_batch_end(self, batch, logs=None):
-        moved = set(np.flatnonzero(np.abs(self.kernel()).sum(axis=1)).tolist())
-        self.batches[-1].append(moved - set().union(*self.batches[-1]))
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.labels.append(self.kernel().argmax(axis=1))
-
-
-@functools.cache
-def seen_in_fit(seed, samples=1000, batch=batch_size, epochs=4):
-    """A Roll of `fit`, by default with the suite's batch size, and Keras' shuffling, under a seed or, with None, without.
-
-    RESHUFFLED is the order in which the harness shows full MNIST, where it makes the batches itself. Sample k is the k-th
-    unit vector, its label is k mod 10: in its row of the kernel, the column of the label grows.
-    """
-    if seed is None and determinism.needs_seeds():
-        pytest.skip("TensorFlow's deterministic operations are on, and refuse random numbers without a seed")
-    seed_everything(seed if isinstance(seed, int) else 0)
-    if seed is None and backend() == "tensorflow":
-        import tensorflow
-
-        tensorflow.random.set_seed(None)
-    model = keras.Sequential([keras.Input(shape=(samples,)), keras.layers.Dense(10, use_bias=False)])
-    model.compile(loss="mean_squared_error", optimizer=keras.optimizers.SGD(1.0))
-    roll = Roll()
-    labels = np.eye(10, dtype="float32")[np.arange(samples) % 10]
-    x = np.eye(samples, dtype="float32")
-    if seed == RESHUFFLED:
-        fit = fitting(model, Dataset("unit vectors", x, labels, x, labels), batch, reshuffle=7)
-    else:
-        fit = functools.partial(model.fit, x, labels, batch_size=batch)
-    fit(epochs=epochs, verbose=0, callbacks=[roll])
-    return roll
-
-
 PARTS = (2, 4, 5, 8, 10, 16)  # of the data; of 16 a batch of 104 has 6.5 samples each, enough for χ²
-RESHUFFLED = "as full MNIST"
 ORDERS = [0, None, *([RESHUFFLED] if pipeline.available() else [])]  # elsewhere full MNIST is Keras' own `fit` of arrays
 SEEDING = pytest.mark.parametrize("seed", ORDERS, ids=["seeded", "unseeded", RESHUFFLED][: len(ORDERS)])
 
@@ -205,6 +152,19 @@ def test_shuffling_shows_every_sample_once(seed):
         )
 
 
+@pytest.mark.parametrize("seed", [pytest.param(order, id=str(order or "seeded")) for order in ORDERS if order is not None])
+def test_shuffling_of_full_mnist(seed):
+    """Each batch of 60,000 samples has members of each eighth of the data, and of each number modulo eight, as by chance."""
+    counts = orders.counted_in_fit(seed)
+    for what, table in zip(("eighth of the data", "number modulo eight"), np.split(counts, 2, axis=1), strict=True):
+        shown = [orders.SAMPLES // orders.PARTS] * orders.PARTS
+        subject = f"fit of {orders.SAMPLES} samples: how many of each {what} were shown"
+        checks.equal(subject, shown, table.sum(axis=0).tolist(), source="each sample once", next=NEXT)
+        batch, group = (np.repeat(index.ravel(), table.ravel()) for index in np.indices(table.shape))
+        subject = f"fit of {orders.SAMPLES} samples: shuffling, members of each {what} in each batch"
+        chance.unrelated(subject, group, batch, FALSE_ALARM / 2, next=NEXT)
+
+
 @SEEDING
 def test_shuffling_keeps_labels_with_images(seed):
     """After shuffling each image still has its own label."""
@@ -213,16 +173,6 @@ def test_shuffling_keeps_labels_with_images(seed):
         checks.equal(
             f"fit, epoch {epoch}: images with the label of another", 0, wrong, source="label = index mod 10", next=NEXT
         )
-
-
-def places(roll):
-    """The place of each sample in the data, and the number of its batch in each epoch."""
-    count = sum(map(len, roll.batches[0]))
-    orders = {"the data": np.arange(count)}
-    for epoch, batches in enumerate(roll.batches, 1):
-        found = {sample: batch for batch, samples in enumerate(batches) for sample in samples}
-        orders[f"epoch {epoch}"] = np.array([found[sample] for sample in range(count)])
-    return orders
 
 
 @SEEDING
