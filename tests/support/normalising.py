@@ -34,10 +34,14 @@ def cases(models: Sequence[str]) -> list[Case]:
 
 
 def operands(case: Case, batch: int) -> Operands:
-    """Inputs and gradient (batch, *shape), gamma, beta, moving mean and variance, as float32."""
+    """Inputs and gradient (batch, *shape), gamma, beta, moving mean and variance, as float32.
+
+    The first channel of the inputs is zero throughout, as a dead ReLU leaves it.
+    """
     drawn = np.random.RandomState(batch)
     channels = case.shape[-1]
     x = drawn.normal(0.5, 2.0, size=(batch, *case.shape))
+    x[..., 0] = 0
     variance = 10.0 ** drawn.uniform(-6, 2, channels)  # of channels that are all but dead, too
     weights = [drawn.uniform(0.5, 2, channels), *drawn.normal(size=(2, channels)), variance]
     gradient = drawn.normal(size=x.shape)
