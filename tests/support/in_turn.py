@@ -2,7 +2,7 @@
 
 The model of `bookkeeping` with a momentum of one half: one weight per sample, a loss of −label · output. So a step moves the
 weight of each of its samples by rate · label / batch, and every weight by half of what moved it before. Seventeen steps
-halve seventeen times, which float32 holds exactly.
+of one optimizer halve seventeen times, which float32 holds exactly.
 """
 
 from __future__ import annotations
@@ -101,12 +101,13 @@ class Calls:
             self.held(f"predict {when}")
 
     def predict_views(self) -> None:
-        """`predict` of arrays that NumPy lays out otherwise: a slice, every second row, the reverse, columns first.
-
-        And of the same array, in which the caller has doubled the numbers meanwhile.
+        """`predict` of one row, alone and as the last batch, of arrays that NumPy lays out otherwise (a slice, every second
+        row, the reverse, columns first), and of the same array, in which the caller has doubled the numbers meanwhile.
         """
         columns = np.asfortranarray(self.x + np.eye(SAMPLES, k=1, dtype="float32"))
         views = {
+            "one row": (self.x[:1], self.due[:1]),
+            "one row more than a batch": (self.x[: BATCH + 1], self.due[: BATCH + 1]),
             "rows from 64 on": (self.x[BATCH:], self.due[BATCH:]),
             "every second row": (self.x[::2], self.due[::2]),
             "rows in reverse": (self.x[::-1], self.due[::-1]),
@@ -140,6 +141,29 @@ class Calls:
             Answer(f"loss of the last epoch of {when}", np.mean(losses), float(log["loss"][-1]), exact=False),
             Answer(f"validation loss of {when}", -(validation * self.due).mean(), float(log["val_loss"][-1]), exact=False),
         ]
+
+    def fit_asked(self, epochs: int) -> None:
+        """`fit` with a callback that asks the model, after each epoch, for predictions and for a loss of other labels."""
+        asked, other = [], np.full_like(self.y, 7.0)
+        self.labels[...] = 2
+
+        def ask(epoch: int, logs: Any) -> None:
+            predicted = self.model.predict(self.x, batch_size=BATCH, verbose=0)[:, 0].tolist()
+            asked.append((predicted, float(np.ravel(self.model.evaluate(self.x, other, batch_size=BATCH, verbose=0))[0])))
+
+        given = {"validation_data": (self.x, self.labels), "callbacks": [keras.callbacks.LambdaCallback(on_epoch_end=ask)]}
+        told = self.model.fit(self.x, self.y, batch_size=BATCH, shuffle=False, epochs=epochs, verbose=0, **given).history
+        for epoch, (predicted, evaluated) in enumerate(asked, 1):
+            losses = [self.step(slice(at, at + BATCH)) for at in range(0, SAMPLES, BATCH)]
+            when = f"in a callback of fit, after epoch {epoch}"
+            loss, validated = (float(told[name][epoch - 1]) for name in ("loss", "val_loss"))
+            self.answers += [
+                Answer(f"predict {when}", self.due.tolist(), predicted),
+                Answer(f"evaluate {when}", -(7 * self.due).mean(), evaluated, exact=False),
+                Answer(f"loss of epoch {epoch} of that fit", np.mean(losses), loss, exact=False),
+                Answer(f"its validation loss, {when}", -(2 * self.due).mean(), validated, exact=False),
+            ]
+        self.held("a fit whose callback asked the model")
 
     def train_on_batch(self, when: str) -> None:
         """`train_on_batch` of the first samples: what it leaves."""
@@ -179,6 +203,7 @@ def one_after_the_other() -> list[Answer]:
     calls.fit("fit after half of the rate was set", 1, verbose=0, validation=3.0)
     calls.compile(RATE / 4)
     calls.fit("fit after compile with a quarter of the rate", 1, verbose=0, validation=4.0)
+    calls.fit_asked(2)
     calls.fit("a shuffled fit of one batch", 1, verbose=0, validation=1.0, shuffled=True)
     calls.predict("at the end")
     calls.arrays()

@@ -89,8 +89,8 @@ def loss_of_an_epoch_stays_after_400_batches() -> None:
 
     def make_batch(original: Any) -> Any:
         def on_train_batch_end(self: Any, batch: Any, logs: Any = None) -> None:
-            if batch < 400:
-                kept[id(self)] = logs
+            if batch >= 399:
+                kept.setdefault(id(self), logs)
             original(self, batch, logs)
 
         return on_train_batch_end
