@@ -1,6 +1,7 @@
 """What the tests of the suite itself share."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 import syrupy
@@ -9,6 +10,17 @@ from cnnspec.facts import reading
 
 # Kinds of pytest's own warnings: tests that it cannot collect or judge, and what fails late.
 KINDS = ["Collection", "ReturnNotNone", "AssertRewrite", "UnknownMark", "UnraisableException", "UnhandledThreadException"]
+
+
+LONGEST = "test_wheel.py"  # by far: it builds environments, and as the last module it would keep one process alone
+
+
+def pytest_collection_modifyitems(items):
+    """Of these modules the longest is run, or handed to a process of `pytest -n 2`, first."""
+    places = [place for place, item in enumerate(items) if Path(__file__).parent in item.path.parents]
+    ordered = sorted((items[place] for place in places), key=lambda item: item.path.name != LONGEST)
+    for place, item in zip(places, ordered, strict=True):
+        items[place] = item
 
 
 def pytest_configure(config):
