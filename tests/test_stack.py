@@ -1,4 +1,4 @@
-"""Is the requested stack the one that is imported, installed once, and does it compute where it says?
+"""Is the requested stack the one that is imported, installed once, right from the start, and does it compute where it says?
 
 CNNSPEC_EXPECT holds the request, separated by spaces: `python==3.11.* tensorflow==2.12.* keras==2.12.* backend=tensorflow`.
 Every environment of the matrix in tox.ini sets it.
@@ -18,7 +18,7 @@ from packaging.version import Version
 from cnnspec import stack
 from cnnspec.calls import as_called
 from cnnspec.compat import backend
-from tests.support import checks, located
+from tests.support import checks, first_calls, in_turn, located
 
 VARIABLE = "CNNSPEC_EXPECT"
 LONGEST = 200  # characters of a word, a version or an error in a line
@@ -105,6 +105,20 @@ def test_tensorflow_has_this_keras():
         source="import keras in the suite",
         next="unset TF_USE_LEGACY_KERAS, or set it to 1 before the suite starts, and look at python -m pip list",
     )
+
+
+@pytest.mark.skipif(
+    stack.precision() != "float32", reason=f"Keras' policy is {stack.precision()}: results are rounded, run with float32"
+)
+def test_the_first_calls():
+    """The first predict, evaluate, step, update, dropout and shuffled fit of this process are right; nothing ran before."""
+    lines = [line for answer in first_calls.answers() for line in in_turn.wrong(answer, relative=0.0)]
+    if lines:
+        checks.fail(
+            "the first calls of a process, with whole numbers",
+            [*lines, "expected  exact arithmetic, and half of the units dropped"],
+            next="pytest tests/test_optimizer.py tests/test_dropout.py; if these pass, the first use in a process is wrong",
+        )
 
 
 def test_it_computes_where_it_says(pytestconfig):
