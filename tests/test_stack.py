@@ -111,7 +111,7 @@ def test_tensorflow_has_this_keras():
     stack.precision() != "float32", reason=f"Keras' policy is {stack.precision()}: results are rounded, run with float32"
 )
 def test_the_first_calls():
-    """The first predict, evaluate, step, update, dropout and shuffled fit of this process are right; nothing ran before."""
+    """The first predict, evaluate, step, update, dropout and shuffled fit are right; a plain run computes nothing before."""
     lines = [line for answer in first_calls.answers() for line in in_turn.wrong(answer, relative=0.0)]
     if lines:
         checks.fail(

@@ -18,8 +18,8 @@ from cnnspec.architectures import ARCHITECTURES
 from cnnspec.compat import draw, seed_everything
 from cnnspec.facts import notebook
 from cnnspec.names import MODELS
-from tests.support import chance, checks, known_differences, orders
-from tests.support.orders import RESHUFFLED, places, seen_in_fit
+from tests.support import chance, checks, known_differences
+from tests.support.orders import EIGHTHS, FULL_MNIST, RESHUFFLED, counted_in_fit, places, seen_in_fit
 
 FALSE_ALARM = 1e-6
 VALUES = 2**23  # of a float32 generator: the fractions that a mantissa has
@@ -155,13 +155,13 @@ def test_shuffling_shows_every_sample_once(seed):
 @pytest.mark.parametrize("seed", [pytest.param(order, id=str(order or "seeded")) for order in ORDERS if order is not None])
 def test_shuffling_of_full_mnist(seed):
     """Each batch of 60,000 samples has members of each eighth of the data, and of each number modulo eight, as by chance."""
-    counts = orders.counted_in_fit(seed)
+    counts = counted_in_fit(seed)
     for what, table in zip(("eighth of the data", "number modulo eight"), np.split(counts, 2, axis=1), strict=True):
-        shown = [orders.SAMPLES // orders.PARTS] * orders.PARTS
-        subject = f"fit of {orders.SAMPLES} samples: how many of each {what} were shown"
+        shown = [FULL_MNIST // EIGHTHS] * EIGHTHS
+        subject = f"fit of {FULL_MNIST} samples: how many of each {what} were shown"
         checks.equal(subject, shown, table.sum(axis=0).tolist(), source="each sample once", next=NEXT)
         batch, group = (np.repeat(index.ravel(), table.ravel()) for index in np.indices(table.shape))
-        subject = f"fit of {orders.SAMPLES} samples: shuffling, members of each {what} in each batch"
+        subject = f"fit of {FULL_MNIST} samples: shuffling, members of each {what} in each batch"
         chance.unrelated(subject, group, batch, FALSE_ALARM / 2, next=NEXT)
 
 

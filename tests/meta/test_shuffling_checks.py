@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from tests import test_stochastic as checks
-from tests.support.orders import PARTS
-from tests.support.orders import SAMPLES as MANY
+from tests.support.orders import EIGHTHS, FULL_MNIST
 
 SAMPLES, BATCH = 1000, 128
 
@@ -46,33 +45,33 @@ def test_one_order_for_all_epochs_is_seen(monkeypatch):
 
 def counted(order):
     """What `counted_in_fit` counts where an epoch shows row numbers in this order."""
-    rows = [order[at : at + BATCH] for at in range(0, MANY, BATCH)]
+    rows = [order[at : at + BATCH] for at in range(0, FULL_MNIST, BATCH)]
     parts, numbers = (
-        [np.bincount(each, minlength=PARTS) for each in found] for found in zip(*map(groups, rows), strict=True)
+        [np.bincount(each, minlength=EIGHTHS) for each in found] for found in zip(*map(groups, rows), strict=True)
     )
     return np.concatenate([parts, numbers], axis=1)
 
 
 def groups(rows):
-    """The part of the data and the number modulo PARTS of each row."""
-    return rows * PARTS // MANY, rows % PARTS
+    """The part of the data and the number modulo EIGHTHS of each row."""
+    return rows * EIGHTHS // FULL_MNIST, rows % EIGHTHS
 
 
 def nearby():
     """An order in which each row stays within 8,192 places of its own, as a small buffer leaves it."""
-    return np.argsort(np.arange(MANY) + np.random.default_rng(3).integers(0, 8192, MANY))
+    return np.argsort(np.arange(FULL_MNIST) + np.random.default_rng(3).integers(0, 8192, FULL_MNIST))
 
 
 def test_an_order_of_many_samples_is_judged(monkeypatch):
     """Of 60,000 samples a random order passes; one of a small buffer fails, and one that shows some rows twice."""
-    random = np.random.default_rng(5).permutation(MANY)
-    monkeypatch.setattr(checks.orders, "counted_in_fit", lambda seed: counted(random))
+    random = np.random.default_rng(5).permutation(FULL_MNIST)
+    monkeypatch.setattr(checks, "counted_in_fit", lambda seed: counted(random))
     checks.test_shuffling_of_full_mnist(0)
     for order, told in (
         (nearby(), "members of each eighth of the data in each batch.*too uneven"),
         (random % 2**15, "how many of each eighth of the data were shown"),
-        (np.arange(MANY).reshape(PARTS, -1).T.ravel(), "members of each eighth of the data in each batch.*too even"),
+        (np.arange(FULL_MNIST).reshape(EIGHTHS, -1).T.ravel(), "members of each eighth of the data in each batch.*too even"),
     ):
-        monkeypatch.setattr(checks.orders, "counted_in_fit", lambda seed, order=order: counted(order))
+        monkeypatch.setattr(checks, "counted_in_fit", lambda seed, order=order: counted(order))
         with pytest.raises(pytest.fail.Exception, match=f"(?s){told}"):
             checks.test_shuffling_of_full_mnist(0)

@@ -13,7 +13,7 @@ from tests.support import determinism
 from tests.support.bookkeeping import loss
 
 RESHUFFLED = "as full MNIST"
-SAMPLES, PARTS = 60_000, 8  # of full MNIST; the parts that `counted_in_fit` counts
+FULL_MNIST, EIGHTHS = 60_000, 8  # samples; parts of them that `counted_in_fit` counts
 
 
 class Roll(keras.callbacks.Callback):
@@ -92,19 +92,19 @@ class Counts(keras.callbacks.Callback):
 
 @functools.cache
 def counted_in_fit(seed):
-    """How many samples of each part of the data, and of each number modulo PARTS, each batch of an epoch of SAMPLES has.
+    """How many samples of each eighth of the data, and of each number modulo eight, a batch of FULL_MNIST samples has.
 
-    The array is (batches, 2 · PARTS). A sample has a one for its part and a one for its number modulo PARTS. The loss is
-    −output, so a batch of n adds rate / n times its counts to the kernel: three times the counts, and of the last batch, of
-    96, four times. The kernel stays a whole number below 2^24.
+    An array (batches, 2 · EIGHTHS), of one epoch. A sample has a one for its eighth and a one for its number modulo eight.
+    The loss is −output, so a batch of n adds rate / n times its counts to the kernel: three times the counts, and of the
+    last batch, of 96, four times. The kernel stays a whole number below 2^24.
     """
     seed_everything(seed if isinstance(seed, int) else 0)
-    number = np.arange(SAMPLES)
-    x = np.zeros((SAMPLES, 2 * PARTS), "float32")
-    x[number, number * PARTS // SAMPLES] = x[number, PARTS + number % PARTS] = 1
-    y = np.ones((SAMPLES, 1), "float32")
-    model = keras.Sequential([keras.Input(shape=(2 * PARTS,)), keras.layers.Dense(1, use_bias=False)])
-    model.layers[0].set_weights([np.zeros((2 * PARTS, 1), "float32")])
+    number = np.arange(FULL_MNIST)
+    x = np.zeros((FULL_MNIST, 2 * EIGHTHS), "float32")
+    x[number, number * EIGHTHS // FULL_MNIST] = x[number, EIGHTHS + number % EIGHTHS] = 1
+    y = np.ones((FULL_MNIST, 1), "float32")
+    model = keras.Sequential([keras.Input(shape=(2 * EIGHTHS,)), keras.layers.Dense(1, use_bias=False)])
+    model.layers[0].set_weights([np.zeros((2 * EIGHTHS, 1), "float32")])
     model.compile(loss=loss, optimizer=keras.optimizers.SGD(3.0 * batch_size))
     counts = Counts()
     if seed == RESHUFFLED:
@@ -112,6 +112,6 @@ def counted_in_fit(seed):
     else:
         fit = functools.partial(model.fit, x, y, batch_size=batch_size)
     fit(epochs=1, verbose=0, callbacks=[counts])
-    sizes = np.minimum(batch_size, SAMPLES - batch_size * np.arange(len(counts.kernels)))
-    moved = np.diff(counts.kernels, axis=0, prepend=np.zeros((1, 2 * PARTS)))
+    sizes = np.minimum(batch_size, FULL_MNIST - batch_size * np.arange(len(counts.kernels)))
+    moved = np.diff(counts.kernels, axis=0, prepend=np.zeros((1, 2 * EIGHTHS)))
     return np.rint(moved * sizes[:, None] / (3 * batch_size)).astype(int)
