@@ -65,13 +65,20 @@ def draw(initializer: Any, shape: tuple[int, ...]) -> np.ndarray:
     return keras.ops.convert_to_numpy(initializer(shape)) if hasattr(keras, "ops") else initializer(shape).numpy()
 
 
-def make_slots(model: Any) -> None:
-    """Make the slots of a compiled model's optimizer, which otherwise the first step makes.
+def make_variables(model: Any) -> None:
+    """Make the variables that a compiled model's first step makes otherwise: its optimizer's slots, and its metrics' own.
 
     With Keras 3 on TensorFlow that step is then traced once and not twice: a function that makes variables is traced again.
+    Losses of several outputs have metrics of their own.
     """
     if KERAS_VERSION >= (3, 0) and backend() == "tensorflow":
         model.optimizer.build(model.trainable_variables)
+        shapes = [output.shape[1:] for output in model.outputs]
+        ones = [np.ones((1, *shape), "float32") for shape in shapes]
+        outputs = ones if len(ones) > 1 else ones[0]
+        model.compute_loss(y=outputs, y_pred=outputs)
+        model.compute_metrics(None, outputs, outputs, None)
+        model.reset_metrics()
 
 
 def loss_of_step(model: Any, x: np.ndarray, y: np.ndarray) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 
 from cnnspec import pipeline, stack
 from cnnspec.architectures import ARCHITECTURES
-from cnnspec.compat import IS_2019, draw, forget_models, make_slots, metric_name, seed_everything
+from cnnspec.compat import IS_2019, draw, forget_models, make_variables, metric_name, seed_everything
 from cnnspec.errors import NonFiniteLoss
 from cnnspec.mnist import Dataset
 from cnnspec.runs import TrainingRun
@@ -102,17 +102,17 @@ class EpochRecorder(keras.callbacks.Callback):
         self.report(f"{self.description}: epoch {done} of {total}, loss {metrics['loss']:.4f}{left}")
 
 
-def compile_model(model: Any, optimizer: str = "adam", slots: bool = True, **settings: Any) -> None:
+def compile_model(model: Any, optimizer: str = "adam", variables: bool = True, **settings: Any) -> None:
     """In [8]: compile `model` for classification with one of OPTIMIZERS; `settings` are passed to `compile`.
 
-    The optimizer's slots are made at once, for the time that saves (`compat.make_slots`); without `slots` the first step
-    makes them, as in the notebook.
+    The variables of the optimizer and of the metrics are made at once, for the time that saves (`compat.make_variables`);
+    without `variables` the first step makes them, as in the notebook.
     """
     model.compile(
         loss=keras.losses.categorical_crossentropy, optimizer=OPTIMIZERS[optimizer](), metrics=["accuracy"], **settings
     )
-    if slots:
-        make_slots(model)
+    if variables:
+        make_variables(model)
 
 
 def fitting(

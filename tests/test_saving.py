@@ -49,7 +49,7 @@ def saved():
     folder = Path(tempfile.mkdtemp(prefix="cnnspec-saving-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     model = on_stack.build(MODEL)
-    compile_model(model, slots=False)
+    compile_model(model, variables=False)
     x, y = (np.concatenate(arrays) for arrays in zip(*start.batches(mnist.load("mnist5k"), STEPS), strict=True))
     keep = [checkpoint(folder / "checkpoint.keras")]
     with contextlib.suppress(ValueError):  # Keras 3.3.3's takes no .h5

@@ -96,7 +96,7 @@ def prepare(model: str, variant: Variant, data: Dataset, seed: int) -> tuple[Any
         settings["jit_compile"] = variant.jit_compile
     if variant.steps_per_execution > 1:
         settings["steps_per_execution"] = variant.steps_per_execution
-    training.compile_model(built, slots=variant.way == "harness", **settings)
+    training.compile_model(built, variables=variant.way == "harness", **settings)
     return built, WAYS[variant.way](built, data, variant.batch_size)
 
 

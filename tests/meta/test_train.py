@@ -216,14 +216,28 @@ def test_seconds_that_are_left(monkeypatch):
     ]
 
 
-@pytest.mark.skipif(backend() != "tensorflow", reason="on other backends the first step makes the slots")
-def test_slots_are_made_at_once():
-    """A first step then makes no variable; where they are not asked for, it makes them."""
-    for slots in (True, False):
+@pytest.mark.skipif(backend() != "tensorflow", reason="on other backends no step is traced for making variables")
+def test_a_step_is_traced_once(monkeypatch):
+    """A first step makes no variable and is traced once; where variables are not asked for, it makes them."""
+    traced = []
+    train_step = keras.Model.train_step
+    monkeypatch.setattr(keras.Model, "train_step", lambda self, data: traced.append(data) or train_step(self, data))
+    for variables, times in ((True, 1), (False, 2)):
+        traced.clear()
         model = small()
-        training.compile_model(model, slots=slots)
-        assert model.optimizer.built == slots
-    assert inspect.signature(training.compile_model).parameters["slots"].default is True
+        training.compile_model(model, variables=variables)
+        assert model.optimizer.built == variables
+        model.fit(np.ones((5, 28, 28, 1), "float32"), np.eye(10, dtype="float32")[:5], batch_size=5, verbose=0)
+        assert len(traced) == times
+    assert inspect.signature(training.compile_model).parameters["variables"].default is True
+
+
+@pytest.mark.skipif(backend() != "tensorflow", reason="on other backends no variable is made before a step")
+def test_variables_of_metrics_begin_at_zero():
+    """Making them leaves nothing behind in the losses and accuracies of a first epoch."""
+    model = small()
+    training.compile_model(model)
+    assert [float(np.asarray(variable)) for variable in model.metrics_variables] == [0.0] * 4
 
 
 def test_every_optimizer_that_the_page_allows():

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from cnnspec.architectures import ARCHITECTURES
-from cnnspec.compat import make_slots
+from cnnspec.compat import make_variables
 from cnnspec.facts import notebook
 from cnnspec.names import MODELS
 
@@ -154,7 +154,7 @@ class Bench:
         if self.mode != mode:
             eagerly = {"run_eagerly": mode == "eager"}
             self.model.compile(loss=[times_target] * len(self.places), optimizer=keras.optimizers.SGD(1.0), **eagerly)
-            make_slots(self.model)
+            make_variables(self.model)
             self.mode = mode
         self.restore()
         self.moved = True

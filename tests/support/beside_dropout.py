@@ -11,7 +11,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from cnnspec.compat import forget_models, loss_of_step, make_slots, seed_everything
+from cnnspec.compat import forget_models, loss_of_step, make_variables, seed_everything
 from cnnspec.names import CLASSES
 from cnnspec.oracle.layers import weight_shapes
 from cnnspec.oracle.network import Network
@@ -47,7 +47,7 @@ def keras_model() -> keras.Model:
         model.add(getattr(keras.layers, str(layer["class"]))(**settings))
     optimizer = keras.optimizers.SGD(learning_rate=1.0, momentum=probes.FORGETTING)
     model.compile(loss=keras.losses.categorical_crossentropy, optimizer=optimizer)
-    make_slots(model)
+    make_variables(model)
     return model
 
 

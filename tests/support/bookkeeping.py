@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from cnnspec import pipeline
-from cnnspec.compat import make_slots
+from cnnspec.compat import make_variables
 from cnnspec.facts import reading
 from cnnspec.mnist import Dataset
 from cnnspec.training import fitting
@@ -75,7 +75,7 @@ def fit(case, call):
     model.layers[-1].set_weights([np.zeros((case.samples, 1), "float32")])
     optimizer = keras.optimizers.SGD(case.rate, momentum=case.momentum)
     model.compile(loss=loss, optimizer=optimizer, **(pipeline.compile_settings() if call == HARNESS else {}))
-    make_slots(model)
+    make_variables(model)
     if call == HARNESS:
         bound = fitting(model, data, case.batch, order=rows)
     else:
@@ -114,7 +114,7 @@ def moved_by_adam(call):
     model.compile(
         loss=loss, optimizer=keras.optimizers.Adam(rate), **(pipeline.compile_settings() if call == HARNESS else {})
     )
-    make_slots(model)
+    make_variables(model)
     if call == HARNESS:
         bound = fitting(model, data, len(x), order=np.arange(len(data.x_train)))
     else:

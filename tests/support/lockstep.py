@@ -86,7 +86,7 @@ def fit(model, call):
             evaluate(built, "test", data.x_test, data.y_test)  # as training.train does
             bound = fitting(built, data, fitted.BATCH, order=order)
         else:
-            compile_model(built, fitted.OPTIMIZER, slots=False)
+            compile_model(built, fitted.OPTIMIZER, variables=False)
             x, y = data.x_train[order], data.y_train[order]
             bound = functools.partial(built.fit, x, y, batch_size=fitted.BATCH, shuffle=False)
         watcher = Watcher([np.asarray(array, np.float64) for array in arrays_of(built)])

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from cnnspec import pipeline
-from cnnspec.compat import forget_models, loss_of_step, make_slots, seed_everything
+from cnnspec.compat import forget_models, loss_of_step, make_variables, seed_everything
 from cnnspec.training import batch_size, fitting
 from tests.support import probes
 
@@ -55,7 +55,7 @@ def stepping(rate: float, shape: Sequence[int], seed: int, **settings: object) -
     seed_everything(seed)
     model = keras.Sequential([keras.Input(shape=tuple(shape)), probes.Offset(), keras.layers.Dropout(rate)])
     model.compile(loss=Sum(), optimizer=keras.optimizers.SGD(learning_rate=1.0), **settings)
-    make_slots(model)
+    make_variables(model)
     return model
 
 
@@ -94,7 +94,7 @@ def masks_of_two_layers(rate: float, width: int, seed: int = 0) -> np.ndarray:
     offsets = [probes.Offset(), probes.Offset()]
     model = keras.Model(image, [keras.layers.Dropout(rate)(offset(image)) for offset in offsets])
     model.compile(loss=[Sum(), Sum()], optimizer=keras.optimizers.SGD(learning_rate=1.0))
-    make_slots(model)
+    make_variables(model)
     ones = np.ones((batch_size, width), "float32")
     model.train_on_batch(ones, [ones, ones])
     kept = [np.rint(-offset.get_weights()[0] * (1 - rate)).astype(int) for offset in offsets]

@@ -16,7 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from cnnspec.compat import loss_of_step, make_slots
+from cnnspec.compat import loss_of_step, make_variables
 from cnnspec.trajectory import on_stack
 
 ops = getattr(keras, "ops", keras.backend)  # Keras 2 has no `ops`; both have `shape`
@@ -90,7 +90,7 @@ class Probe:
             loss=keras.losses.categorical_crossentropy,
             optimizer=keras.optimizers.SGD(learning_rate=1.0, momentum=FORGETTING),
         )
-        make_slots(tapped)
+        make_variables(tapped)
         return tapped
 
     def restore(self) -> None:

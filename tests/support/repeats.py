@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from cnnspec import mnist, stack
-from cnnspec.compat import loss_of_step, make_slots, metric_name
+from cnnspec.compat import loss_of_step, make_variables, metric_name
 from cnnspec.trajectory import fitted, on_stack
 from tests.support import checks, margins, probes
 
@@ -30,7 +30,7 @@ def watched(model):
     built = on_stack.build(model)
     optimizer = keras.optimizers.SGD(TINY, momentum=TINY)
     built.compile(loss=keras.losses.categorical_crossentropy, optimizer=optimizer)
-    make_slots(built)
+    make_variables(built)
     names = []
     for row, layer in enumerate(built.layers, 1):
         arrays = ("gamma", "beta") if type(layer).__name__ == "BatchNormalization" else ("kernel", "bias")

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from cnnspec.compat import KERAS_VERSION, backend, loss_of_step, make_slots
+from cnnspec.compat import KERAS_VERSION, backend, loss_of_step, make_variables
 from cnnspec.trajectory import on_stack
 from tests.support import probes
 
@@ -44,7 +44,7 @@ def step(model: str, x: np.ndarray, y: np.ndarray, mode: str) -> Step:
         optimizer=keras.optimizers.SGD(learning_rate=1.0, momentum=probes.FORGETTING),
         **MODES[mode],
     )
-    make_slots(built)
+    make_variables(built)
     loss = loss_of_step(built, x, y)
     return Step(loss, [-slot for slot in probes.optimizer_arrays(built.optimizer)])
 

@@ -114,8 +114,8 @@ def digest(model: str, seed: int, harness: bool = False) -> str:
     data = whole._replace(**{name: getattr(whole, name)[:SAMPLES] for name in names})
     seed_everything(seed)
     built = ARCHITECTURES[model]()
-    settings = determinism.compile_settings(stack.used()) | (pipeline.compile_settings() if harness else {"slots": False})
-    compile_model(built, **settings)
+    settings = pipeline.compile_settings() if harness else {"variables": False}
+    compile_model(built, **determinism.compile_settings(stack.used()), **settings)
     losses = [evaluate(built, "test", data.x_test, data.y_test)["test_loss"]]
     plain = functools.partial(built.fit, data.x_train, data.y_train, batch_size=batch_size)
     fit = fitting(built, data) if harness else plain

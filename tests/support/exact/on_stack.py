@@ -9,7 +9,7 @@ has the input gradient as its own.
 import keras
 import numpy as np
 
-from cnnspec.compat import backend, make_slots
+from cnnspec.compat import backend, make_variables
 from tests.support.exact import cases
 from tests.support.probes import optimizer_arrays
 
@@ -88,7 +88,7 @@ class Branches:
         settings = MODES[mode]
         self.predicting.compile(**settings)
         self.training.compile(loss=total, optimizer=keras.optimizers.SGD(learning_rate=RATE, momentum=RATE), **settings)
-        make_slots(self.training)
+        make_variables(self.training)
 
     def set_weights(self, given):
         """Give every layer its weights, and put zeros back where the step before moved them by 2^-100 of their gradient."""

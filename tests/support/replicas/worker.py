@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from cnnspec import stack
-from cnnspec.compat import backend, make_slots
+from cnnspec.compat import backend, make_variables
 from cnnspec.training import compile_model
 from cnnspec.trajectory import fitted, on_stack
 from tests.support.probes import optimizer_arrays
@@ -31,7 +31,7 @@ def watched(model: str) -> Any:
     built.compile(
         loss=keras.losses.categorical_crossentropy, optimizer=keras.optimizers.SGD(learning_rate=TINY, momentum=TINY)
     )
-    make_slots(built)
+    make_variables(built)
     return built
 
 
