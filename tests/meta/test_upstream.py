@@ -145,3 +145,22 @@ def test_the_report_of_one_sample_shows_it():
     assert wrong_steps(block("Expected", text).splitlines()) == {1: (300, 0), 2: (300, 0)}
     assert wrong_steps(block("Obtained", text).splitlines()) == {1: (300, 89), 2: (300, 0)}
     assert "| 3.15.1 | 2.21.0 | 3.12.1 | 89 | 0 |" in text
+
+
+def waits(part):
+    """[(seconds of rows, seconds to end)] in the output that the report about the slow end has in a part."""
+    rows = re.findall(r"^([\d.]+) s of rows, ([\d.]+) s to end$", block(part, report("slow-end-of-fit")), re.MULTILINE)
+    return [(float(seconds), float(wait)) for seconds, wait in rows]
+
+
+def test_the_report_of_the_slow_end_shows_it():
+    """Expected are no waits; those that were obtained end where a period does, by the report's formula.
+
+    The script is not run here: what it shows is seconds, and depends on what else the machine does.
+    """
+    periods = [0.01 * (2**k - 1) for k in range(12)]
+    seconds = [row[0] for row in waits("Expected")]
+    assert waits("Expected") == [(each, 0.0) for each in seconds]
+    due = [(each, pytest.approx(min(end for end in periods if end > each) - each, abs=0.1)) for each in seconds]
+    assert waits("Obtained") == due
+    assert len(due) == 4
