@@ -43,14 +43,16 @@ FORMULAS = {formula.__name__: formula for formula in (adam, adadelta, adagrad, a
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_steps(name):
-    """Three steps move a kernel as the formula does with Keras 2.2.4's defaults, to 0.1 %; none is left out."""
-    layer = keras.layers.Dense(1, use_bias=False)
+    """Three steps move a kernel as the formula does with Keras 2.2.4's defaults, to 0.1 %; none is left out.
+
+    The kernel begins at zero. Beside a weight of 1 float32 rounds the smallest of these movements, 9e-5, by up to 0.2 %.
+    """
+    layer = keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")
     layer.build((None, 3))
     optimizer = training.OPTIMIZERS[name]()
-    start = layer.get_weights()[0][:, 0].astype("float64")
-    due, slots = start, (0.0, 0.0)
+    due, slots = np.zeros(3), (0.0, 0.0)
     for step, gradient in enumerate(GRADIENTS, 1):
         optimizer.apply_gradients([(as_tensor(gradient[:, None].astype("float32")), layer.kernel)])
         movement, *slots = FORMULAS[name](step, gradient, *slots)
         due = due - movement
-    np.testing.assert_allclose(layer.get_weights()[0][:, 0] - start, due - start, rtol=1e-3)
+    np.testing.assert_allclose(layer.get_weights()[0][:, 0], due, rtol=1e-3)
