@@ -83,7 +83,7 @@ def by_train_on_batch(model, steps):
 
 
 def by_fit(model, steps):
-    """One `fit` of `steps` batches, each of the same images, by the harness' own call.
+    """One `fit` of `steps` batches, each of the same images, from the harness' data set; each step returns, to be read.
 
     Keras' data set of arrays would be tuned by TensorFlow meanwhile, and may end ten seconds after the last step
     (docs/upstream/slow-end-of-fit.md).
