@@ -118,7 +118,8 @@ class Bench:
             inputs.append(keras.Input(shape=place.shape))
             outputs.append(after(layer(before(inputs[-1]))))
             self.rows.append((before, layer, after))
-        self.model = keras.Model(inputs, outputs)
+        self.models = {mode: keras.Model(inputs, outputs) for mode in MODES}  # of the same layers; each compiled once
+        self.model = self.models["compiled"]
         self.shapes = [tuple(output.shape[1:]) for output in outputs]
         for _, layer, _ in self.rows:
             drawn = [generator.normal(size=array.shape).astype("float32") for array in layer.get_weights()]
@@ -127,20 +128,20 @@ class Bench:
             layer.set_weights(drawn)
         self.weights = [layer.get_weights() for _, layer, _ in self.rows]
         self.drawn = self.model.get_weights()
-        self.mode, self.moved = None, False
+        self.stepped = None  # the Keras model of the last step, until its weights are put back
 
     def restore(self):
         """Put the drawn weights back, if a step has moved them, and empty the optimizer's slots.
 
         SGD of Keras 2.13 to 2.15 and of tf_keras has slots without momentum too: of a NaN gradient 0 · NaN stays in them.
         """
-        if self.moved:
+        if self.stepped:
             self.model.set_weights(self.drawn)
-            variables = self.model.optimizer.variables
+            variables = self.stepped.optimizer.variables
             for variable in variables() if callable(variables) else variables:
                 if len(variable.shape):
                     variable.assign(np.zeros(variable.shape, "float32"))
-        self.moved = False
+        self.stepped = None
 
     def predicted(self, inputs, mode):
         """The output of every layer in inference, as NumPy arrays."""
@@ -151,14 +152,14 @@ class Bench:
 
     def step(self, inputs, targets, mode):
         """[(shift's array, the layer's, record's)] of every layer after one training step from the drawn weights."""
-        if self.mode != mode:
+        model = self.models[mode]
+        if not getattr(model, "optimizer", None):
             eagerly = {"run_eagerly": mode == "eager"}
-            self.model.compile(loss=[times_target] * len(self.places), optimizer=keras.optimizers.SGD(1.0), **eagerly)
-            make_variables(self.model)
-            self.mode = mode
+            model.compile(loss=[times_target] * len(self.places), optimizer=keras.optimizers.SGD(1.0), **eagerly)
+            make_variables(model)
         self.restore()
-        self.moved = True
-        self.model.train_on_batch(inputs, targets)
+        self.stepped = model
+        model.train_on_batch(inputs, targets)
         return [(shift.get_weights()[0], layer.get_weights(), record.get_weights()[0]) for shift, layer, record in self.rows]
 
 
