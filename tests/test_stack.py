@@ -4,6 +4,7 @@ CNNSPEC_EXPECT holds the request, separated by spaces: `python==3.11.* tensorflo
 Every environment of the matrix in tox.ini sets it.
 """
 
+import functools
 import importlib
 import importlib.metadata
 import os
@@ -79,6 +80,12 @@ def test_what_was_asked_for_is_imported():
         checks.fail(f"the stack that {VARIABLE} requests", lines, next=NEXT)
 
 
+@functools.cache
+def providers():
+    """{module: its installed distributions}, which takes as long to find out for one module as for all."""
+    return importlib.metadata.packages_distributions()
+
+
 @pytest.mark.parametrize("name", dict.fromkeys((backend(), "keras", "numpy")))
 def test_installed_once(name):
     """All installed distributions of a module have the version that is imported.
@@ -86,8 +93,7 @@ def test_installed_once(name):
     If tensorflow and tensorflow-cpu are installed in two versions, the files of one overwrite those of the other.
     """
     module = importlib.import_module(name).__name__  # tf_keras, where that is imported as keras
-    providers = importlib.metadata.packages_distributions().get(module, [])
-    installed = {provider: Version(importlib.metadata.version(provider)).public for provider in providers}
+    installed = {provider: Version(importlib.metadata.version(provider)).public for provider in providers().get(module, [])}
     expected = dict.fromkeys(installed, Version(imported(name)).public)
     checks.equal(
         f"{name}: versions of its installed distributions", expected, installed, source=f"{name}.__version__", next=NEXT
