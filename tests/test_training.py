@@ -27,6 +27,7 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("quantity", quantities.names(metafunc.config.option.epochs))
 
 
+@functools.cache
 def place(settings, model):
     """(the file of a model's ensemble, the curves of its runs, {quantity: (Quantity, Band)})."""
     path = settings.ensembles / f"{model}.csv"

@@ -88,8 +88,9 @@ def read(path: str | Path, dataset: str | None = None) -> pd.DataFrame:
         found = stored[0]["dataset"]
         raise EnsembleError(f"{path} holds runs on {found}, and {dataset} is judged; name a folder of runs on {dataset}")
     header = next(csv.reader(io.StringIO(text)))
+    shapes = rows.shapes(header, path.stem)
     frame = pd.DataFrame(stored, columns=header).astype(
-        {column: float for column in header if isinstance(rows.shapes(header, path.stem)[column], Number)}
+        {column: float for column in header if isinstance(shapes[column], Number)}
     )
     return frame.astype({"seed": int, "batch_size": int, "epochs": int}).assign(redrawn=frame["redrawn"] == "True")
 
