@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+from typing import Any
+
 import numpy as np
 from keras.models import Sequential
 
@@ -13,15 +17,8 @@ from cnnspec.trajectory.start import WITNESSES, Trajectory, batches, draw_weight
 
 
 def build(name: str) -> Sequential:
-    """Model `name` with drawn weights and without dropout, not compiled.
-
-    Dropout is switched off in the model's configuration, because Keras 2.2.4 reads the rate when the model is built.
-    """
-    config = ARCHITECTURES[name]().get_config()
-    for layer in config["layers"]:
-        if layer["class_name"] == "Dropout":
-            layer["config"]["rate"] = 0.0
-    model = Sequential.from_config(config)
+    """Model `name` with drawn weights and without dropout, not compiled."""
+    model = Sequential.from_config(copy.deepcopy(without_dropout(name)))
     if not model.built:  # Keras 2.2.4 leaves the input layer out of the configuration
         model.build((None, *input_shape()))
     drawn = draw_weights([[weight.shape for weight in layer.get_weights()] for layer in model.layers])
@@ -29,6 +26,16 @@ def build(name: str) -> Sequential:
         if weights:
             layer.set_weights(weights)
     return model
+
+
+@functools.lru_cache(maxsize=None)
+def without_dropout(name: str) -> dict[str, Any]:
+    """The configuration of model `name` with dropout off; Keras 2.2.4 reads the rate when the model is built."""
+    config: dict[str, Any] = ARCHITECTURES[name]().get_config()
+    for layer in config["layers"]:
+        if layer["class_name"] == "Dropout":
+            layer["config"]["rate"] = 0.0
+    return config
 
 
 def run(name: str, data: Dataset, optimizer: str) -> Trajectory:

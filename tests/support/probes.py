@@ -82,10 +82,8 @@ class Probe:
 
     def _with_taps(self, shape: tuple[int, ...]) -> keras.Model:
         """The compiled model with a Tap before every layer."""
-        tapped = keras.Sequential([keras.Input(shape=shape)])
-        for layer in self.layers:
-            tapped.add(Tap())
-            tapped.add(layer)
+        layers = [part for layer in self.layers for part in (Tap(), layer)]  # all at once: each `add` would build all again
+        tapped = keras.Sequential([keras.Input(shape=shape), *layers])
         tapped.compile(
             loss=keras.losses.categorical_crossentropy,
             optimizer=keras.optimizers.SGD(learning_rate=1.0, momentum=FORGETTING),
