@@ -95,3 +95,24 @@ CHANGES = {
 def test_what_is_wrong_is_named(model, change, named):
     with pytest.raises(pytest.fail.Exception, match=named):
         judged(model, change(step(model)))
+
+
+def test_one_step_within_all_limits_is_enough():
+    """Rounding decides a choice in one step; what is wrong with a stack is wrong in every one."""
+    right, wrong = step("model2"), changed(step("model2"), 0, 1.001)
+    for taken, outside in (([right, wrong], []), ([wrong, right], [34]), ([wrong, wrong, right], [34, 34])):
+        found, findings, numbers = mid_training.first_inside("model2", iter(taken))
+        assert (found is right, numbers) == (True, outside)
+        assert all(finding.error <= finding.limit for finding in findings)
+    found, findings, numbers = mid_training.first_inside("model2", [wrong, wrong])
+    assert (found is wrong, numbers) == (True, [34, 34])
+    assert max(findings, key=lambda finding: finding.error / finding.limit).name == "movement of 1-Conv2D/kernel"
+
+
+def test_each_step_has_a_batch_of_its_own(monkeypatch):
+    """The first is the batch with which the training began; none has an image of another."""
+    monkeypatch.setattr(mid_training, "step", lambda model, data, rows: rows)
+    batches = mid_training.steps(None, None)
+    assert [len(rows) for rows in batches] == [setting.BATCH] * mid_training.STEPS
+    assert np.array_equal(batches[0], setting.order(setting.BATCH))
+    assert len(set(np.concatenate(batches))) == mid_training.STEPS * setting.BATCH

@@ -1,11 +1,17 @@
-"""One training step of a trained model on the stack, and the same step in float64 from the stack's own weights and slots.
+"""Training steps of a trained model on the stack, and the same in float64 from the stack's own weights and slots.
 
 Trainings part from each other by rounding, step by step; a single step does not, wherever it starts. So the bounds of a
 first step hold in mid-training, for the weights, activations and slots that a training leads to.
+
+But for a choice: a ReLU or a maximum so near a tie that rounding decides it. A unit of the dense layer that is on instead of
+off moves every gradient before it by per cents. Which steps have such a choice is chance, 1 of 80 of model2's and 2 of 100
+of model4's on a healthy stack (baselines/tolerances.toml); what is wrong with a stack is wrong in every step. So of a few
+steps, each with a batch of its own, one that is within all limits is enough.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,10 +25,11 @@ from cnnspec.oracle.optimizers import adam_update
 from cnnspec.paired import setting
 from cnnspec.training import fitting
 from cnnspec.trajectory.watching import arrays_of
-from tests.support import determinism, lockstep, numerics
+from tests.support import lockstep, numerics
 from tests.support.checks import Finding
 
 JUDGED = numerics.CHEAPEST  # the two have every kind of layer; a step in float64 costs a second each
+STEPS = 3  # that are taken; the second and third are compared only where the one before is outside
 
 
 class State(NamedTuple):
@@ -50,9 +57,14 @@ def state(model: Any) -> State:
     return State(weights, list(zip(kept[::2], kept[1::2], strict=True)), int(np.asarray(model.optimizer.iterations)))
 
 
-def step(model: Any, data: Dataset) -> Step:
-    """One more step of a trained model, by the harness' own `fit` of a batch of 128 that it has seen."""
-    rows = setting.order(setting.BATCH)
+def steps(model: Any, data: Dataset) -> list[Step]:
+    """STEPS more steps of a trained model, each by the harness' own `fit` of a batch of 128 that it has seen."""
+    batches = np.split(setting.order(STEPS * setting.BATCH), STEPS)
+    return [step(model, data, rows) for rows in batches]
+
+
+def step(model: Any, data: Dataset, rows: np.ndarray) -> Step:
+    """One more step of a trained model, on the images in `rows` of the train set."""
     batch = data._replace(x_train=data.x_train[rows], y_train=data.y_train[rows])
     before = state(model)
     with stack.tf32_off():
@@ -76,7 +88,6 @@ def findings(model: str, taken: Step) -> list[Finding]:
     rule = {name: settings[name]["value"] for name in ("learning_rate", "beta_1", "beta_2", "epsilon")}
     normalised = model in notebook.normalised_models()
     bounds = reading.tolerance(f"mid_training.{'normalised' if normalised else 'plain'}")
-    kind_of_gradient = "gradient_deterministic" if normalised and determinism.needs_seeds() else "gradient"
 
     def found(name: str, kind: str, obtained: Any, expected: Any) -> Finding:
         return Finding(name, numerics.error(obtained, expected), bounds[kind], bounds["why"])
@@ -92,6 +103,17 @@ def findings(model: str, taken: Step) -> list[Finding]:
         (m, v), (new_m, _) = next(moments)
         due, _ = adam_update(was, gradient, (m, v, taken.before.steps), **rule)
         obtained = (new_m - rule["beta_1"] * m) / (1 - rule["beta_1"])
-        results.append(found(f"gradient of {name}", kind_of_gradient, obtained, gradient))
+        results.append(found(f"gradient of {name}", "gradient", obtained, gradient))
         results.append(found(f"movement of {name}", "movement", now - was, due - was))
     return results
+
+
+def first_inside(model: str, taken: Iterable[Step]) -> tuple[Step, list[Finding], list[int]]:
+    """(the first of some steps that is within all limits, or the last; its findings; the numbers of those outside)."""
+    outside: list[int] = []
+    for each in taken:
+        found = findings(model, each)
+        if all(finding.error <= finding.limit for finding in found):
+            break
+        outside.append(each.before.steps + 1)
+    return each, found, outside

@@ -26,14 +26,14 @@ class Reference(NamedTuple):
 
 @functools.cache
 def trained(model):
-    """(numbers of the paired training of a model on this stack, a step after it), once per process.
+    """(numbers of the paired training of a model on this stack, the steps after it), once per process.
 
-    The step is one of `mid_training.JUDGED` models alone; it is taken at once, before another model makes Keras forget.
+    Only `mid_training.JUDGED` models have such steps; they are taken at once, before another model makes Keras forget.
     """
     progress.say(f"paired training of {model}")
     data = mnist.load("mnist5k")
     built, numbers = on_stack.run(model, data)
-    return numbers, mid_training.step(built, data) if model in mid_training.JUDGED else None
+    return numbers, mid_training.steps(built, data) if model in mid_training.JUDGED else []
 
 
 def conventions(model, keras_2):
