@@ -14,7 +14,7 @@ from cnnspec.reports import markdown
 from tests.benchmarks import test_epochs
 from tests.plugin import benchmarks
 
-STORED = sorted(benchmarks.FOLDER.glob("*/*"))
+STORED = sorted(path for path in benchmarks.FOLDER.glob("*/*") if path.suffix != ".lock")
 README = (benchmarks.FOLDER / "README.md").read_text(encoding="utf-8")
 SHOWN = [path for path in STORED if f"`{path.parent.name}/{path.name}`" in README]  # new files need no entry in the README
 NOT_TRUSTED = "–"
@@ -25,6 +25,11 @@ KEYS = [  # of all timings that a run can have
     *(Key(model, f"inference by {batch}") for model in MODELS for batch in test_epochs.BATCHES),
     *(Key(None, what) for what in (test_epochs.DATA, *test_epochs.STARTS)),
 ]
+
+
+def name(path):
+    """A stored file's name in an id of a test: of several machines that stored the same stack, each has its own."""
+    return f"{path.parent.name}/{path.stem}"
 
 
 def each(runs, key, show):
@@ -62,7 +67,7 @@ def test_something_is_stored():
     assert max(len(timings.read(path)["runs"]) for path in SHOWN) >= slowdowns.LEAST_RUNS
 
 
-@pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", STORED, ids=name)
 def test_stored_figures_are_whole(path):
     """A stored file is readable, lies in its hardware's folder, and has trusted timings, each model's plain fit too."""
     content = timings.read(path)
@@ -74,7 +79,7 @@ def test_stored_figures_are_whole(path):
     assert json.loads(path.read_text(encoding="utf-8"))["stack"]["cpu"]
 
 
-@pytest.mark.parametrize("path", SHOWN, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SHOWN, ids=name)
 def test_the_table_is_in_the_readme(path):
     """baselines/benchmarks/README.md holds the table of each stored file that it names."""
     shown = table(timings.read(path))
@@ -100,14 +105,14 @@ def power(content):
     return markdown.of_frame(pd.DataFrame(rows))
 
 
-@pytest.mark.parametrize("path", SHOWN, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SHOWN, ids=name)
 def test_the_readme_says_what_is_detected(path):
     """The smallest slowdown that is found in 95 of 100 runs stands there, of each kind."""
     shown = power(timings.read(path))
     assert shown in README, f"the table is now\n{shown}"
 
 
-@pytest.mark.parametrize("path", SHOWN, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SHOWN, ids=name)
 def test_what_is_detected_is_useful(path):
     """Stored runs show a slowdown of 20 % in all models of the kinds that are SHARP; the other kinds wait or differ more."""
     found = slowdowns.detectable([run["timings"] for run in timings.read(path)["runs"]])
