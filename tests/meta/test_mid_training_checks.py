@@ -11,6 +11,7 @@ from cnnspec.oracle.network import Network
 from cnnspec.oracle.optimizers import adam_update
 from cnnspec.paired import setting
 from cnnspec.trajectory import start
+from tests import test_paired
 from tests.support import checks, mid_training
 
 RULE = {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
@@ -116,3 +117,38 @@ def test_each_step_has_a_batch_of_its_own(monkeypatch):
     assert [len(rows) for rows in batches] == [setting.BATCH] * mid_training.STEPS
     assert np.array_equal(batches[0], setting.order(setting.BATCH))
     assert len(set(np.concatenate(batches))) == mid_training.STEPS * setting.BATCH
+
+
+def later(taken, number):
+    """The step under another number, for what is told of it."""
+    return taken._replace(before=taken.before._replace(steps=number - 1), after=taken.after._replace(steps=number))
+
+
+def test_the_message_names_every_step_outside(monkeypatch):
+    """Of three steps outside the last is told in full; where one is inside, the report tells those before it."""
+    wrong, told = changed(step("model2"), 0, 1.1), []
+    monkeypatch.setattr(mid_training, "findings", lambda model, taken: judged_by(taken, step("model2"), wrong))
+    monkeypatch.setattr(test_paired.paired, "trained", lambda model: (None, [later(wrong, n) for n in (34, 35, 36)]))
+    with pytest.raises(pytest.fail.Exception, match="step 36 of a training, 8 images; outside as well: step 34 and 35\n"):
+        test_paired.test_a_step_in_mid_training("model2", lambda *pair: told.append(pair))
+    steps = [later(wrong, 34), later(step("model2"), 35)]
+    monkeypatch.setattr(test_paired.paired, "trained", lambda model: (None, steps))
+    test_paired.test_a_step_in_mid_training("model2", lambda *pair: told.append(pair))
+    assert [value["remark"] for _, value in told] == ["step 34 outside, step 35 inside"]
+
+
+def judged_by(taken, right, wrong):
+    """A finding outside its limit for the weights of `wrong`, one inside for those of `right`."""
+    error = 1.0 if taken.after.weights[0] is wrong.after.weights[0] else 0.0
+    assert error or taken.after.weights[0] is right.after.weights[0]
+    return [checks.Finding("movement of 1-Conv2D/kernel", error, 0.5, "a limit")]
+
+
+@pytest.mark.parametrize("change", ["a loss", "a moving statistic"])
+def test_what_no_choice_moves_is_asked_once(change):
+    """A loss or a moving statistic outside its limit fails, however good the next step is."""
+    model, make, named = CHANGES[change]
+    wrong = make(step(model))
+    found, findings, outside = mid_training.first_inside(model, [wrong, step(model)])
+    assert (found is wrong, outside) == (True, [])
+    assert [finding.name for finding in findings if not finding.error <= finding.limit] == [named]
