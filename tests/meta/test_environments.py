@@ -67,7 +67,7 @@ def test_two_installations_are_seen(monkeypatch):
     """A second distribution of the same module in another version fails."""
     found = {keras.__name__: ["keras", "keras-of-another-version"]}
     versions = {"keras": keras.__version__, "keras-of-another-version": "1.0"}
-    monkeypatch.setattr("importlib.metadata.packages_distributions", lambda: found)
+    monkeypatch.setattr(stack_checks, "providers", lambda: found)
     monkeypatch.setattr("importlib.metadata.version", versions.get)
     with pytest.raises(pytest.fail.Exception, match=r"'keras-of-another-version': '1\.0'"):
         stack_checks.test_installed_once("keras")
