@@ -1,6 +1,7 @@
 """Does the stack build the notebook's models: the same layers in the same order, with the same shapes and parameters?"""
 
 import functools
+import re
 
 import pytest
 from keras import backend as K
@@ -13,6 +14,9 @@ from tests.support import checks
 SUMMARY = [row for _, row in notebook.facts("summary").iterrows()]
 TOTALS = [row for _, row in notebook.facts("totals").iterrows()]
 FORMATS = ("channels_last", "channels_first")
+WIDTH = 160  # columns of a printed summary: no cell is broken into two lines
+PRINTED_ROW = re.compile(r"\((\w+)\)\W*(\(None[^)]*\))\W*([\d,]+)")  # class, output shape, parameters
+PRINTED_TOTAL = re.compile(r"^\W*(Total|Trainable|Non-trainable) params: ([\d,]+)", re.MULTILINE)
 NEXT = "compare cnnspec/architectures.py with the cell; then: pytest tests/test_architecture.py"
 
 
@@ -113,6 +117,29 @@ def test_totals(row, total, data_format):
         source=row["cell"],
         next=NEXT,
     )
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_printed_summary(model, capsys, monkeypatch):
+    """What `model.summary()` prints, as the notebook's cells do: a line for each layer, and the three totals."""
+    monkeypatch.setenv("COLUMNS", str(WIDTH))
+    build(model, FORMATS[0]).summary(line_length=WIDTH)
+    text = capsys.readouterr().out
+    rows = [row for row in SUMMARY if row["model"] == model]
+    (totals,) = (row for row in TOTALS if row["model"] == model)
+    expected = [(row["class"], notebook.literal(row["output_shape"]), int(row["parameters"])) for row in rows]
+    obtained = [(name, notebook.literal(shape), number(count)) for name, shape, count in PRINTED_ROW.findall(text)]
+    checks.equal(f"{model}: the printed layers", expected, obtained, source=totals["cell"], next=NEXT)
+    expected = {name: int(totals[name]) for name in ("total", "trainable", "non_trainable")}
+    obtained = {name.lower().replace("-", "_"): number(count) for name, count in PRINTED_TOTAL.findall(text)}
+    checks.same_settings(
+        f"{model}: the printed totals", expected, obtained, sources=dict.fromkeys(expected, totals["cell"]), next=NEXT
+    )
+
+
+def number(text):
+    """The integer of a printed number, with or without commas."""
+    return int(text.replace(",", ""))
 
 
 def test_input_shape():
