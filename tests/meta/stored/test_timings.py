@@ -18,7 +18,9 @@ STORED = sorted(path for path in benchmarks.FOLDER.glob("*/*") if path.suffix !=
 README = (benchmarks.FOLDER / "README.md").read_text(encoding="utf-8")
 SHOWN = [path for path in STORED if f"`{path.parent.name}/{path.name}`" in README]  # new files need no entry in the README
 NOT_TRUSTED = "–"
-USEFUL = 0.2  # a slowdown in all models that stored runs of these kinds must show
+# A slowdown in all models that the runs of a quiet machine must show, of these kinds. The Xeon's runs differ too much from
+# each other; the README says what they detect.
+USEFUL, QUIET = 0.2, ("amd-epyc-avx-512-2-cores-24-gib",)
 SHARP = ("harness", "bare step", "inference by 1", "inference by 1024")
 KEYS = [  # of all timings that a run can have
     *(Key(model, variant) for model in MODELS for variant in variants.VARIANTS),
@@ -112,9 +114,10 @@ def test_the_readme_says_what_is_detected(path):
     assert shown in README, f"the table is now\n{shown}"
 
 
-@pytest.mark.parametrize("path", SHOWN, ids=name)
-def test_what_is_detected_is_useful(path):
-    """Stored runs show a slowdown of 20 % in all models of the kinds that are SHARP; the other kinds wait or differ more."""
+@pytest.mark.parametrize("folder", QUIET)
+def test_what_is_detected_is_useful(folder):
+    """A QUIET machine's runs show 20 % in all models of the kinds that are SHARP; the other kinds wait or differ more."""
+    (path,) = (path for path in SHOWN if path.parent.name == folder)
     found = slowdowns.detectable([run["timings"] for run in timings.read(path)["runs"]])
     blunt = {
         what: found[Key(slowdowns.ALL_MODELS, what)] for what in SHARP if found[Key(slowdowns.ALL_MODELS, what)] > USEFUL
