@@ -160,6 +160,7 @@ def calibrate(options: Namespace) -> None:
             report=lambda line: print(line, flush=True),
             device=options.device,
             redraw=not options.own_draw,
+            stack=None if options.dask else stack.without_device(),
         )
     print(as_called(f"to judge a stack by these runs: pytest --dataset {options.dataset} --ensembles={options.out}"))
 

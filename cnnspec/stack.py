@@ -85,17 +85,10 @@ def counted_cores(cores: Sequence[int]) -> str:
     return f"core{'s' * (len(cores) > 1)} {', '.join(map(str, cores))}"
 
 
-def current() -> dict[str, Any]:
-    """The stack as a flat dict of strings and numbers, for JSON.
-
-    Keys: python, platform, keras, backend, framework (name and version), numpy, device, cpu, cores, threads, memory_gib,
-    precision; instructions, the processor's widest vectors, where they are known; keras_package, if it is not keras; onednn;
-    xla, where it chooses what it compiles; of an accelerator that is used its api, capability, slice (of MIG), driver, cuda,
-    cudnn, rocm or runtime as they run, tf32 or products, as far as the framework gives them; and unused, the accelerators
-    that are there and not used.
-    """
+def without_device() -> dict[str, Any]:
+    """What `current` says and no framework has to look for devices for: python to precision, without the device."""
     name = backend()
-    facts = {
+    return {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "keras": keras.__version__,
@@ -107,12 +100,24 @@ def current() -> dict[str, Any]:
         "memory_gib": memory_gib(),
         "precision": precision(),
     }
+
+
+def current() -> dict[str, Any]:
+    """The stack as a flat dict of strings and numbers, for JSON.
+
+    Keys: python, platform, keras, backend, framework (name and version), numpy, device, cpu, cores, threads, memory_gib,
+    precision; instructions, the processor's widest vectors, where they are known; keras_package, if it is not keras; onednn;
+    xla, where it chooses what it compiles; of an accelerator that is used its api, capability, slice (of MIG), driver, cuda,
+    cudnn, rocm or runtime as they run, tf32 or products, as far as the framework gives them; and unused, the accelerators
+    that are there and not used.
+    """
+    facts = without_device()
     vectors = processor.instructions()
     if vectors:
         facts["instructions"] = vectors
     if keras.__name__ != "keras":  # tf_keras: see legacy_keras
         facts["keras_package"] = keras.__name__
-    facts.update(_FRAMEWORK_FACTS[name]())
+    facts.update(_FRAMEWORK_FACTS[backend()]())
     return facts
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -118,6 +118,7 @@ def calibrate(
     report: Callable[[str], object] = print,
     device: str = "auto",
     redraw: bool = True,
+    stack: Mapping[str, object] | None = None,
 ) -> None:
     """Train every seed that the ensembles in `out` (one CSV per model) lack, and store its run.
 
@@ -125,11 +126,15 @@ def calibrate(
     in the worker's log. Runs are submitted to the Executor `workers` seed by seed, so that after an interruption each model
     has about as many runs. Each row is stored when its run ends. `train_each_epoch` is on for mnist5k, where it is cheap,
     and off for full MNIST. Without `redraw` all runs start from the kernels that the stack itself draws by the notebook's
-    `he_uniform(seed=1)`. Raises EnsembleError for a run from another stack, RunFailed.
+    `he_uniform(seed=1)`. Raises EnsembleError for a run from another stack, RunFailed. What is known beforehand, the
+    settings and, where given, the `stack` that will train, is looked at before the first training.
     """
     files = {model: Path(out) / f"{model}.csv" for model in models}
     stored = {model: store.seeds(file) for model, file in files.items()}
     wanted = [(model, seed) for seed in seeds for model in models if seed not in stored[model]]
+    known = {"dataset": dataset, "optimizer": optimizer, "redrawn": redraw, "epochs": epochs, **(stack or {})}
+    for model in dict.fromkeys(model for model, _ in wanted):
+        store.prepare(files[model], known)
     number = "1 run" if len(wanted) == 1 else f"{len(wanted)} runs"
     report(f"{number} to train, {len(files) * len(list(seeds)) - len(wanted)} already stored in {out}")
     settings: dict[str, Any] = {

@@ -124,10 +124,28 @@ def check_same(path: Path, stored: Mapping[str, str | None], row: Mapping[str, s
     """Raise EnsembleError unless two rows have the same columns, settings and stack; `stored` may have None for a cell."""
     if list(stored) != list(row):
         raise EnsembleError(f"{path} has other columns than a run of {row['epochs']} epochs; choose another --out")
-    keys = [key for key in SAME if stored[key] is not None]
+    require_same(path, stored, row)
+
+
+def require_same(path: Path, stored: Mapping[str, str | None], row: Mapping[str, str]) -> None:
+    """Raise EnsembleError unless a stored row has the setting and stack of `row`, as far as each of them has these."""
+    keys = [key for key in SAME if stored[key] is not None and key in row]
     different = [f"{key}: {stored[key]} stored, {row[key]} new" for key in keys if stored[key] != row[key]]
     if different:
         raise EnsembleError(f"{path} holds runs of another stack or setting ({'; '.join(different)}); choose another --out")
+
+
+def prepare(path: str | Path, planned: Mapping[str, object]) -> None:
+    """See before a training whether its run can be stored at `path`; `planned` is what is known of its row by then.
+
+    Raises EnsembleError as `append` would, ModuleNotFoundError without the package that locks files, and OSError where
+    nothing can be written.
+    """
+    path = Path(path)
+    with locked(path):
+        stored = rows_of(path, text_of(path)) if path.exists() else []
+    if stored:
+        require_same(path, stored[0], {key: str(value) for key, value in planned.items()})
 
 
 def run_curves(run: TrainingRun) -> dict[str, list[float]]:

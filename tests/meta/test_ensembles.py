@@ -1,6 +1,7 @@
 """Are runs added to an ensemble whole and once, after an interruption too, and runs of another stack refused?"""
 
 import dataclasses
+import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
@@ -119,3 +120,36 @@ def test_calibrate_resumes(tmp_path):
     assert "min left" in lines[-1]
     calibrate.calibrate(executor, report=lines.append, **arguments | {"seeds": range(4), "models": ["model1"]})
     assert lines[-2] == f"1 run to train, 3 already stored in {tmp_path}"
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"stack": {"framework": "torch 2"}}, "framework: x stored, torch 2 new"),
+        ({"stack": {"cpu": "another"}}, "cpu: x stored, another new"),
+        ({"optimizer": "adadelta"}, "optimizer: adam stored, adadelta new"),
+        ({"epochs": 3}, "epochs: 2 stored, 3 new"),
+        ({"redraw": False}, "redrawn: True stored, False new"),
+    ],
+)
+def test_calibrate_refuses_before_it_trains(tmp_path, other, told):
+    """A run that could not be stored is not trained, and the file is unchanged. Nothing is asked where all are stored."""
+    path = tmp_path / "model1.csv"
+    store.append(path, run(0))
+    before, executor = path.read_bytes(), StubbornExecutor()
+    arguments = {"out": tmp_path, "models": ["model1"], "dataset": "mnist5k", "seeds": range(2), "epochs": 2}
+    with pytest.raises(EnsembleError, match=rf"{told}\); choose another --out"):
+        calibrate.calibrate(executor, **arguments | other)
+    assert executor.submitted == []
+    assert path.read_bytes() == before
+    calibrate.calibrate(executor, **arguments | other | {"seeds": range(1)})
+    assert executor.submitted == []
+
+
+def test_calibrate_needs_the_lock_before_it_trains(tmp_path, monkeypatch):
+    """Without the package that locks files nothing is trained: the run could not be stored."""
+    monkeypatch.setitem(sys.modules, "filelock", None)
+    executor = StubbornExecutor()
+    with pytest.raises(ModuleNotFoundError, match="filelock"):
+        calibrate.calibrate(executor, tmp_path, ["model1"], "mnist5k", range(2), 2)
+    assert executor.submitted == []
