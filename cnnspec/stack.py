@@ -86,7 +86,7 @@ def counted_cores(cores: Sequence[int]) -> str:
 
 
 def without_device() -> dict[str, Any]:
-    """What `current` says and no framework has to look for devices for: python to precision, without the device."""
+    """The part of `current` that is known without looking for devices: python to precision, but for the device itself."""
     name = backend()
     return {
         "python": platform.python_version(),

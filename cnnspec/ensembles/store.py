@@ -138,12 +138,14 @@ def require_same(path: Path, stored: Mapping[str, str | None], row: Mapping[str,
 def prepare(path: str | Path, planned: Mapping[str, object]) -> None:
     """See before a training whether its run can be stored at `path`; `planned` is what is known of its row by then.
 
-    Raises EnsembleError as `append` would, ModuleNotFoundError without the package that locks files, and OSError where
-    nothing can be written.
+    Raises EnsembleError as `append` would, and without the package that locks files; OSError where nothing can be written.
     """
     path = Path(path)
-    with locked(path):
-        stored = rows_of(path, text_of(path)) if path.exists() else []
+    try:
+        with locked(path):
+            stored = rows_of(path, text_of(path)) if path.exists() else []
+    except ModuleNotFoundError as error:
+        raise EnsembleError(f"{path} cannot be locked ({error}): python -m pip install {error.name}") from error
     if stored:
         require_same(path, stored[0], {key: str(value) for key, value in planned.items()})
 

@@ -150,6 +150,6 @@ def test_calibrate_needs_the_lock_before_it_trains(tmp_path, monkeypatch):
     """Without the package that locks files nothing is trained: the run could not be stored."""
     monkeypatch.setitem(sys.modules, "filelock", None)
     executor = StubbornExecutor()
-    with pytest.raises(ModuleNotFoundError, match="filelock"):
+    with pytest.raises(EnsembleError, match=r"model1\.csv cannot be locked .*: python -m pip install filelock"):
         calibrate.calibrate(executor, tmp_path, ["model1"], "mnist5k", range(2), 2)
     assert executor.submitted == []
