@@ -6,14 +6,14 @@ import pytest
 
 from cnnspec import mnist
 from cnnspec.benchmarks.flops import flops_per_image
-from cnnspec.compat import KERAS_VERSION
+from cnnspec.compat import KERAS_VERSION, make_variables
 from cnnspec.facts import notebook
 from cnnspec.names import MODELS
 from cnnspec.oracle.layers import moving_statistics
 from cnnspec.oracle.optimizers import adam_update, optimize
 from cnnspec.training import compile_model
 from cnnspec.trajectory import on_stack
-from tests.support import checks, numerics, probes
+from tests.support import bookkeeping, checks, known_differences, numerics, probes
 from tests.support.checks import Finding
 
 pytestmark = pytest.mark.usefixtures("tf32_off")
@@ -98,3 +98,41 @@ def test_moving_statistics(model):
     momentum = next(layer["momentum"] for layer in notebook.layers(model) if layer["class"] == "BatchNormalization")
     subject = f"{model}, batch of 32: moving statistics after one training step, with momentum {momentum:g}"
     checks.near_float64(subject, findings, next=NEXT)
+
+
+PAIRS, UNITS, IMAGES, STEPS = 8, 2, 4, 3
+
+
+def pairs_of_products():
+    """A model that sums PAIRS branches of two products each."""
+    inputs = keras.Input(shape=(UNITS,))
+    first, second = ([keras.layers.Dense(UNITS, use_bias=False) for _ in range(PAIRS)] for _ in range(2))
+    return keras.Model(inputs, keras.layers.Add()([late(early(inputs)) for early, late in zip(first, second, strict=True)]))
+
+
+@known_differences.UPDATED_BEFORE_READ
+def test_gradients_are_of_the_weights_before():
+    """No weight is updated before every gradient of the step has read it, also where the update need not wait for that.
+
+    Each kernel is twice the identity, images are ones and the loss is −(first output): a kernel's gradient is −2 in its
+    first column, and that of the second of a pair does not depend on itself. So nothing but the framework's order of reads
+    and writes keeps a step of SGD from moving it before the first one's gradient has read it. Such is the loss of a
+    Wasserstein critic; the notebook's depends on every weight.
+    """
+    x, y = np.ones((IMAGES, UNITS), "float32"), np.ones((IMAGES, 1), "float32")
+    model = pairs_of_products()
+    model.compile(loss=bookkeeping.loss, optimizer=keras.optimizers.SGD(1.0))
+    make_variables(model)
+    before = 2 * np.eye(UNITS, dtype="float32")
+    due = before + 2 * (np.arange(UNITS) == 0)
+    lines = []
+    for number in range(1, STEPS + 1):
+        model.set_weights([before] * 2 * PAIRS)
+        model.train_on_batch(x, y)
+        wrong = [kernel.tolist() for kernel in model.get_weights() if not np.array_equal(kernel, due)]
+        if wrong:
+            lines.append(f"step {number}: {len(wrong)} of {2 * PAIRS} kernels wrong, the first obtained {wrong[0]}")
+    if lines:
+        lines.append(f"expected  {due.tolist()}   (from products of whole numbers, at the weights before the step)")
+        advice = "docs/upstream/update-before-read.md; compare with run_eagerly=True"
+        checks.fail("train_on_batch: gradients of weights that the same step has already updated", lines, next=advice)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -13,7 +16,14 @@ UNITS, FEWEST, MOST = 1024, 416, 608  # of which half is dropped; six standard d
 SAMPLES, BATCH = 64, 8
 
 
-def fitted(layers: list[keras.layers.Layer], x: np.ndarray, optimizer: keras.optimizers.Optimizer) -> keras.Sequential:
+def half_of_squares(y_true: Any, y_pred: Any) -> Any:
+    """(output − label)² / 2, whose gradient is output − label."""
+    return (y_pred - y_true)[:, 0] ** 2 / 2
+
+
+def fitted(
+    layers: list[keras.layers.Layer], x: np.ndarray, optimizer: keras.optimizers.Optimizer, loss: Callable[..., Any] = loss
+) -> keras.Sequential:
     """A compiled model of some layers and a Dense of one unit, all weights that it trains one."""
     model = keras.Sequential([keras.Input(shape=x.shape[1:]), *layers, keras.layers.Dense(1, use_bias=False)])
     for layer in model.layers:
@@ -23,9 +33,9 @@ def fitted(layers: list[keras.layers.Layer], x: np.ndarray, optimizer: keras.opt
     return model
 
 
-def once(model: keras.Sequential, x: np.ndarray) -> None:
+def once(model: keras.Sequential, x: np.ndarray, label: float = 1.0) -> None:
     """One step of `fit`."""
-    model.fit(x, np.ones((len(x), 1), "float32"), batch_size=len(x), shuffle=False, verbose=0)
+    model.fit(x, np.full((len(x), 1), label, "float32"), batch_size=len(x), shuffle=False, verbose=0)
 
 
 def of_a_small_network() -> list[Answer]:
@@ -33,7 +43,8 @@ def of_a_small_network() -> list[Answer]:
 
     A sum of nine numbers is nine times the middle one. Each window of the pooling has its largest at the end, so the middles
     are 14, 16, 26 and 28; the element in a row and a column of the kernel, which was 1, has met 7 + 9 + 19 + 21 and four
-    times 6 · row + column.
+    times 6 · row + column. The label is the output and one more, and the loss has a gradient that reads every weight: with
+    one that reads none, TensorFlow may update a weight before it is read (`test_gradients_are_of_the_weights_before`).
     """
     x = np.arange(36, dtype="float32").reshape(1, 6, 6, 1)
     layers = [
@@ -41,15 +52,15 @@ def of_a_small_network() -> list[Answer]:
         keras.layers.MaxPooling2D(),
         keras.layers.Flatten(),
     ]
-    model = fitted(layers, x, keras.optimizers.SGD(1.0))
+    model, output, label = fitted(layers, x, keras.optimizers.SGD(1.0), half_of_squares), 9.0 * (14 + 16 + 26 + 28), 757.0
     predicted = model.predict(x, verbose=0).ravel().tolist()
-    evaluated = float(np.ravel(model.evaluate(x, np.ones((1, 1), "float32"), verbose=0))[0])
-    once(model, x)
+    evaluated = float(np.ravel(model.evaluate(x, np.full((1, 1), label + 1, "float32"), verbose=0))[0])
+    once(model, x, label)
     kernel, weights = (array.ravel().tolist() for array in model.get_weights())
     due = [57.0 + 24 * row + 4 * column for row in range(3) for column in range(3)]
     return [
-        Answer("the first predict", [756.0], predicted),
-        Answer("the first evaluate", -756.0, evaluated),
+        Answer("the first predict", [output], predicted),
+        Answer("the first evaluate", 2.0, evaluated),
         Answer("a convolution's kernel after the first step", due, kernel),
         Answer("a Dense layer's kernel after the first step", [127.0, 145.0, 235.0, 253.0], weights),
     ]

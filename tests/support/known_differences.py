@@ -140,3 +140,13 @@ SEED_OF_ZERO = known(
     "Keras 3.0.0 and 3.1.1: an initialiser takes a seed of 0 for none, `seed or make_default_seed()`, and draws something "
     "else in each process and model (mended in 3.2.0)",
 )
+
+UPDATED_BEFORE_READ = known(
+    TENSORFLOW and Version("3.2.1") <= KERAS,
+    "TensorFlow (2.12 to 2.22.0rc0) drops the order of a read and a later write of a variable where gradients pass through "
+    "an IdentityN, as in Keras from 3.2.1 on: with a loss that is linear in the output, gradients may be those of weights "
+    "that the same step has already updated. So it is in nearly every step of train_on_batch, in one of 450 by fit, and in "
+    "nearly every one by fit from 3.16.0.dev2026072904 on; the notebook's loss depends on every weight, which keeps the "
+    "order (docs/upstream/update-before-read.md)",
+    strict=False,
+)
