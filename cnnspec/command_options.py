@@ -208,6 +208,13 @@ def add_bisect_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--pre", action="store_true", help="try pre-releases too")
     command.add_argument(
+        "--repeat",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="run the tests N times on each release, which passes if it passes each time: for what fails sometimes (1)",
+    )
+    command.add_argument(
         "--with",
         dest="beside",
         action="append",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -44,10 +45,17 @@ class Environments:
     """The environments of a bisect, below `place`: each is made, used once and removed; its log stays."""
 
     def __init__(
-        self, place: Path, python: str, uv: str | None, backend: str, arguments: Sequence[str], call: Call = call
+        self,
+        place: Path,
+        python: str,
+        uv: str | None,
+        backend: str,
+        arguments: Sequence[str],
+        repeat: int = 1,
+        call: Call = call,
     ) -> None:
         self.place, self.python, self.uv, self.call = place, python, uv, call
-        self.backend = backend
+        self.backend, self.repeat = backend, repeat
         self.arguments = [*arguments, *verify.places(arguments)]
 
     def tried(self, release: str, requirements: Sequence[str]) -> Tried:
@@ -59,7 +67,7 @@ class Environments:
         shutil.rmtree(home, ignore_errors=True)  # of a call that was ended
         try:
             refused = self.installed(home, log, requirements)
-            found = Tried(SKIPPED, refused) if refused else self.judged(home, log, release)
+            found = Tried(SKIPPED, refused) if refused else self.repeated(home, log, release)
         finally:
             shutil.rmtree(home, ignore_errors=True)
         seconds = round(time.monotonic() - started, 1)
@@ -80,6 +88,15 @@ class Environments:
             trouble = "the disk is full" if NO_SPACE in text else "the package index cannot be reached"
             raise BisectError(f"{trouble}, so nothing can be installed ({log}); mend it, and the same command goes on")
         return f"it cannot be installed: {last_line(log)}"
+
+    def repeated(self, home: Path, log: Path, release: str) -> Tried:
+        """Run the suite until a run does not pass, at most `repeat` times; the last run is what the release is."""
+        number, found = 1, self.judged(home, log, release)
+        while found.verdict == PASSES and number < self.repeat:
+            number, found = number + 1, self.judged(home, log, release)
+        if self.repeat == 1:
+            return found
+        return dataclasses.replace(found, reason=f"run {number} of {self.repeat}: {found.reason}")
 
     def judged(self, home: Path, log: Path, release: str) -> Tried:
         """Run the suite in an environment. Only passed tests are a pass, only a failed test is a failure."""

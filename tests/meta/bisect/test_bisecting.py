@@ -113,6 +113,25 @@ def test_what_mended_it(world, tmp_path, capsys):
     assert world.runs[:2] == ["3.12.0", "3.9.0"]
 
 
+def test_what_fails_sometimes(world, tmp_path, capsys):
+    """With --repeat a release passes if each of its runs does; a search without it is another question."""
+
+    def sometimes(log):
+        if world.runs.count(log.stem) == 3:
+            return world.judge(log)
+        made(failed=[]).to_json(log.with_suffix(".json"))
+        return 0
+
+    world.special = {("run", release): sometimes for release in RELEASES}
+    assert run(tmp_path) == 2
+    assert run(tmp_path, "--repeat", "3") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "keras 3.11.0 is the first that fails: -k shuffling; 3.10.0 passes"
+    assert "keras 3.11.0 fails: run 3 of 3: test_optimizer.py" in "".join(lines)
+    assert "keras 3.10.0 passes: run 3 of 3: " in "".join(lines)
+    assert len(world.installs) == len({*world.runs}) + 2
+
+
 def test_each_environment_is_that_of_its_release(world, tmp_path, monkeypatch):
     """The release, what fits it, this package's needs; known differences fail; no variable of this environment leaks in."""
     monkeypatch.setenv("CNNSPEC_EXPECT", "keras<2")
