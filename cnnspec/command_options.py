@@ -212,7 +212,7 @@ def add_bisect_options(command: argparse.ArgumentParser) -> None:
         type=positive,
         default=1,
         metavar="N",
-        help="run the tests N times on each release, which passes if it passes each time: for what fails sometimes (1)",
+        help="run the tests N times on each release, which passes if all pass, for what fails sometimes (default: 1)",
     )
     command.add_argument(
         "--with",

@@ -64,7 +64,7 @@ def bisect(options: Namespace, asked: Asked = ask, call: Call = call) -> int:
     try:
         with FileLock(place / "lock", timeout=0):
             state = State(place, question)
-            environments = Environments(place, python, uv, backend, arguments, options.repeat, call)
+            environments = Environments(place, python, uv, backend, arguments, call, options.repeat)
             most = 2 + math.ceil(math.log2(max(1, len(found) - 1)))
             say(f"{options.package}: {len(found)} releases from {found[0]} to {found[-1]}, about {most} to try: {what}")
             say(f"Python {python}, by {'uv' if uv else 'pip'}, results in {place}")

@@ -51,8 +51,8 @@ class Environments:
         uv: str | None,
         backend: str,
         arguments: Sequence[str],
-        repeat: int = 1,
         call: Call = call,
+        repeat: int = 1,
     ) -> None:
         self.place, self.python, self.uv, self.call = place, python, uv, call
         self.backend, self.repeat = backend, repeat
