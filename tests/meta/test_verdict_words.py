@@ -29,7 +29,8 @@ def test_the_verdict_is_written(monkeypatch):
     """The stack, a line for each tier, what was recorded in order, the level with its power, and the verdict, in colour."""
     tests = passed(*verdict.TIERS)
     tests[5].user_properties += [("precision", "b"), ("path", "a"), ("table", "of results"), ("other", "c")]
-    tests[6].user_properties.append((verdict.STALE, ("oneDNN", "keras 4")))
+    tests[6].user_properties.append((verdict.STALE, ("oneDNN", "keras 3", "")))
+    tests[7].user_properties.append((verdict.STALE, ("SHUFFLE", "keras 4", "none up to 3")))
     lines = said(monkeypatch, Terminal(passed=tests))
     assert lines[:3] == [("== verdict", ""), ("the stack", ""), ("", "")]
     tiers = [text for text, _ in lines[3 : 3 + len(verdict.TIERS)]]
@@ -38,7 +39,8 @@ def test_the_verdict_is_written(monkeypatch):
     assert lines[3 + len(verdict.TIERS) :] == [
         ("  a", ""),
         ("  b", ""),
-        ("  stale known difference: oneDNN, gone on keras 4", "red"),
+        ("  stale known difference: SHUFFLE, gone on keras 4; no failure: none up to 3", "yellow"),
+        ("  stale known difference: oneDNN, gone on keras 3", "red"),
         ("\nresults table: of results", ""),
         ("", ""),
         (f"level {levels.LEVELS['default']}", ""),
@@ -143,9 +145,9 @@ def test_a_replication_alone_has_its_own_last_line(monkeypatch):
 
 
 def test_stale_known_differences():
-    """An entry whose tests passed, once, with what it is gone on; a mark of a test's own has no name."""
-    found = [(verdict.STALE, ("A", "keras 4")), (verdict.STALE, ("A", "keras 4")), (verdict.STALE, ("", "keras 4"))]
-    assert verdict.stale([*found, ("other", ("B", "c"))]) == [
-        "  stale known difference: A, gone on keras 4",
-        "  stale known difference: a mark xfail, gone on keras 4",
+    """Each entry whose tests passed, with what it is gone on, and why it is no failure; a test's own mark has no name."""
+    found = [(verdict.STALE, value) for value in (("A", "keras 4", ""), ("A", "keras 4", ""), ("", "keras 4", "a new one"))]
+    assert verdict.stale([*found, ("other", ("B", "c", ""))]) == [
+        ("  stale known difference: A, gone on keras 4", False),
+        ("  stale known difference: a mark xfail, gone on keras 4; no failure: a new one", True),
     ]

@@ -81,8 +81,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             terminal.line(f"{module.removeprefix('test_'):<14} {told(counts[module]):<30} {question}")
     for line in sorted(value for name, value in properties if name in ("precision", "path")):
         terminal.line(f"  {line}")
-    for line in stale(properties):
-        terminal.line(line, red=True)
+    for line, excused in stale(properties):
+        terminal.line(line, yellow=excused, red=not excused)
     checks = [value for name, value in properties if name == "check"]
     unused = [value for name, value in properties if name == "not judged"]
     again = [value for name, value in properties if name == "drawn again"]
@@ -170,10 +170,13 @@ def drawn_again(report: Any) -> list[str]:
     return [f"{each['model']}, {each['quantity']}: {each['remark']}" for each in again]
 
 
-def stale(properties: Iterable[Property]) -> list[str]:
-    """A line for each entry of the known differences whose tests passed."""
-    found = {(value[0] or "a mark xfail", value[1]) for name, value in properties if name == STALE}
-    return [f"  stale known difference: {entry}, gone on {on}" for entry, on in sorted(found)]
+def stale(properties: Iterable[Property]) -> list[tuple[str, bool]]:
+    """(a line, whether it is excused) for each entry of the known differences whose tests passed."""
+    found = {(value[0] or "a mark xfail", *value[1:]) for name, value in properties if name == STALE}
+    return [
+        (f"  stale known difference: {entry}, gone on {on}" + (f"; no failure: {excuse}" if excuse else ""), bool(excuse))
+        for entry, on, excuse in sorted(found)
+    ]
 
 
 def undecided(properties: Iterable[Property]) -> int:

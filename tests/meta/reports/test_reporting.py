@@ -272,6 +272,22 @@ def test_a_stale_known_difference_says_what_to_do(project, monkeypatch, argument
     }
 
 
+def test_a_difference_that_a_newer_stack_has_mended_is_no_failure(project, monkeypatch):
+    """Its test has passed, and the verdict says that the difference is gone, and why the stack is not blamed."""
+    monkeypatch.setattr(known_differences, "MADE_UP", None, raising=False)  # the inner test module sets it
+    monkeypatch.setattr(known_differences, "unmeasured", lambda: "keras 9 is none of those up to 3")
+    project.makepyfile(test_saving=STALE)
+    path = project.path / "report.json"
+    ended = project.runpytest_inprocess("-p", "no:benchmark", "-p", "no:xdist", "--report", str(path), "test_saving.py")
+    facts = stack.current()
+    on = f"{facts['framework']}, Keras {facts['keras']}"
+    line = f"  stale known difference: MADE_UP, gone on {on}; no failure: keras 9 is none of those up to 3"
+    assert line in ended.outlines
+    report = Report.from_json(path)
+    assert report.tiers["saving"] == {"passed": 2, "failed": 0, "skipped": 0, "xfailed": 1}
+    assert report.failed == []
+
+
 def test_a_module_that_cannot_be_imported_is_a_failure(project):
     """A tier whose module cannot be collected has failed, and the report has its error."""
     project.makepyfile(test_saving="import nothing_of_that_name")
