@@ -167,6 +167,45 @@ def test_saved_weights():
     same(f"{MODEL} with loaded weights: probabilities", expected["predictions"], bench.as_array(fresh(x, training=False)))
 
 
+def of_layers_alike():
+    """An uncompiled model of layers of one shape, whose names are in another order by the alphabet than in the model."""
+    layers = [keras.layers.Dense(8, name=f"dense_{number}") for number in range(8, 13)]
+    return keras.Sequential([keras.Input(shape=(8,)), *layers])
+
+
+BUILDERS = {name: build for name, build in ARCHITECTURES.items() if name != MODEL} | {"layers alike": of_layers_alike}
+
+
+@functools.cache
+def with_drawn_weights(model):
+    """(one of BUILDERS with weights that were drawn, these)."""
+    built = BUILDERS[model]()
+    generator = np.random.RandomState(0)
+    drawn = [generator.uniform(0.5, 1.5, array.shape).astype("float32") for array in built.get_weights()]
+    built.set_weights(drawn)
+    return built, drawn
+
+
+@pytest.mark.parametrize("file", ["model.keras", "model.h5", "model.weights.h5"])
+@pytest.mark.parametrize("model", BUILDERS)
+def test_every_weight_is_saved(model, file, tmp_path):
+    """Each array of the other models, larger ones and of more layers, is loaded with every bit that it had."""
+    written, drawn = with_drawn_weights(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that .h5 is an old format
+        if file == "model.weights.h5":
+            written.save_weights(tmp_path / file)
+            read = BUILDERS[model]()
+            read.load_weights(tmp_path / file)
+        else:
+            written.save(tmp_path / file)
+            read = keras.models.load_model(tmp_path / file, compile=False)
+    obtained = read.get_weights()
+    checks.equal(f"{model} from {file}: number of arrays", len(drawn), len(obtained), source="the saved model", next=NEXT)
+    for variable, *pair in zip(written.weights, drawn, obtained, strict=True):
+        same(f"{model} from {file}: {getattr(variable, 'path', variable.name)}", *pair)
+
+
 @known_differences.SEED_OF_ZERO
 @pytest.mark.parametrize("format", ["keras", "h5"])
 def test_a_seed_of_zero_is_a_seed(format, tmp_path):
