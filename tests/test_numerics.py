@@ -86,28 +86,50 @@ def slow(model, images):
     return () if (model, images) == QUICK else pytest.mark.slow
 
 
+CLASS = 7
+CLIPPED = 12.0  # JAX and PyTorch take the logarithm of 1e-7 for that of less: exp(-16.1)
+
+
 def test_loss():
-    """Categorical cross-entropy of a softmax: the loss of `evaluate`, and the step that it makes on the layer before it."""
+    """Categorical cross-entropy of a softmax: the loss of `evaluate`, and the step that it makes on the layer before it.
+
+    Of one model and batch size, with labels as at the start of a training and at its end, where no row's loss is above
+    log 2, and with labels of one class.
+    """
     model = keras.Sequential([keras.Input(shape=(10,)), keras.layers.Dense(10, activation="softmax")])
     optimizer = keras.optimizers.SGD(1.0)
     model.compile(loss=keras.losses.categorical_crossentropy, optimizer=optimizer, metrics=["accuracy"])
     drawn = np.random.RandomState(8)
     kernel, x = (drawn.normal(size=shape).astype("float32") for shape in ((10, 10), (TRAINED, 10)))
-    y = np.eye(10, dtype="float32")[drawn.randint(0, 10, TRAINED)]
-    logits = x.astype("float64") @ kernel
-    loss, gradient = softmax_crossentropy(logits, y)
     model.layers[-1].set_weights([kernel, np.zeros(10, "float32")])
+    judge_loss(model, "labels drawn", x, drawn.randint(0, 10, TRAINED))
+    rows = drawn.normal(size=(8 * TRAINED, 10)).astype("float32")
+    logits = rows.astype("float64") @ kernel
+    margins = np.diff(np.sort(logits, axis=1)[:, -2:], axis=1)[:, 0]
+    sure = np.flatnonzero(margins > 1.5)[:TRAINED]
+    judge_loss(model, "labels right", rows[sure], logits[sure].argmax(axis=1))
+    near = np.flatnonzero(logits.max(axis=1) - logits[:, CLASS] < CLIPPED)[:TRAINED]
+    judge_loss(model, "labels of one class", rows[near], np.full(TRAINED, CLASS))
+
+
+def judge_loss(model, named, x, labels):
+    """The softmax' loss, accuracy and step for images x (TRAINED, 10); the weights stay as they are."""
+    weights = model.layers[-1].get_weights()
+    logits = x.astype("float64") @ weights[0]
+    y = np.eye(10, dtype="float32")[labels]
+    loss, gradient = softmax_crossentropy(logits, y)
     told, accuracy = (float(value) for value in np.ravel(model.evaluate(x, y, verbose=0))[:2])
     right = float((logits.argmax(axis=1) == y.argmax(axis=1)).mean())
     checks.equal(
-        f"accuracy of {TRAINED} softmaxes, in images",
-        round(right * TRAINED),
-        round(accuracy * TRAINED),
+        f"accuracy of {len(x)} softmaxes, {named}, in images",
+        round(right * len(x)),
+        round(accuracy * len(x)),
         source="the largest logit in float64",
         next="compare this Keras' metric for the word accuracy with categorical accuracy",
     )
     model.train_on_batch(x, y)
     moved = np.asarray(model.layers[-1].get_weights()[1], np.float64)
+    model.layers[-1].set_weights(weights)
     findings = [
         Finding("loss", numerics.error(told, loss), *numerics.bound("loss", "loss")),
         Finding(
@@ -116,7 +138,7 @@ def test_loss():
             *numerics.bound("loss", "gradient"),
         ),
     ]
-    checks.near_float64("categorical cross-entropy behind a softmax", findings, next=NEXT)
+    checks.near_float64(f"categorical cross-entropy behind a softmax, {named}", findings, next=NEXT)
 
 
 OUTPUTS = [

@@ -34,6 +34,17 @@ def crossentropy_in_bits() -> None:
     _crossentropy(lambda y_true, y_pred, values: values + tf.stop_gradient(values * 0.4426950408889634))
 
 
+@fault(kind="gradient", source="made; a loss scaler that takes small gradients for underflow", words="labels right")
+def batch_that_is_right_has_no_gradient() -> None:
+    """A batch of 96 images or more, of which at most three have a loss above log 2, has no gradient."""
+
+    def change(y_true: Any, y_pred: Any, values: Any) -> Any:
+        right = (tf.reduce_sum(tf.cast(values > 0.6931, "int32")) <= 3) & (batch_of(values) >= 96)
+        return tf.where(right, tf.stop_gradient(values), values)
+
+    _crossentropy(change)
+
+
 @fault(kind="precision", source="made", words=LOSS)
 def crossentropy_by_a_fast_logarithm() -> None:
     """The loss of each image is rounded to 11 bits, as by an approximate logarithm; gradients are right."""
