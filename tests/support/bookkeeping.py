@@ -91,42 +91,6 @@ def fit(case, call):
     )
 
 
-# (epochs, steps of each) of two calls of fit: more steps than an epoch of full MNIST has, 469, and as many epochs as the
-# notebook's.
-ADAM_FITS = (1, 640), (10, 2)
-ADAM_STEPS = sum(epochs * steps for epochs, steps in ADAM_FITS)
-
-
-@functools.cache
-def moved_by_adam(call):
-    """(movement of each weight after ADAM_STEPS steps of Adam in two calls of fit, in units of the rate; steps it counted).
-
-    Every batch is the same two samples with labels 1 and 3, so that every step has the same gradient: bias-corrected, the
-    first moment is it and the second its square, and each weight moves by the rate in each step (Kingma and Ba 2015). The
-    validation loss rises in every epoch of the second call, to which nothing may answer that nobody asked for.
-    """
-    x, y = np.eye(2, dtype="float32"), np.array([[1], [3]], "float32")
-    (_, steps), (epochs, few) = ADAM_FITS
-    data = Dataset("two unit vectors", *(np.tile(array, (steps, 1)) for array in (x, y)), x, y)
-    model = keras.Sequential([keras.Input(shape=(2,)), keras.layers.Dense(1, use_bias=False)])
-    model.layers[-1].set_weights([np.zeros((2, 1), "float32")])
-    rate = 2.0**-10
-    model.compile(
-        loss=loss, optimizer=keras.optimizers.Adam(rate), **(pipeline.compile_settings() if call == HARNESS else {})
-    )
-    make_variables(model)
-    if call == HARNESS:
-        bound = fitting(model, data, len(x), order=np.arange(len(data.x_train)))
-    else:
-        bound = functools.partial(model.fit, data.x_train, data.y_train, batch_size=len(x), shuffle=False)
-    bound(epochs=1, verbose=0)
-    model.evaluate(x, y, verbose=0)
-    once_more = (array[: few * len(x)] for array in (data.x_train, data.y_train))
-    rising = {"validation_data": (x, -y)}
-    model.fit(*once_more, batch_size=len(x), epochs=epochs, shuffle=False, verbose=0, **rising)
-    return (model.get_weights()[0][:, 0] / rate).tolist(), int(np.asarray(model.optimizer.iterations))
-
-
 def computed(case, epochs=None, change=lambda batches: batches, rate=1.0, forget=(), last=1.0):
     """The same in float64, which is exact as well; the arguments are what a fault may change.
 

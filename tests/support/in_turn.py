@@ -76,9 +76,9 @@ class Calls:
         self.rate = rate
         self.model.optimizer.learning_rate = rate
 
-    def step(self, rows: slice) -> np.ndarray:
-        """A step on some of the samples, in float64: their losses before it."""
-        labels = samples()[1][rows, 0]
+    def step(self, rows: slice, weight: float = 1.0) -> np.ndarray:
+        """A step on some of the samples, each with a weight, in float64: their losses before it."""
+        labels = weight * samples()[1][rows, 0]
         losses = -labels * self.due[rows]
         self.velocity = MOMENTUM * self.velocity
         self.velocity[rows] += self.rate * labels / len(losses)
@@ -154,6 +154,14 @@ class Calls:
             Answer(f"validation loss of {when}", -(validation * self.due).mean(), float(log["val_loss"][-1]), exact=False),
         ]
 
+    def fit_weighted(self, when: str) -> None:
+        """`fit` whose samples all count twice, by the weights of their classes; the next call must forget them."""
+        twice = dict.fromkeys(range(1 + int(self.y.max())), 2.0)
+        self.model.fit(self.x, self.y, batch_size=BATCH, shuffle=False, verbose=0, class_weight=twice)
+        for at in range(0, SAMPLES, BATCH):
+            self.step(slice(at, at + BATCH), weight=2.0)
+        self.held(when)
+
     def fit_asked(self, epochs: int) -> None:
         """`fit` with a callback that asks the model, after each epoch, for predictions and for a loss of other labels."""
         asked, other = [], np.full_like(self.y, 7.0)
@@ -214,7 +222,8 @@ def one_after_the_other() -> list[Answer]:
     calls.train_on_batch("after half of the rate was set")
     calls.fit("fit after half of the rate was set", 1, verbose=0, validation=3.0)
     calls.compile(RATE / 4)
-    calls.fit("fit after compile with a quarter of the rate", 1, verbose=0, validation=4.0)
+    calls.fit_weighted("fit with class weights, after compile with a quarter of the rate")
+    calls.fit("fit without class weights, after one with them", 1, verbose=0, validation=4.0)
     calls.fit_asked(2)
     calls.fit("a shuffled fit of one batch", 1, verbose=0, validation=1.0, shuffled=True)
     calls.predict("at the end")

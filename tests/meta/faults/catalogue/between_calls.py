@@ -150,3 +150,21 @@ def normalisation_stays_in_inference_after_evaluate() -> None:
 def normalisation_stays_in_inference_after_predict() -> None:
     """A model that has predicted trains with the moving statistics of BatchNormalization."""
     stays_in_inference("predict", layers.BatchNormalization)
+
+
+@fault(kind="state", source="made", words="class weights")
+def class_weights_stay_for_the_next_fit() -> None:
+    """A `fit` without weights takes the class weights of the `fit` before it."""
+    kept: dict[int, Any] = {}
+
+    def make(original: Any) -> Any:
+        def fit(self: Any, *arguments: Any, **given: Any) -> Any:
+            if given.get("class_weight") is not None:
+                kept[id(self)] = given["class_weight"]
+            elif id(self) in kept:
+                given["class_weight"] = kept[id(self)]
+            return original(self, *arguments, **given)
+
+        return fit
+
+    wrapped(keras.Model, "fit", make)

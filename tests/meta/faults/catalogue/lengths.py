@@ -6,12 +6,12 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import callbacks
+from keras import callbacks, layers, optimizers
 from keras.src.callbacks.callback_list import CallbackList
 
 from tests.meta.faults.catalogue.entries import fault
 from tests.meta.faults.catalogue.fitting import ORDER, shuffled
-from tests.meta.faults.catalogue.patching import wrapped
+from tests.meta.faults.catalogue.patching import Counter, gradients_of, steps_of, tf, wrapped
 
 LONG = 256  # batches
 CALLS = ("fit", "evaluate", "predict", "train_on_batch", "test_on_batch", "predict_on_batch")
@@ -166,3 +166,28 @@ def elements_beyond_2_24_are_read_in_pairs() -> None:
         return array
 
     given_arrays(change)
+
+
+@fault(kind="optimizer", source="made; a slot that is paged out and not back", words=("updates that weight", "conv2d"))
+def velocities_of_convolutions_are_lost_every_300_steps() -> None:
+    """Before each 300th step of an optimizer the velocities of the convolutions' kernels are zero."""
+
+    def change(self: Any, gradient: Any, variable: Any, rate: Any) -> Any:
+        if len(variable.shape) == 4:
+            velocity = self._velocities[self._get_variable_index(variable)].value
+            velocity.assign(tf.where(self.iterations % 300 == 299, tf.zeros_like(velocity), velocity))
+        return gradient, rate
+
+    steps_of(optimizers.Adam, change)
+
+
+@fault(kind="gradient", source="made", words=("updates that weight", "conv2d"))
+def kernel_gradient_of_a_convolution_is_zero_in_its_500th_step() -> None:
+    """In the 500th step of each convolution the gradient of its kernel is zero; full MNIST gets there in two epochs."""
+    counters: dict[int, Counter] = {}
+
+    def change(layer: Any, x: Any, gradient: Any) -> Any:
+        steps = counters.setdefault(id(layer), Counter()).next()
+        return tf.where(tf.equal(steps, 500), tf.zeros_like(gradient), gradient)
+
+    gradients_of(layers.Conv2D, kernel=change)
