@@ -21,7 +21,7 @@ from cnnspec.architectures import ARCHITECTURES
 from cnnspec.compat import KERAS_VERSION, draw, loss_of_step
 from cnnspec.training import compile_model
 from cnnspec.trajectory import on_stack, start
-from tests.support import bench, checks, known_differences, probes
+from tests.support import beginnings, bench, checks, known_differences, probes
 
 MODEL = "model4"  # it has every kind of layer that the four models have
 STEPS = 3  # of training before saving, and after loading
@@ -157,9 +157,14 @@ def test_a_loaded_model_trains_on(file):
 
 
 def test_saved_weights():
-    """Weights loaded into a fresh model, which predicted something else, predict the same, bit for bit."""
+    """Weights loaded into a fresh model, which predicted something else, predict the same, bit for bit.
+
+    Although one like it was trained in this process, the fresh model begins with no trace of that.
+    """
     folder, expected, _ = saved()
     fresh = ARCHITECTURES[MODEL]()
+    anew = "look for what initialisers and layers keep of an earlier model"
+    beginnings.constants(f"{MODEL} after one like it was trained", MODEL, fresh, next=anew)
     x = mnist.load("mnist5k").x_test[:64]
     differ = not np.array_equal(expected["predictions"], bench.as_array(fresh(x, training=False)))
     checks.equal(f"{MODEL}: a fresh model predicts something else", True, differ, source="another draw", next=NEXT)

@@ -18,7 +18,7 @@ from cnnspec.architectures import ARCHITECTURES
 from cnnspec.compat import draw, seed_everything
 from cnnspec.facts import notebook
 from cnnspec.names import MODELS
-from tests.support import chance, checks, known_differences
+from tests.support import beginnings, chance, checks, known_differences
 from tests.support.orders import EIGHTHS, FULL_MNIST, RESHUFFLED, counted_in_fit, places, seen_in_fit
 
 FALSE_ALARM = 1e-6
@@ -87,18 +87,7 @@ def test_initial_kernels(case):
 @pytest.mark.parametrize("model", MODELS)
 def test_other_initial_weights(model):
     """Initial biases, beta and moving mean are exactly 0; gamma and moving variance are exactly 1."""
-    for row, (layer, facts) in enumerate(zip(built(model, 0).layers, notebook.layers(model), strict=True), 1):
-        found = [set(np.unique(array)) for array in layer.get_weights()]
-        due = {"Conv2D": [None, {0.0}], "Dense": [None, {0.0}], "BatchNormalization": [{1.0}, {0.0}, {0.0}, {1.0}]}
-        for place, value in enumerate(due.get(facts["class"], [])):
-            if value is not None:
-                checks.equal(
-                    f"{model}, layer {row} ({facts['class']}): initial values of weight {place + 1}",
-                    value,
-                    found[place],
-                    source="2019's defaults",
-                    next=NEXT,
-                )
+    beginnings.constants(model, model, built(model, 0), next=NEXT)
 
 
 @pytest.mark.parametrize("case", KERNELS, ids=kernel_id)

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import layers
+from keras import initializers, layers
 
 from tests.meta.faults.catalogue.entries import fault
 from tests.meta.faults.catalogue.patching import symbolic, wrapped
@@ -168,3 +168,26 @@ def class_weights_stay_for_the_next_fit() -> None:
         return fit
 
     wrapped(keras.Model, "fit", make)
+
+
+@fault(kind="state", source="made; memory that is taken for zeros is used again", words="one like it was trained")
+def biases_begin_as_an_earlier_model_left_them() -> None:
+    """A bias begins as one of its length was after the last `fit` of the process; in the first model they are zero."""
+    left: dict[tuple[int, ...], Any] = {}
+
+    def remember(model: Any) -> None:
+        for layer in model.layers:
+            bias = getattr(layer, "bias", None)
+            if bias is not None:
+                left[tuple(bias.shape)] = np.array(bias)
+
+    def make(original: Any) -> Any:
+        def __call__(self: Any, shape: Any, dtype: Any = None) -> Any:
+            zeros = original(self, shape, dtype)
+            found = left.pop(tuple(shape), None)
+            return zeros if found is None else keras.ops.convert_to_tensor(found)
+
+        return __call__
+
+    after("fit", remember)
+    wrapped(initializers.Zeros, "__call__", make)
