@@ -233,3 +233,33 @@ def evaluate_normalises_by_its_batch() -> None:
         return call
 
     wrapped(keras.layers.BatchNormalization, "call", make)
+
+
+@fault(kind="loss and metrics", source="made", words="without validation")
+def loss_runs_on_where_nothing_is_validated() -> None:
+    """In a `fit` without validation data the loss of an epoch is the mean since the first; accuracy is right."""
+    kept = {"runs on": False, "epochs": 0}
+
+    def make_fit(original: Any) -> Any:
+        def fit(self: Any, *arguments: Any, **given: Any) -> Any:
+            kept["runs on"], kept["epochs"] = given.get("validation_data") is None, 0
+            found = original(self, *arguments, **given)
+            kept["runs on"] = False
+            return found
+
+        return fit
+
+    def make_reset(original: Any) -> Any:
+        def reset_metrics(self: Any) -> None:
+            kept["epochs"] += 1
+            if not kept["runs on"] or kept["epochs"] < 2:
+                original(self)
+                return
+            for metric in self.metrics:
+                if metric.name != "loss":
+                    metric.reset_state()
+
+        return reset_metrics
+
+    wrapped(keras.Model, "fit", make_fit)
+    wrapped(keras.Model, "reset_metrics", make_reset)
