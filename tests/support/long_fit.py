@@ -37,6 +37,7 @@ class Long(NamedTuple):
     moving: dict  # {"mean" or "variance": the moving statistic, (FEATURES,)}
     counted: int  # steps, by the optimizer
     loss: float  # of the first epoch
+    anew: tuple  # of another Adam, given by another compile: (its steps, the largest number of its slots)
 
 
 def loss(y_true, y_pred):
@@ -90,7 +91,13 @@ def trained(call):
         if id(variable) in trainable
     }
     moving = dict(zip(due_statistics(), (now for variable, _, now in after if id(variable) not in trainable), strict=True))
-    return Long(updates, moving, int(np.asarray(model.optimizer.iterations)), float(log["loss"][0]))
+    counted = int(np.asarray(model.optimizer.iterations))
+    model.compile(loss=loss, optimizer=keras.optimizers.Adam(RATE))
+    if hasattr(model.optimizer, "build"):  # Keras 2.12's makes its slots in the first step
+        model.optimizer.build(model.trainable_variables)
+    slots = [float(np.abs(array).max()) for array in probes.optimizer_arrays(model.optimizer)]
+    anew = int(np.asarray(model.optimizer.iterations)), max(slots, default=0.0)
+    return Long(updates, moving, counted, float(log["loss"][0]), anew)
 
 
 def due_loss():
