@@ -45,7 +45,7 @@ def checkpoint(file):
 
 @functools.cache
 def saved():
-    """(folder of the files, what the model had when they were written): trained once per process."""
+    """(folder, what the model had when its files were written, what it had later, a new model): trained once per process."""
     folder = Path(tempfile.mkdtemp(prefix="cnnspec-saving-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     model = on_stack.build(MODEL)
@@ -57,11 +57,12 @@ def saved():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that .h5 is an old format
         model.fit(x, y, batch_size=start.BATCH, shuffle=False, verbose=0, callbacks=keep)
+        fresh = ARCHITECTURES[MODEL]()
         if len(keep) < 2:
             model.save(folder / "checkpoint.h5")
     model.save(folder / "after.keras")
     model.save_weights(folder / "model.weights.h5")
-    return folder, state(model), go_on(model)
+    return folder, state(model), go_on(model), fresh
 
 
 @functools.cache
@@ -132,7 +133,7 @@ def unloaded(file):
 @pytest.mark.parametrize("file", [pytest.param(file, marks=unloaded(file)) for file in FILES])
 def test_a_loaded_model_predicts_and_scores_the_same(file):
     """Predictions, and loss and accuracy by `evaluate`, are those of the saved model, bit for bit."""
-    _, expected, _ = saved()
+    _, expected, *_ = saved()
     _, obtained = loaded(file)
     same(f"{MODEL} from {file}: probabilities", expected["predictions"], obtained["predictions"])
     same(f"{MODEL} from {file}: loss and accuracy by evaluate", expected["scores"], obtained["scores"])
@@ -141,7 +142,7 @@ def test_a_loaded_model_predicts_and_scores_the_same(file):
 @pytest.mark.parametrize("file", [pytest.param(file, marks=mark) for file, mark in FILES.items()])
 def test_a_loaded_model_trains_on(file):
     """The optimizer's class, step counter and slots are kept, and the next steps are those of the saved model."""
-    _, expected, (losses, weights) = saved()
+    _, expected, (losses, weights), _ = saved()
     model, obtained = loaded(file)
     for name in ("class", "step"):
         subject = f"{MODEL} from {file}: the optimizer's {name}"
@@ -159,10 +160,9 @@ def test_a_loaded_model_trains_on(file):
 def test_saved_weights():
     """Weights loaded into a fresh model, which predicted something else, predict the same, bit for bit.
 
-    Although one like it was trained in this process, the fresh model begins with no trace of that.
+    Although it was built after one like it was trained, the fresh model begins with no trace of that.
     """
-    folder, expected, _ = saved()
-    fresh = ARCHITECTURES[MODEL]()
+    folder, expected, _, fresh = saved()
     anew = "look for what initialisers and layers keep of an earlier model"
     beginnings.constants(f"{MODEL} after one like it was trained", MODEL, fresh, next=anew)
     x = mnist.load("mnist5k").x_test[:64]
