@@ -18,10 +18,10 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Replace pytest's `[XPASS(strict)] reason` by the whole message, or by a pass where nothing was measured."""
-    from tests.support.known_differences import unmeasured
-
     report = yield
     if report.failed and isinstance(report.longrepr, str) and report.longrepr.startswith("[XPASS(strict)]"):
+        from tests.support.known_differences import unmeasured
+
         reason = report.longrepr.removeprefix("[XPASS(strict)]").strip()
         name, on, excuse = entry(item), where(), unmeasured()
         if excuse:
