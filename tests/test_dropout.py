@@ -5,6 +5,7 @@ harness' own `fit` are tested as well. The seeds are fixed, so a result repeats.
 """
 
 import functools
+import itertools
 
 import keras
 import numpy as np
@@ -152,14 +153,14 @@ def test_outputs_have_the_mask_of_the_gradients(mode, rate):
 
 @EACH_RATE
 def test_masks_are_new_in_fit(rate):
-    """In the harness' own `fit`, joined steps and a second epoch included, each step draws a new mask.
+    """In the harness' own `fit`, joined steps, a second epoch and another call included, each step draws a new mask.
 
     Of 600 steps an element is kept a binomial number of times; masks that come again would make those numbers spread more,
-    and the same masks in both epochs would make their numbers alike.
+    and the same masks in two epochs would make their numbers alike. The third epoch is that of another call of `fit`.
     """
-    first, second = masks.kept_in_fit(rate, FIT_STEPS, epochs=2, width=32)
-    total = FIT_STEPS * first.size
-    for epoch, counts in enumerate((first, second), 1):
+    kept = masks.kept_in_fit(rate, FIT_STEPS, epochs=(2, 1), width=32)
+    total = FIT_STEPS * kept[0].size
+    for epoch, counts in enumerate(kept, 1):
         subject = f"Dropout({rate}), epoch {epoch} of fit: share of zeros"
         chance.proportion(subject, int(total - counts.sum()), total, rate, FALSE_ALARM, next=NEXT)
         chance.spread_of_counts(
@@ -170,13 +171,9 @@ def test_masks_are_new_in_fit(rate):
             FALSE_ALARM,
             next=NEXT,
         )
-    chance.uncorrelated(
-        f"Dropout({rate}): how often an element is kept in epochs 1 and 2 of fit",
-        first.ravel(),
-        second.ravel(),
-        FALSE_ALARM,
-        next=NEXT,
-    )
+    for one, other in itertools.combinations(range(len(kept)), 2):
+        subject = f"Dropout({rate}): how often an element is kept in epochs {one + 1} and {other + 1} of fit"
+        chance.uncorrelated(subject, kept[one].ravel(), kept[other].ravel(), FALSE_ALARM, next=NEXT)
 
 
 @EACH_RATE

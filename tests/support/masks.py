@@ -134,13 +134,19 @@ def losses_behind_dropout(epochs: int, **settings: object) -> dict[str, tuple[fl
     return found
 
 
-def kept_in_fit(rate: float, steps: int, epochs: int, width: int, seed: int = 0) -> np.ndarray:
-    """How often each element was kept in each epoch of the harness' own fit, (epochs, 128, width), of `steps` steps each."""
+def kept_in_fit(rate: float, steps: int, epochs: Sequence[int], width: int, seed: int = 0) -> np.ndarray:
+    """How often each element was kept in each epoch of the harness' own fit, (all epochs, 128, width), of `steps` steps.
+
+    `epochs` are those of one call of `fit` after the other.
+    """
     model = stepping(rate, (width,), seed, **pipeline.compile_settings())
     ones = np.ones((steps * batch_size, width), "float32")
     fit = fitting(model, Digits(ones, ones))
     counts = [np.zeros((batch_size, width), int)]
-    for _ in range(epochs):
-        fit(epochs=1, verbose=0)
+
+    def look(epoch: int, logs: object) -> None:
         counts.append(np.rint(-offset_of(model) * (1 - rate)).astype(int))
+
+    for each in epochs:
+        fit(epochs=each, verbose=0, callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=look)])
     return np.diff(np.stack(counts), axis=0)
