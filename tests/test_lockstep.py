@@ -131,7 +131,10 @@ def test_every_update_of_adam_counts(call):
     for statistic, due in long_fit.due_statistics().items():
         moving = obtained.moving[statistic]
         farthest = float(moving[np.abs(moving - due).argmax()])
-        tolerance = {"relative": bound["outputs"], "why": "rounding alone"}
+        tolerance = {
+            "relative": bound["relative"],
+            "why": "one update less would be 1.2e-5 of the mean; the rest is rounding",
+        }
         name = f"{subject}: moving {statistic}, the feature farthest off"
         checks.close(name, due, farthest, tolerance, source="the formula of moving statistics", next=NEXT)
     name = f"{call}: steps and slots of another Adam, which another compile gives to the model"

@@ -87,7 +87,8 @@ def slow(model, images):
 
 
 CLASS = 7
-CLIPPED = 12.0  # JAX and PyTorch take the logarithm of 1e-7 for that of less: exp(-16.1)
+# How far a label's logit may lie below the largest: JAX and PyTorch take 1e-7, exp(-16.1), for smaller probabilities.
+FARTHEST = 12.0
 
 
 def test_loss():
@@ -108,7 +109,7 @@ def test_loss():
     margins = np.diff(np.sort(logits, axis=1)[:, -2:], axis=1)[:, 0]
     sure = np.flatnonzero(margins > 1.5)[:TRAINED]
     judge_loss(model, "labels right", rows[sure], logits[sure].argmax(axis=1))
-    near = np.flatnonzero(logits.max(axis=1) - logits[:, CLASS] < CLIPPED)[:TRAINED]
+    near = np.flatnonzero(logits.max(axis=1) - logits[:, CLASS] < FARTHEST)[:TRAINED]
     judge_loss(model, "labels of one class", rows[near], np.full(TRAINED, CLASS))
 
 
